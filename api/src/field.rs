@@ -1,0 +1,144 @@
+//! Field paths and validation errors in the words of `k8s.io/apimachinery/pkg/util/validation/field`.
+
+use std::fmt;
+
+use serde_json::Value;
+
+/// The path of a field: `spec.containers[0].name`, `metadata.labels[a/b]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Path(String);
+
+impl Path {
+    pub fn new(root: &str) -> Self {
+        Self(root.to_owned())
+    }
+
+    pub fn child(&self, name: &str) -> Self {
+        if self.0.is_empty() { Self(name.to_owned()) } else { Self(format!("{}.{name}", self.0)) }
+    }
+
+    pub fn index(&self, index: usize) -> Self {
+        Self(format!("{}[{index}]", self.0))
+    }
+
+    pub fn key(&self, key: &str) -> Self {
+        Self(format!("{}[{key}]", self.0))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    NotFound,
+    Required,
+    Duplicate,
+    Invalid,
+    NotSupported,
+    Forbidden,
+    TooLong,
+    TooMany,
+    Internal,
+    TypeInvalid,
+}
+
+impl ErrorKind {
+    /// `details.causes[].reason` of the Status.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::NotFound => "FieldValueNotFound",
+            Self::Required => "FieldValueRequired",
+            Self::Duplicate => "FieldValueDuplicate",
+            Self::Invalid => "FieldValueInvalid",
+            Self::NotSupported => "FieldValueNotSupported",
+            Self::Forbidden => "FieldValueForbidden",
+            Self::TooLong => "FieldValueTooLong",
+            Self::TooMany => "FieldValueTooMany",
+            Self::Internal => "InternalError",
+            Self::TypeInvalid => "FieldValueTypeInvalid",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::NotFound => "Not found",
+            Self::Required => "Required value",
+            Self::Duplicate => "Duplicate value",
+            Self::Invalid | Self::TypeInvalid => "Invalid value",
+            Self::NotSupported => "Unsupported value",
+            Self::Forbidden => "Forbidden",
+            Self::TooLong => "Too long",
+            Self::TooMany => "Too many",
+            Self::Internal => "Internal error",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct FieldError {
+    pub kind: ErrorKind,
+    pub path: Path,
+    pub value: Value,
+    pub detail: String,
+}
+
+impl FieldError {
+    pub fn invalid(path: &Path, value: impl Into<Value>, detail: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::Invalid, path: path.clone(), value: value.into(), detail: detail.into() }
+    }
+
+    pub fn required(path: &Path, detail: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::Required, path: path.clone(), value: Value::Null, detail: detail.into() }
+    }
+
+    pub fn forbidden(path: &Path, detail: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::Forbidden, path: path.clone(), value: Value::Null, detail: detail.into() }
+    }
+
+    pub fn duplicate(path: &Path, value: impl Into<Value>) -> Self {
+        Self { kind: ErrorKind::Duplicate, path: path.clone(), value: value.into(), detail: String::new() }
+    }
+
+    pub fn not_found(path: &Path, value: impl Into<Value>) -> Self {
+        Self { kind: ErrorKind::NotFound, path: path.clone(), value: value.into(), detail: String::new() }
+    }
+
+    pub fn not_supported(path: &Path, value: impl Into<Value>, valid: &[&str]) -> Self {
+        let quoted: Vec<String> = valid.iter().map(|value| format!("{value:?}")).collect();
+        let detail = if quoted.is_empty() { String::new() } else { format!("supported values: {}", quoted.join(", ")) };
+        Self { kind: ErrorKind::NotSupported, path: path.clone(), value: value.into(), detail }
+    }
+
+    pub fn too_long(path: &Path, max_bytes: usize) -> Self {
+        let detail = format!("may not be more than {max_bytes} bytes");
+        Self { kind: ErrorKind::TooLong, path: path.clone(), value: Value::Null, detail }
+    }
+
+    /// The message without the path: what a Status cause carries.
+    pub fn body(&self) -> String {
+        let title = self.kind.title();
+        let head = match self.kind {
+            ErrorKind::Required | ErrorKind::Forbidden | ErrorKind::TooLong | ErrorKind::Internal => title.to_owned(),
+            _ => match &self.value {
+                Value::String(text) => format!("{title}: {text:?}"),
+                Value::Null => format!("{title}: null"),
+                other => format!("{title}: {other}"),
+            },
+        };
+        if self.detail.is_empty() { head } else { format!("{head}: {}", self.detail) }
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.body())
+    }
+}

@@ -1,0 +1,8 @@
+//! The object model and the API machinery that needs no IO.
+
+pub mod field;
+pub mod gvk;
+pub mod schema;
+
+/// An object in flight: a JSON tree. At rest it is bytes.
+pub type Object = serde_json::Value;

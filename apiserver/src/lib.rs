@@ -1,0 +1,4 @@
+//! The API server: one REST pipeline for every kind.
+
+pub mod kinds;
+pub mod strategy;

@@ -1,0 +1,72 @@
+//! Where a kind may differ from the generic pipeline. Every method has a default, so most kinds have no file.
+
+use api::Object;
+use api::field::FieldError;
+
+/// What the generic code does after a DELETE request reached a kind's strategy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deletion {
+    /// Remove now, unless finalizers keep the object.
+    Immediate,
+    /// Set deletionTimestamp and deletionGracePeriodSeconds and wait that many seconds for the owner (the kubelet) to
+    /// delete with grace 0.
+    Graceful { seconds: i64 },
+}
+
+/// The order of a create: `defaults`, `prepare_for_create`, admission, `defaults` again, `validate`, commit. Of an update:
+/// `defaults`, `prepare_for_update`, admission, `defaults`, `validate` and `validate_update`, commit.
+///
+/// Metadata (name, labels, uid, generation, timestamps, managedFields) is the generic code's, for all kinds.
+pub trait Strategy: Send + Sync {
+    /// Upstream's `SetDefaults_*` for the kind. Must be idempotent. `old` is the stored object of an update.
+    fn defaults(&self, _new: &mut Object, _old: Option<&Object>) {}
+
+    /// Drop what a client may not set on create. The generic code has removed `status` already when the kind has a status
+    /// subresource.
+    fn prepare_for_create(&self, _new: &mut Object) {}
+
+    /// Carry over what a client may not change by PUT or PATCH of the main resource. The generic code has put the old `status`
+    /// back already when the kind has a status subresource.
+    fn prepare_for_update(&self, _new: &mut Object, _old: &Object) {}
+
+    /// `subresource` is `status`, `ephemeralcontainers`, `resize`, ...; generic code restricts `status` to status and metadata.
+    fn prepare_for_subresource(&self, _subresource: &str, _new: &mut Object, _old: &Object) {}
+
+    /// Whether `metadata.generation` grows with this update. Default: anything outside metadata and status changed.
+    fn bumps_generation(&self, new: &Object, old: &Object) -> bool {
+        let strip = |object: &Object| {
+            let mut rest = object.as_object().cloned().unwrap_or_default();
+            rest.remove("metadata");
+            rest.remove("status");
+            rest
+        };
+        strip(new) != strip(old)
+    }
+
+    fn validate(&self, _new: &Object) -> Vec<FieldError> {
+        Vec::new()
+    }
+
+    fn validate_update(&self, _new: &Object, _old: &Object) -> Vec<FieldError> {
+        Vec::new()
+    }
+
+    fn validate_subresource(&self, _subresource: &str, _new: &Object, _old: &Object) -> Vec<FieldError> {
+        Vec::new()
+    }
+
+    /// Texts for `Warning` headers.
+    fn warnings(&self, _new: &Object) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn on_delete(&self, _old: &Object, _grace_period_seconds: Option<i64>) -> Deletion {
+        Deletion::Immediate
+    }
+}
+
+/// A kind that is nothing special.
+#[derive(Debug)]
+pub struct Plain;
+
+impl Strategy for Plain {}

@@ -1,0 +1,3 @@
+//! The container runtime: images, sandboxes, containers. Knows OCI, knows no Pods.
+
+pub mod spec;

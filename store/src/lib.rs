@@ -1,0 +1,155 @@
+//! Revisioned keys with watch: the one place where cluster state is kept.
+//!
+//! The crate knows bytes and revisions and no kinds. [`Store`] writes down the guarantees of etcd v3; the backends
+//! ([`memory`], [`embedded`]) give the same ones, and one contract suite (`contract`) checks them all.
+
+use std::fmt;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use futures::Stream;
+use futures::future::BoxFuture;
+
+/// The store's logical clock. 0 means "before any write"; the first write makes revision 1. Each successful write makes
+/// exactly one revision, one greater than the last, and there are no gaps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Revision(pub u64);
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A value to be stored.
+///
+/// `stamp` is an offset in `bytes` at which the store inserts the decimal digits of the revision that the write makes,
+/// so that what is read carries its own revision and no reader ever copies an object to add it.
+#[derive(Clone, Debug)]
+pub struct Value {
+    pub bytes: Bytes,
+    pub stamp: Option<usize>,
+}
+
+/// What one write does to its key.
+#[derive(Clone, Debug)]
+pub enum Write {
+    Put(Value),
+    /// The key must exist, else the write fails with [`Error::Conflict`] (`actual: None`).
+    Delete,
+}
+
+/// What must hold of the key for the write to take place, compared in the same atomic step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    Any,
+    Absent,
+    /// The key exists and its last write made this revision.
+    At(Revision),
+}
+
+/// How much must be true before a write is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// The write is on disk (fsync returned). The default; everything but heartbeats wants it.
+    #[default]
+    Synced,
+    /// The write is visible, and on disk with the next synced write or within a second. For Leases: losing the last
+    /// second of heartbeats costs nothing.
+    Relaxed,
+}
+
+/// One key as of some revision. `value` has its stamp inserted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyValue {
+    pub key: Bytes,
+    pub value: Bytes,
+    /// Revision of the write that created the key (since it was last absent).
+    pub created: Revision,
+    /// Revision of the last write to the key.
+    pub modified: Revision,
+}
+
+/// A half-open interval of keys in byte order; `end: None` is unbounded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Range {
+    pub start: Bytes,
+    pub end: Option<Bytes>,
+}
+
+/// A snapshot of a range.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The revision that the page shows: the requested one, or the newest when none was requested.
+    pub revision: Revision,
+    /// In key order, at most the limit.
+    pub items: Vec<KeyValue>,
+    /// How many keys of the range exist at that revision, those past the limit included.
+    pub count: usize,
+}
+
+/// One change. Events of one stream come in revision order, each revision at most once (a write touches one key).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub revision: Revision,
+    pub key: Bytes,
+    /// The new state; `None` for a deletion.
+    pub current: Option<KeyValue>,
+    /// The state before; `None` for a creation.
+    pub previous: Option<KeyValue>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// [`Expect`] did not hold. `actual` is the key as it is (`None`: absent).
+    #[error("compare the key's revision: expectation does not hold")]
+    Conflict { actual: Option<KeyValue> },
+    /// The revision asked for was compacted away; the oldest that can still be read is `oldest`.
+    #[error("read revision: compacted, oldest is {oldest}")]
+    Compacted { oldest: Revision },
+    /// The revision asked for is greater than the newest.
+    #[error("read revision: newest is {newest}")]
+    Future { newest: Revision },
+    /// Not acknowledged, and it is unknown whether the write took place. After an I/O error a backend stays in this state.
+    #[error("reach the store: {0}")]
+    Unavailable(String),
+    /// The data directory cannot be used (locked by a running process, damaged, unwritable); says what to do.
+    #[error("open the store: {0}")]
+    Open(String),
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Ends with an error item when the stream cannot go on gap-free (the watcher was too slow, or was compacted past).
+pub type WatchStream = Pin<Box<dyn Stream<Item = Result<Event>> + Send>>;
+
+/// The guarantees, which are etcd's:
+/// - writes are linearizable; an acknowledged one survives a crash of the process (see [`Durability`]);
+/// - a read without a revision shows every write acknowledged before it began (linearizable);
+/// - a read at a revision shows exactly the keys as they were then, until that revision is compacted;
+/// - a watch from `after` delivers every event of the range with a greater revision, in order, none twice, none missing,
+///   or ends with an error; it starts with history when `after` lies in the past.
+pub trait Store: Send + Sync + 'static {
+    /// The newest revision.
+    fn revision(&self) -> BoxFuture<'_, Result<Revision>>;
+
+    fn get(&self, key: Bytes) -> BoxFuture<'_, Result<Option<KeyValue>>>;
+
+    /// Keys of `range` in order, as of `at` (default: newest). `limit` 0 means no limit.
+    fn range(&self, range: Range, at: Option<Revision>, limit: usize) -> BoxFuture<'_, Result<Page>>;
+
+    /// Answers with the revision that the write made.
+    fn write(
+        &self,
+        key: Bytes,
+        write: Write,
+        expect: Expect,
+        durability: Durability,
+    ) -> BoxFuture<'_, Result<Revision>>;
+
+    /// Events of `range` with revisions greater than `after`.
+    fn watch(&self, range: Range, after: Revision) -> BoxFuture<'_, Result<WatchStream>>;
+
+    /// Forgets history before `before`: reads at older revisions and watches from them then fail. The current state stays.
+    fn compact(&self, before: Revision) -> BoxFuture<'_, Result<()>>;
+}

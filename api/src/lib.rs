@@ -2,7 +2,10 @@
 
 pub mod field;
 pub mod gvk;
+pub mod meta;
+pub mod resource;
 pub mod schema;
+pub mod status;
 
 /// An object in flight: a JSON tree. At rest it is bytes.
 pub type Object = serde_json::Value;

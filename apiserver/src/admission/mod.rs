@@ -1,0 +1,69 @@
+//! Admission: what the cluster adds to or refuses of a write that its kind allows. One chain for all kinds, verbs and
+//! subresources; a step is one file here and one entry of its `chain`.
+
+use api::Object;
+use api::resource::ResourceInfo;
+use api::status::Status;
+use futures::future::BoxFuture;
+
+use crate::user::UserInfo;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Create,
+    Update,
+    Delete,
+    /// exec, attach, port-forward, proxy: before the upgrade.
+    Connect,
+}
+
+/// Reads for admission steps, past authorization. Answers are as fresh as the watch cache unless said otherwise.
+pub trait Reader: Send + Sync {
+    /// `resource` is the plural with its group: `("", "namespaces")`. `namespace` is empty for cluster-scoped kinds.
+    fn get<'a>(
+        &'a self,
+        group: &'a str,
+        resource: &'a str,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Object>, Status>>;
+}
+
+pub struct Attributes<'a> {
+    pub operation: Operation,
+    pub user: &'a UserInfo,
+    pub resource: &'a ResourceInfo,
+    /// Empty for the resource itself.
+    pub subresource: &'a str,
+    /// Empty for cluster-scoped kinds.
+    pub namespace: &'a str,
+    /// May be empty while a create waits for its generated name.
+    pub name: &'a str,
+    /// The stored object of an update or delete.
+    pub old: Option<&'a Object>,
+    pub dry_run: bool,
+    pub reader: &'a dyn Reader,
+}
+
+impl Attributes<'_> {
+    pub fn is(&self, group: &str, resource: &str, subresource: &str) -> bool {
+        self.resource.group == group && self.resource.plural == resource && self.subresource == subresource
+    }
+}
+
+pub type Verdict<'a> = BoxFuture<'a, Result<(), Status>>;
+
+pub trait Admission: Send + Sync {
+    /// Upstream's name of the plugin.
+    fn name(&self) -> &'static str;
+
+    /// May change the object. Not called for Delete.
+    fn mutate<'a>(&'a self, _cx: &'a Attributes<'a>, _object: &'a mut Object) -> Verdict<'a> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Called for all operations after every `mutate`, in the same order. `object` is `None` for Delete.
+    fn validate<'a>(&'a self, _cx: &'a Attributes<'a>, _object: Option<&'a Object>) -> Verdict<'a> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}

@@ -1,0 +1,62 @@
+//! What an API server is built from: collaborators and constants; no globals, no clock and no randomness of its own.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use store::Store;
+
+use crate::authorizer::{AlwaysAllow, Authorizer};
+use crate::node_proxy::{NoNodes, NodeProxy};
+use crate::token::{NoTokens, TokenIssuer};
+
+/// The wall clock, injected.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// 64 random bits, injected: uids, generated names and address allocation come from it.
+pub type Random = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// An IPv4 network, such as 10.96.0.0/16.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cidr {
+    pub address: Ipv4Addr,
+    pub prefix: u8,
+}
+
+pub struct Config {
+    pub store: Arc<dyn Store>,
+    pub clock: Clock,
+    pub random: Random,
+    pub authorizer: Arc<dyn Authorizer>,
+    pub node_proxy: Arc<dyn NodeProxy>,
+    pub token_issuer: Arc<dyn TokenIssuer>,
+    /// Cluster addresses of Services. The first one is that of `default/kubernetes`.
+    pub service_cidr: Cidr,
+    pub node_ports: RangeInclusive<u16>,
+    /// Where pods reach this server: the endpoint of `default/kubernetes`.
+    pub advertise: SocketAddr,
+    pub event_ttl: Duration,
+    /// How often history is compacted; what is younger than one interval stays readable.
+    pub compaction_interval: Duration,
+}
+
+impl Config {
+    /// Upstream's defaults: everything allowed, no nodes, no tokens.
+    pub fn new(store: Arc<dyn Store>, clock: Clock, random: Random) -> Self {
+        Self {
+            store,
+            clock,
+            random,
+            authorizer: Arc::new(AlwaysAllow),
+            node_proxy: Arc::new(NoNodes),
+            token_issuer: Arc::new(NoTokens),
+            service_cidr: Cidr { address: Ipv4Addr::new(10, 96, 0, 0), prefix: 16 },
+            node_ports: 30000..=32767,
+            advertise: SocketAddr::from(([127, 0, 0, 1], 6443)),
+            event_ttl: Duration::from_secs(3600),
+            compaction_interval: Duration::from_secs(300),
+        }
+    }
+}

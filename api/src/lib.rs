@@ -3,8 +3,10 @@
 pub mod field;
 pub mod gvk;
 pub mod meta;
+pub mod names;
 pub mod resource;
 pub mod schema;
+pub mod selector;
 pub mod status;
 
 /// An object in flight: a JSON tree. At rest it is bytes.

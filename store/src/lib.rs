@@ -1,7 +1,15 @@
 //! Revisioned keys with watch: the one place where cluster state is kept.
 //!
 //! The crate knows bytes and revisions and no kinds. [`Store`] writes down the guarantees of etcd v3; the backends
-//! ([`memory`], [`embedded`]) give the same ones, and one contract suite (`contract`) checks them all.
+//! ([`Memory`], [`Embedded`]) give the same ones, and one contract suite (`tests/contract`) checks them all.
+//!
+//! The way through: `index` is the state in memory (every key's versions, the window of recent events) and has no locks,
+//! threads or files; `hub` hands its events to watchers. `memory` is that and a mutex. `embedded` is that behind one
+//! committer thread, which makes each batch durable in the log before the index shows it.
+
+mod hub;
+mod index;
+mod memory;
 
 use std::fmt;
 use std::pin::Pin;
@@ -9,6 +17,8 @@ use std::pin::Pin;
 use bytes::Bytes;
 use futures::Stream;
 use futures::future::BoxFuture;
+
+pub use memory::Memory;
 
 /// The store's logical clock. 0 means "before any write"; the first write makes revision 1. Each successful write makes
 /// exactly one revision, one greater than the last, and there are no gaps.
@@ -24,7 +34,8 @@ impl fmt::Display for Revision {
 /// A value to be stored.
 ///
 /// `stamp` is an offset in `bytes` at which the store inserts the decimal digits of the revision that the write makes,
-/// so that what is read carries its own revision and no reader ever copies an object to add it.
+/// so that what is read carries its own revision and no reader ever copies an object to add it. An offset past the end
+/// means the end.
 #[derive(Clone, Debug)]
 pub struct Value {
     pub bytes: Bytes,
@@ -77,6 +88,41 @@ pub struct Range {
     pub end: Option<Bytes>,
 }
 
+impl Range {
+    /// Every key.
+    pub fn all() -> Range {
+        Range { start: Bytes::new(), end: None }
+    }
+
+    /// The keys that begin with `prefix`.
+    pub fn prefix(prefix: impl Into<Bytes>) -> Range {
+        let start = prefix.into();
+        let end = start.iter().rposition(|byte| *byte != u8::MAX).map(|last| {
+            let mut end = start[..=last].to_vec();
+            end[last] += 1;
+            Bytes::from(end)
+        });
+        Range { start, end }
+    }
+
+    /// Exactly one key.
+    pub fn key(key: impl Into<Bytes>) -> Range {
+        let start = key.into();
+        let mut end = start.to_vec();
+        end.push(0);
+        Range { start, end: Some(Bytes::from(end)) }
+    }
+
+    pub fn contains(&self, key: &[u8]) -> bool {
+        key >= &self.start[..] && self.end.as_ref().is_none_or(|end| key < &end[..])
+    }
+
+    /// True when no key can lie in it.
+    pub fn is_empty(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| end <= &self.start)
+    }
+}
+
 /// A snapshot of a range.
 #[derive(Clone, Debug)]
 pub struct Page {
@@ -110,6 +156,10 @@ pub enum Error {
     /// The revision asked for is greater than the newest.
     #[error("read revision: newest is {newest}")]
     Future { newest: Revision },
+    /// The watcher did not take its events in time and was cut off; it may watch again from `after`, the last revision
+    /// that it was given.
+    #[error("follow the watch: too slow, cut off after revision {after}")]
+    Lagged { after: Revision },
     /// Not acknowledged, and it is unknown whether the write took place. After an I/O error a backend stays in this state.
     #[error("reach the store: {0}")]
     Unavailable(String),
@@ -147,9 +197,12 @@ pub trait Store: Send + Sync + 'static {
         durability: Durability,
     ) -> BoxFuture<'_, Result<Revision>>;
 
-    /// Events of `range` with revisions greater than `after`.
+    /// Events of `range` with revisions greater than `after`; `after` greater than the newest revision is
+    /// [`Error::Future`].
     fn watch(&self, range: Range, after: Revision) -> BoxFuture<'_, Result<WatchStream>>;
 
-    /// Forgets history before `before`: reads at older revisions and watches from them then fail. The current state stays.
+    /// Forgets history before `before`: reads at older revisions and watches from them then fail. The current state
+    /// stays, and so do the watches that are running. A revision already compacted changes nothing; one greater than the
+    /// newest is [`Error::Future`].
     fn compact(&self, before: Revision) -> BoxFuture<'_, Result<()>>;
 }

@@ -4,6 +4,7 @@ pub mod admission;
 pub mod authorizer;
 pub mod body;
 pub mod config;
+pub mod front;
 pub mod kinds;
 pub mod node_proxy;
 pub mod query;

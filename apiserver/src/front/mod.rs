@@ -1,0 +1,14 @@
+//! The server's front door: who may come in, and the transports on both sides.
+//!
+//! ```text
+//! client ──TLS──> serve ──authn──> ApiServer::handle ──> NodeProxy (kubelet) ──TLS──> node
+//!                  │ certificate or token -> UserInfo
+//! ```
+//! In-process clients skip this module: whoever wires the process gives them their identity.
+
+pub mod authn;
+pub mod authz;
+pub mod kubelet;
+pub mod pki;
+pub mod serve;
+pub mod tokens;

@@ -1,0 +1,137 @@
+//! The listener: TLS, HTTP/1.1 and HTTP/2, one task for each connection.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::status::Status;
+use futures::future::BoxFuture;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::authn;
+use super::tokens::{Lookup, ServiceAccountTokens};
+use crate::body::{self, Body};
+use crate::server::ApiServer;
+use crate::user::UserInfo;
+
+/// A client that does not finish its TLS handshake is dropped.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// client-go keeps one connection for hundreds of watches.
+const MAX_CONCURRENT_STREAMS: u32 = 1000;
+const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+const MAX_HEADER_BYTES: u32 = 64 << 10;
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+
+/// What every connection needs.
+pub struct Front {
+    pub server: Arc<ApiServer>,
+    pub tokens: Arc<ServiceAccountTokens>,
+    pub tls: Arc<rustls::ServerConfig>,
+}
+
+impl std::fmt::Debug for Front {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Front").finish_non_exhaustive()
+    }
+}
+
+/// Serves until cancelled. Connections end with it.
+pub async fn serve(front: Arc<Front>, listener: TcpListener, cancel: CancellationToken) {
+    let acceptor = TlsAcceptor::from(front.tls.clone());
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = cancel.cancelled() => return,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, mostly: existing connections must be able to end.
+                tracing::warn!(%error, "accepting a connection failed");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let (front, acceptor, cancel) = (front.clone(), acceptor.clone(), cancel.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = connection(front, acceptor, stream) => {}
+                () = cancel.cancelled() => {}
+            }
+        });
+    }
+}
+
+async fn connection(front: Arc<Front>, acceptor: TlsAcceptor, stream: TcpStream) {
+    // Small writes of a watch must not wait for a full segment.
+    let _ = stream.set_nodelay(true);
+    let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
+        Err(_) => return,
+    };
+    let user = stream.get_ref().1.peer_certificates().and_then(|chain| authn::certificate_user(chain.first()?));
+    let user = Arc::new(user);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (front, user) = (front.clone(), user.clone());
+        async move { Ok::<_, Infallible>(answer(&front, user.as_ref().as_ref(), request.map(body::wrap)).await) }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(60));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_header_list_size(MAX_HEADER_BYTES)
+        .keep_alive_interval(PING_INTERVAL);
+    if let Err(error) = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await {
+        tracing::debug!(error, "a connection ended");
+    }
+}
+
+async fn answer(front: &Front, connection: Option<&UserInfo>, request: Request<Body>) -> Response<Body> {
+    let now = (front.server.config().clock)();
+    let lookup = ServerLookup(&front.server);
+    match authn::authenticate(connection, request.headers(), &front.tokens, &lookup, now).await {
+        Ok(user) => front.server.handle(user, request).await,
+        Err(status) => refusal(&status),
+    }
+}
+
+fn refusal(status: &Status) -> Response<Body> {
+    let mut response = Response::new(body::full(status.to_json().to_string()));
+    *response.status_mut() = StatusCode::UNAUTHORIZED;
+    let json = http::HeaderValue::from_static("application/json");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, json);
+    response
+}
+
+/// Reads objects through the server itself, as everybody does.
+struct ServerLookup<'s>(&'s ApiServer);
+
+impl Lookup for ServerLookup<'_> {
+    fn uid<'a>(&'a self, resource: &'static str, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Option<String>> {
+        Box::pin(async move {
+            let uri = format!("/api/v1/namespaces/{namespace}/{resource}/{name}");
+            let request = Request::builder().method(Method::GET).uri(uri).body(body::empty()).ok()?;
+            let response = self.0.handle(UserInfo::admin(), request).await;
+            if response.status() != StatusCode::OK {
+                return None;
+            }
+            let bytes = response.into_body().collect().await.ok()?.to_bytes();
+            let object: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
+            Some(object.pointer("/metadata/uid")?.as_str()?.to_owned())
+        })
+    }
+}

@@ -91,10 +91,13 @@ pub struct User {
     pub supplemental_groups: Vec<u32>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Mount {
     /// Host path, or empty for a tmpfs.
     pub source: PathBuf,
+    /// Below `source`, resolved without ever leaving it (links included); a directory is made if it is missing.
+    #[serde(default)]
+    pub sub_path: Option<PathBuf>,
     /// Absolute path in the container; made if missing; resolved inside the rootfs.
     pub target: String,
     pub read_only: bool,
@@ -191,10 +194,25 @@ pub struct Listing {
     pub containers: Vec<ContainerStatus>,
 }
 
-/// Pushed by the launcher; after a reconnect, `list` gives what was missed.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// Pushed by the launcher.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RuntimeEvent {
-    ContainerExited { id: ContainerId, exit: Exit },
+    ContainerExited {
+        id: ContainerId,
+        exit: Exit,
+    },
+    /// The connection to the launcher was lost and is back: call `list`, events may have been missed.
+    Reconnected,
+}
+
+/// What a container or sandbox uses now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// CPU time since the cgroup was made, in nanoseconds.
+    pub cpu_ns: u64,
+    pub memory_bytes: u64,
+    /// Memory without the page cache that can be dropped at once.
+    pub working_set_bytes: u64,
 }
 
 /// A process beside the container's own, in its namespaces and cgroup, with its security settings.

@@ -1,0 +1,116 @@
+//! System calls that rustix does not wrap, or not as we need them. Everything unsafe of the runtime is here or says why not.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+pub const MOUNT_ATTR_RDONLY: u64 = 0x1;
+pub const MOUNT_ATTR_NOSUID: u64 = 0x2;
+pub const MOUNT_ATTR_NODEV: u64 = 0x4;
+pub const MOUNT_ATTR_NOEXEC: u64 = 0x8;
+
+/// mount_setattr(2)'s `struct mount_attr`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MountAttr {
+    pub set: u64,
+    pub clear: u64,
+    /// One of `MS_PRIVATE`, `MS_SLAVE`, `MS_SHARED`, or 0 to leave it.
+    pub propagation: u64,
+    pub userns_fd: u64,
+}
+
+/// Changes the mount that `mount` is the root of, and with `recursive` all below it.
+pub fn mount_setattr(mount: impl AsFd, attr: MountAttr, recursive: bool) -> io::Result<()> {
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: the path is a literal, the structure lives through the call and its size is passed.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_fd().as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &raw const attr,
+            size_of::<MountAttr>(),
+        )
+    };
+    check(result).map(drop)
+}
+
+/// clone3(2)'s `struct clone_args`, version 2.
+#[repr(C, align(8))]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+const CLONE_PIDFD: u64 = 0x1000;
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// A child process, known by a descriptor that no other process can take over.
+#[derive(Debug)]
+pub struct Child {
+    pub pid: i32,
+    pub pidfd: OwnedFd,
+}
+
+/// Clones this process like fork: `None` in the child.
+///
+/// # Safety
+/// The process must have one thread only: the child owns a copy of all memory, locks included.
+pub unsafe fn clone_process(namespaces: u64, cgroup: Option<&OwnedFd>) -> io::Result<Option<Child>> {
+    let mut pidfd: libc::c_int = -1;
+    let mut args = CloneArgs {
+        flags: namespaces | CLONE_PIDFD,
+        pidfd: &raw mut pidfd as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        ..CloneArgs::default()
+    };
+    if let Some(cgroup) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    // SAFETY: the arguments live through the call; with stack 0 the child goes on here on its copy of the stack.
+    let pid = check(unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<CloneArgs>()) })?;
+    if pid == 0 {
+        return Ok(None);
+    }
+    // SAFETY: the kernel made this descriptor for us.
+    Ok(Some(Child { pid: pid as i32, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } }))
+}
+
+/// Closes (or with `CLOSE_RANGE_CLOEXEC` marks) all descriptors from `first` on.
+pub fn close_range(first: i32, flags: libc::c_uint) -> io::Result<()> {
+    // SAFETY: numbers only. Whoever owns a descriptor in the range is about to end or to execute.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, flags) }).map(drop)
+}
+
+pub fn setns(namespace: impl AsFd, kinds: libc::c_int) -> io::Result<()> {
+    // SAFETY: a descriptor and a number.
+    check(unsafe { libc::setns(namespace.as_fd().as_raw_fd(), kinds) }.into()).map(drop)
+}
+
+pub fn unshare(kinds: libc::c_int) -> io::Result<()> {
+    // SAFETY: a number.
+    check(unsafe { libc::unshare(kinds) }.into()).map(drop)
+}
+
+/// prctl(2) with numbers only.
+pub fn prctl(option: libc::c_int, arg2: libc::c_ulong, arg3: libc::c_ulong) -> io::Result<libc::c_int> {
+    // SAFETY: the callers pass options whose arguments are numbers.
+    check(unsafe { libc::prctl(option, arg2, arg3, 0 as libc::c_ulong, 0 as libc::c_ulong) }.into())
+        .map(|value| value as libc::c_int)
+}
+
+pub fn check(result: libc::c_long) -> io::Result<libc::c_long> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}

@@ -4,10 +4,13 @@ pub mod field;
 pub mod gvk;
 pub mod meta;
 pub mod names;
+pub mod patch;
+pub mod quantity;
 pub mod resource;
 pub mod schema;
 pub mod selector;
 pub mod status;
+pub mod time;
 
 /// An object in flight: a JSON tree. At rest it is bytes.
 pub type Object = serde_json::Value;

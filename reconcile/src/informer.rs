@@ -1,0 +1,207 @@
+//! Shared informers: one list and watch per kind for everybody in the process who asks for that kind.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::pin::pin;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::runtime::utils::Backoff;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::expectation::{AnyStore, Expectation};
+pub use crate::store::{Change, Progress, Store};
+
+/// A typed kind that an informer can hold.
+pub trait Kind: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static {}
+impl<K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static> Kind for K {}
+
+/// Starts informers; [`Informers::caches`] is what readers get.
+#[derive(Clone)]
+pub struct Informers {
+    client: Client,
+    caches: Caches,
+    cancel: CancellationToken,
+}
+
+impl Informers {
+    pub fn new(client: Client, cancel: CancellationToken) -> Self {
+        Self { client, caches: Caches::default(), cancel }
+    }
+
+    /// The store of a kind, started at the first call. It fills in the background: see [`Store::synced`].
+    pub fn start<K: Kind>(&self) -> Store<K> {
+        self.start_with(watcher::Config::default())
+    }
+
+    /// As [`Informers::start`], for the objects that match the selectors of `config`; they count at the first call only.
+    pub fn start_with<K: Kind>(&self, config: watcher::Config) -> Store<K> {
+        let filtered = config.label_selector.is_some() || config.field_selector.is_some();
+        let (store, new) = self.caches.get_or_insert::<K>(filtered);
+        if new {
+            let api = Api::<K>::all(self.client.clone());
+            tokio::spawn(follow(api, config, store.clone(), self.cancel.clone()));
+        }
+        store
+    }
+
+    pub fn caches(&self) -> &Caches {
+        &self.caches
+    }
+
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+}
+
+/// Read access to the stores of all kinds that are informed about.
+#[derive(Clone, Default)]
+pub struct Caches {
+    stores: Arc<RwLock<HashMap<TypeId, Entry>>>,
+}
+
+struct Entry {
+    typed: Arc<dyn Any + Send + Sync>,
+    erased: Arc<dyn AnyStore>,
+    api_version: String,
+    kind: String,
+    /// Has only some of the objects, so the absence of one says nothing.
+    filtered: bool,
+}
+
+impl Caches {
+    /// The store of a kind.
+    ///
+    /// # Panics
+    /// When no informer of the kind was started: a controller must name in `watches()` every kind its view reads.
+    pub fn get<K: Kind>(&self) -> Store<K> {
+        match self.find::<K>() {
+            Some(store) => store,
+            None => panic!("no informer was started for {}", K::kind(&())),
+        }
+    }
+
+    pub fn find<K: Kind>(&self) -> Option<Store<K>> {
+        let stores = self.stores.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = stores.get(&TypeId::of::<K>())?;
+        entry.typed.downcast_ref::<Store<K>>().cloned()
+    }
+
+    /// A store that nobody feeds but the caller: how tests make a world for a `view`.
+    pub fn insert<K: Kind>(&self, objects: Vec<K>) -> Store<K> {
+        let (store, _) = self.get_or_insert::<K>(false);
+        store.replace(objects);
+        store
+    }
+
+    fn get_or_insert<K: Kind>(&self, filtered: bool) -> (Store<K>, bool) {
+        let mut stores = self.stores.write().unwrap_or_else(PoisonError::into_inner);
+        let mut new = false;
+        let entry = stores.entry(TypeId::of::<K>()).or_insert_with(|| {
+            new = true;
+            let store = Store::<K>::default();
+            Entry {
+                typed: Arc::new(store.clone()),
+                erased: Arc::new(store),
+                api_version: K::api_version(&()).into_owned(),
+                kind: K::kind(&()).into_owned(),
+                filtered,
+            }
+        });
+        (entry.typed.downcast_ref::<Store<K>>().cloned().unwrap_or_default(), new)
+    }
+
+    /// Wait until every store that exists now has its first list.
+    pub async fn synced(&self) {
+        let mut waiting: Vec<_> = {
+            let stores = self.stores.read().unwrap_or_else(PoisonError::into_inner);
+            stores.values().map(|entry| entry.erased.watch_progress()).collect()
+        };
+        for progress in &mut waiting {
+            // An error means that the store is gone, and so is the wish to wait for it.
+            let _ = progress.wait_for(|progress| progress.synced).await;
+        }
+    }
+
+    /// The whole store of a kind by its names, for those who have no type in hand.
+    pub(crate) fn erased(&self, api_version: &str, kind: &str) -> Option<Arc<dyn AnyStore>> {
+        let stores = self.stores.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = stores.values().find(|entry| entry.kind == kind && entry.api_version == api_version)?;
+        (!entry.filtered).then(|| entry.erased.clone())
+    }
+
+    /// Wait until the caches show each of these writes, or something newer.
+    pub async fn passed(&self, expectations: &[Expectation]) {
+        for expectation in expectations {
+            expectation.wait().await;
+        }
+    }
+}
+
+async fn follow<K: Kind>(api: Api<K>, config: watcher::Config, store: Store<K>, cancel: CancellationToken) {
+    let mut events = pin!(watcher(api, config).backoff(Retry::default()));
+    let mut list = Vec::new();
+    loop {
+        let event = tokio::select! {
+            () = cancel.cancelled() => return,
+            event = events.next() => event,
+        };
+        match event {
+            Some(Ok(watcher::Event::Init)) => {
+                list.clear();
+                store.begin_list();
+            }
+            Some(Ok(watcher::Event::InitApply(object))) => list.push(trimmed(object)),
+            Some(Ok(watcher::Event::InitDone)) => {
+                store.replace(std::mem::take(&mut list));
+                debug!(kind = %K::kind(&()), objects = store.len(), "informer has a full list");
+            }
+            Some(Ok(watcher::Event::Apply(object))) => store.apply(trimmed(object)),
+            Some(Ok(watcher::Event::Delete(object))) => store.remove(&object),
+            Some(Err(error)) => warn!(kind = %K::kind(&()), %error, "watch failed, retrying"),
+            None => return,
+        }
+    }
+}
+
+/// managedFields are a third of an object's memory and no controller reads them; a PUT without them keeps the stored ones.
+fn trimmed<K: Kind>(mut object: K) -> K {
+    object.meta_mut().managed_fields = None;
+    object
+}
+
+/// Waits between failed watches: quick at first, because in one process the server is there a moment later.
+struct Retry {
+    next: Duration,
+}
+
+const FIRST_RETRY: Duration = Duration::from_millis(20);
+const LONGEST_RETRY: Duration = Duration::from_secs(10);
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { next: FIRST_RETRY }
+    }
+}
+
+impl Iterator for Retry {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let now = self.next;
+        self.next = (now * 2).min(LONGEST_RETRY);
+        Some(now)
+    }
+}
+
+impl Backoff for Retry {
+    fn reset(&mut self) {
+        self.next = FIRST_RETRY;
+    }
+}

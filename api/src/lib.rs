@@ -2,6 +2,7 @@
 
 pub mod field;
 pub mod gvk;
+pub mod jsonpath;
 pub mod meta;
 pub mod names;
 pub mod patch;

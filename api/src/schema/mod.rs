@@ -3,13 +3,17 @@
 //!
 //! - [`SchemaSet::builtin`] holds the kinds of Kubernetes, read by [`text`] from `api/facts`.
 //! - [`decode`] parses JSON and finds duplicate fields.
-//! - [`check`] prunes a tree, finds unknown fields and type mismatches, and normalizes as a round trip through Go's structs does.
+//! - [`check`] prunes a tree, finds unknown fields and type mismatches, and normalizes as a round trip through Go's structs does;
+//!   [`scalar`] does that for leaves.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use crate::gvk::GroupVersionKind;
 
+pub mod check;
+pub mod decode;
+mod scalar;
 pub mod text;
 
 /// Index of a type in its [`SchemaSet`].
@@ -71,6 +75,10 @@ pub struct Field {
     pub default: Option<serde_json::Value>,
     /// Numbers of the nested messages around it, outermost first (`Volume.hostPath` is field 1 inside `volumeSource`, 2).
     pub within: Vec<u32>,
+    /// The Go names of those, which decoding errors quote: `VolumeSource`, `RuleWithOperations.Rule`.
+    pub embedded: Option<String>,
+    /// A CRD's `nullable`: null is a value of its own and stays.
+    pub nullable: bool,
     pub presence: Presence,
     pub form: Form,
     /// The Go type that decoding errors quote (`v1.RestartPolicy`), where the shape does not say it.

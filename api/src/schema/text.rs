@@ -12,7 +12,7 @@
 //! - `omitempty`, `required`;
 //! - `list=atomic`, `list=set`, `list=map:KEY,KEY`, `map=atomic`: topology under server-side apply;
 //! - `patch=merge`, `patch=retainKeys`, `patch=merge,retainKeys`, `key=KEY`: strategic merge;
-//! - `form=wrapped`, `form=or-bool`, ...: [`Form`]; `go=TYPE`; `default=JSON`.
+//! - `form=wrapped`, `form=or-bool`, ...: [`Form`]; `in=EMBEDDED`; `go=TYPE`; `default=JSON`.
 //!
 //! A shape is a scalar or the name of a type, with `[]` before it for a list, `{}` for a map from strings, `*` for a pointer.
 
@@ -157,6 +157,7 @@ fn parse_attribute(key: &str, value: &str, field: &mut Field) -> Result<(), &'st
         ("form", "or-bool") => field.form = Form::SchemaOrBool,
         ("form", "or-array") => field.form = Form::SchemaOrArray,
         ("form", "or-strings") => field.form = Form::SchemaOrStrings,
+        ("in", names) => field.embedded = Some(names.to_owned()),
         ("go", name) => field.go_type = Some(name.to_owned()),
         _ => return Err("an unknown attribute"),
     }

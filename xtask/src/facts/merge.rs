@@ -27,6 +27,8 @@ pub struct Field {
     /// Numbers of the nested messages that hold the field, outermost first: it is flat in JSON only.
     pub within: Vec<u32>,
     pub number: u32,
+    /// The Go names of those messages, as decoding errors quote them: `RuleWithOperations.Rule`.
+    pub embedded: Vec<String>,
     pub required: bool,
     pub list_type: Option<String>,
     pub list_map_keys: Vec<String>,
@@ -169,6 +171,7 @@ impl Sources<'_> {
             definition: definition.unwrap_or(&nothing),
             public: definition.is_some(),
             within: Vec::new(),
+            embedded: Vec::new(),
         };
         self.flatten(declared, &scope, &mut fields)?;
         fields.sort_by(|a: &Field, b: &Field| a.name.cmp(&b.name));
@@ -205,10 +208,12 @@ impl Sources<'_> {
             ensure!(!field.pointer(), "an embedded pointer");
             let embedded = self.target(full_name(scope.package, &field.ty, field.import.as_deref()));
             let (declared, package) = self.declared(&embedded).with_context(|| embedded.clone())?;
-            let mut inner = Scope { package: &package, within: scope.within.clone(), ..*scope };
+            let mut inner =
+                Scope { package: &package, within: scope.within.clone(), embedded: scope.embedded.clone(), ..*scope };
             // TypeMeta travels in the envelope, not in the message.
             inner.message = field.number.and_then(|_| self.messages.get(&embedded));
             inner.within.extend(field.number);
+            inner.embedded.extend(field.number.map(|_| split(&field.ty).1.to_owned()));
             self.flatten(declared, &inner, into)?;
         }
         Ok(())
@@ -240,6 +245,7 @@ impl Sources<'_> {
             presence: presence(field, &shape),
             within: if wire.is_some() { scope.within.clone() } else { Vec::new() },
             number: wire.map_or(0, |wire| wire.number),
+            embedded: scope.embedded.clone(),
             required: scope.definition.required.contains(&field.json),
             list_type: property.list_type.clone(),
             list_map_keys: property.list_map_keys.clone(),
@@ -319,6 +325,7 @@ struct Scope<'a> {
     definition: &'a Schema,
     public: bool,
     within: Vec<u32>,
+    embedded: Vec<String>,
 }
 
 /// Go omits a struct never for `omitempty`, only for `omitzero`.

@@ -56,6 +56,9 @@ fn row(field: &Field) -> String {
     }
     words.extend(field.patch_merge_key.as_ref().map(|key| format!("key={key}")));
     words.extend(field.form.map(|form| format!("form={form}")));
+    if !field.embedded.is_empty() {
+        words.push(format!("in={}", field.embedded.join(".")));
+    }
     words.extend(field.go_type.as_ref().map(|name| format!("go={name}")));
     words.extend(field.default.as_ref().map(|default| format!("default={default}")));
     words.join(" ")

@@ -1,0 +1,485 @@
+//! What decoding into Go's structs does to a tree: unknown fields go, values are checked against the types of their fields, and
+//! what means the same is written in one way (null and empty values are absent, times have their precision, quantities their
+//! canonical form).
+//!
+//! Fields that Go writes even when they are empty are not added by [`conform`], so it fits patches and applied configurations;
+//! [`complete`] adds them to a whole object.
+
+use serde_json::{Map, Value};
+
+pub use super::scalar::TypeMismatch;
+use super::scalar::{self, found};
+use super::{Field, Form, Presence, Scalar, SchemaSet, Shape, Type, TypeId};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conformance {
+    /// Paths of the fields that were removed, `spec.containers[0].imag`.
+    pub unknown: Vec<String>,
+    /// Upstream reports the first one. The values are left as they were.
+    pub errors: Vec<TypeMismatch>,
+}
+
+/// Prunes, checks and normalizes `value` as an instance of the type.
+pub fn conform(set: &SchemaSet, ty: TypeId, value: &mut Value) -> Conformance {
+    let mut walk = Walk { set, place: Place::default(), silent: false, found: Conformance::default() };
+    if value.is_null() {
+        *value = Value::Object(Map::new());
+    }
+    walk.structure(set.get(ty), value);
+    walk.found
+}
+
+/// Adds the fields that Go writes even when they are empty: `status: {}`, `resources: {}`, `name: ""`. Nothing is defaulted.
+pub fn complete(set: &SchemaSet, ty: TypeId, value: &mut Value) {
+    let Value::Object(members) = value else { return };
+    for field in &set.get(ty).fields {
+        match members.get_mut(&field.name) {
+            Some(member) => complete_shape(set, &field.shape, member),
+            None if field.presence == Presence::Always => {
+                let mut zero = match &field.shape {
+                    Shape::Struct(_) => Some(Value::Object(Map::new())),
+                    Shape::Scalar(scalar) => scalar::zero(*scalar),
+                    Shape::List(_) | Shape::Map(_) => None,
+                };
+                if let Some(zero) = &mut zero {
+                    complete_shape(set, &field.shape, zero);
+                    members.insert(field.name.clone(), zero.take());
+                }
+            }
+            None => {}
+        }
+    }
+}
+
+fn complete_shape(set: &SchemaSet, shape: &Shape, value: &mut Value) {
+    match (shape, value) {
+        (Shape::Struct(id), value) => complete(set, *id, value),
+        (Shape::List(item), Value::Array(items)) => items.iter_mut().for_each(|value| complete_shape(set, item, value)),
+        (Shape::Map(item), Value::Object(members)) => {
+            members.values_mut().for_each(|value| complete_shape(set, item, value));
+        }
+        _ => {}
+    }
+}
+
+/// A value that a non-pointer `omitempty` field does not write.
+pub(crate) fn is_zero(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(value) => !value,
+        Value::Number(value) => value.as_f64() == Some(0.0),
+        Value::String(value) => value.is_empty(),
+        Value::Array(value) => value.is_empty(),
+        Value::Object(value) => value.is_empty(),
+    }
+}
+
+/// The same place in the two notations of upstream: strict decoding counts elements, Go's type errors name structs.
+#[derive(Default)]
+struct Place<'a> {
+    strict: String,
+    owner: &'a str,
+    fields: String,
+}
+
+/// What [`Place::enter`] and friends put back.
+type Mark = (usize, usize);
+
+impl Place<'_> {
+    fn mark(&self) -> Mark {
+        (self.strict.len(), self.fields.len())
+    }
+
+    fn reset(&mut self, (strict, fields): Mark) {
+        self.strict.truncate(strict);
+        self.fields.truncate(fields);
+    }
+
+    fn push_key(&mut self, key: &str) {
+        push_dotted(&mut self.strict, key);
+    }
+
+    fn push_index(&mut self, index: usize) {
+        use std::fmt::Write;
+        // Writing to a String cannot fail.
+        let _ = write!(self.strict, "[{index}]");
+    }
+
+    fn push_field(&mut self, field: &Field) {
+        self.push_key(&field.name);
+        if let Some(embedded) = &field.embedded {
+            push_dotted(&mut self.fields, embedded);
+        } else if field.number == 0 && matches!(field.name.as_str(), "apiVersion" | "kind") {
+            push_dotted(&mut self.fields, "TypeMeta");
+        }
+        push_dotted(&mut self.fields, &field.name);
+    }
+}
+
+fn push_dotted(text: &mut String, part: &str) {
+    if !text.is_empty() {
+        text.push('.');
+    }
+    text.push_str(part);
+}
+
+struct Walk<'a> {
+    set: &'a SchemaSet,
+    place: Place<'a>,
+    /// Inside of a type with a decoder of its own, which is not strict.
+    silent: bool,
+    found: Conformance,
+}
+
+impl<'a> Walk<'a> {
+    fn structure(&mut self, ty: &'a Type, value: &mut Value) {
+        let Value::Object(members) = value else {
+            return self.mismatch(TypeMismatch::value(found(value), go_struct(ty)));
+        };
+        let owner = std::mem::replace(&mut self.place.owner, ty.short_name());
+        members.retain(|name, value| match ty.field(name) {
+            Some(field) => {
+                let mark = self.place.mark();
+                self.place.push_field(field);
+                let keep = self.field(field, value);
+                self.place.reset(mark);
+                keep
+            }
+            None if ty.preserve_unknown => true,
+            None => {
+                let mark = self.place.mark();
+                self.place.push_key(name);
+                if !self.silent {
+                    self.found.unknown.push(self.place.strict.clone());
+                }
+                self.place.reset(mark);
+                false
+            }
+        });
+        self.place.owner = owner;
+    }
+
+    /// Whether the field stays.
+    fn field(&mut self, field: &'a Field, value: &mut Value) -> bool {
+        if value.is_null() {
+            return field.nullable;
+        }
+        match field.form {
+            Form::Plain | Form::Wrapped => self.shape(&field.shape, value, field.go_type.as_deref()),
+            form => self.schema_union(form, &field.shape, value),
+        }
+        !value.is_null() && (field.presence != Presence::OmitEmpty || !is_zero(value))
+    }
+
+    /// `named` is the Go type that errors quote, where the shape does not say it.
+    fn shape(&mut self, shape: &Shape, value: &mut Value, named: Option<&str>) {
+        match shape {
+            Shape::Struct(id) => self.structure(self.set.get(*id), value),
+            Shape::Scalar(scalar) => {
+                if let Err(error) = scalar::conform(*scalar, value) {
+                    self.mismatch(renamed(error, *scalar, named));
+                }
+            }
+            Shape::List(item) => {
+                let named_item = named.and_then(|name| name.strip_prefix("[]"));
+                let Value::Array(items) = value else { return self.shape_mismatch(shape, value, named) };
+                for (index, value) in items.iter_mut().enumerate() {
+                    let mark = self.place.mark();
+                    self.place.push_index(index);
+                    self.element(item, value, named_item);
+                    self.place.reset(mark);
+                }
+            }
+            Shape::Map(item) => {
+                let named_item = named.and_then(|name| Some(name.strip_prefix("map[")?.split_once(']')?.1));
+                let Value::Object(members) = value else { return self.shape_mismatch(shape, value, named) };
+                for (key, value) in members {
+                    let mark = self.place.mark();
+                    self.place.push_key(key);
+                    self.element(item, value, named_item);
+                    self.place.reset(mark);
+                }
+            }
+        }
+    }
+
+    /// A null element is the zero value of its type.
+    fn element(&mut self, shape: &Shape, value: &mut Value, named: Option<&str>) {
+        if value.is_null() {
+            match shape {
+                Shape::Struct(_) => *value = Value::Object(Map::new()),
+                Shape::Scalar(scalar) => *value = scalar::zero(*scalar).unwrap_or_default(),
+                Shape::List(_) | Shape::Map(_) => {}
+            }
+            return;
+        }
+        self.shape(shape, value, named);
+    }
+
+    /// apiextensions' JSON schemas stand where a boolean, a list of schemas or a list of names may stand as well.
+    fn schema_union(&mut self, form: Form, shape: &Shape, value: &mut Value) {
+        if let (Shape::Map(item), Value::Object(members)) = (shape, &mut *value) {
+            members.values_mut().for_each(|value| self.schema_union(form, item, value));
+            return;
+        }
+        match (form, value) {
+            (_, value @ Value::Object(_)) => self.silent_schema(value),
+            (Form::SchemaOrArray, Value::Array(items)) => {
+                items.iter_mut().for_each(|value| self.silent_schema(value));
+            }
+            (Form::SchemaOrStrings, value @ Value::Array(_)) => {
+                self.shape(&Shape::List(Box::new(Shape::Scalar(Scalar::String))), value, None);
+            }
+            (Form::SchemaOrBool, Value::Bool(_)) => {}
+            (Form::SchemaOrBool, _) => self.mismatch(TypeMismatch::SchemaOrBool),
+            // Upstream's decoders take anything else for none.
+            (_, value) => *value = Value::Null,
+        }
+    }
+
+    fn silent_schema(&mut self, value: &mut Value) {
+        let Some(id) = self.set.named(SCHEMA) else { return };
+        let silent = std::mem::replace(&mut self.silent, true);
+        self.structure(self.set.get(id), value);
+        self.silent = silent;
+    }
+
+    fn shape_mismatch(&mut self, shape: &Shape, value: &Value, named: Option<&str>) {
+        let wanted = named.map_or_else(|| go_type(self.set, shape), str::to_owned);
+        self.mismatch(TypeMismatch::value(found(value), wanted));
+    }
+
+    fn mismatch(&mut self, error: TypeMismatch) {
+        let error = match error {
+            TypeMismatch::Root { found, wanted } if !self.place.fields.is_empty() => TypeMismatch::Field {
+                found,
+                owner: self.place.owner.to_owned(),
+                path: self.place.fields.clone(),
+                wanted,
+            },
+            error => error,
+        };
+        self.found.errors.push(error);
+    }
+}
+
+/// The type of a JSON schema in a CustomResourceDefinition.
+pub(crate) const SCHEMA: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
+
+/// Named strings and numbers are quoted by their name; leaves with decoders of their own are not.
+fn renamed(error: TypeMismatch, scalar: Scalar, named: Option<&str>) -> TypeMismatch {
+    match (error, named) {
+        (TypeMismatch::Root { found, wanted }, Some(named)) if wanted == scalar::go_type(scalar) => {
+            TypeMismatch::value(found, named)
+        }
+        (error, _) => error,
+    }
+}
+
+fn go_struct(ty: &Type) -> String {
+    let mut parts = ty.name.rsplit('.');
+    match (parts.next(), parts.next()) {
+        (Some(name), Some(package)) => format!("{package}.{name}"),
+        _ => ty.name.clone(),
+    }
+}
+
+fn go_type(set: &SchemaSet, shape: &Shape) -> String {
+    match shape {
+        Shape::Scalar(scalar) => scalar::go_type(*scalar).to_owned(),
+        Shape::Struct(id) => go_struct(set.get(*id)),
+        Shape::List(item) => format!("[]{}", go_type(set, item)),
+        Shape::Map(item) => format!("map[string]{}", go_type(set, item)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::gvk::GroupVersionKind;
+
+    fn id(api_version: &str, kind: &str) -> TypeId {
+        SchemaSet::builtin().of_kind(&GroupVersionKind::from_api_version(api_version, kind)).expect("a kind")
+    }
+
+    #[test]
+    fn normalizes_as_a_round_trip_through_go() {
+        let pod = id("v1", "Pod");
+        let cases = [
+            ("null is absent", json!({"spec": {"nodeName": null, "volumes": null}}), json!({"spec": {}})),
+            (
+                "empty is absent",
+                json!({"metadata": {"labels": {}, "finalizers": [], "name": ""}}),
+                json!({"metadata": {}}),
+            ),
+            (
+                "false is absent unless a pointer",
+                json!({"spec": {"hostNetwork": false, "enableServiceLinks": false}}),
+                json!({"spec": {"enableServiceLinks": false}}),
+            ),
+            (
+                "times have seconds and are in UTC",
+                json!({"metadata": {"creationTimestamp": "2024-02-29T14:34:56.789+02:00"}}),
+                json!({"metadata": {"creationTimestamp": "2024-02-29T12:34:56Z"}}),
+            ),
+            (
+                "the zero time is absent",
+                json!({"metadata": {"creationTimestamp": "0001-01-01T00:00:00Z"}}),
+                json!({"metadata": {}}),
+            ),
+            (
+                "quantities",
+                json!({"spec": {"overhead": {"cpu": 1, "memory": "1024Mi", "x": null}}}),
+                json!({"spec": {"overhead": {"cpu": "1", "memory": "1Gi", "x": "0"}}}),
+            ),
+            (
+                "null elements",
+                json!({"spec": {"containers": [null], "hostAliases": [{"hostnames": [null]}]}}),
+                json!({"spec": {"containers": [{}], "hostAliases": [{"hostnames": [""]}]}}),
+            ),
+            ("a struct stays when empty", json!({"status": {}}), json!({"status": {}})),
+        ];
+        for (name, mut value, expected) in cases {
+            assert_eq!(conform(SchemaSet::builtin(), pod, &mut value), Conformance::default(), "{name}");
+            assert_eq!(value, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn prunes_and_names_unknown_fields() {
+        let mut value =
+            json!({"x": 1, "metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "a"}, {"imag": {}}]}});
+        let found = conform(SchemaSet::builtin(), id("v1", "Pod"), &mut value);
+        assert_eq!(found.unknown, ["spec.containers[1].imag", "x"]);
+        let expected = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "a"}, {}]}});
+        assert_eq!(value, expected);
+    }
+
+    #[test]
+    fn mismatches_in_gos_words() {
+        let (pod, deployment, service) = (("v1", "Pod"), ("apps/v1", "Deployment"), ("v1", "Service"));
+        let cases = [
+            (
+                deployment,
+                json!({"spec": {"replicas": "3"}}),
+                "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32",
+            ),
+            (
+                deployment,
+                json!({"spec": {"replicas": 3000000000_u64}}),
+                "json: cannot unmarshal number 3000000000 into Go struct field DeploymentSpec.spec.replicas of type int32",
+            ),
+            (
+                deployment,
+                json!({"spec": {"replicas": 1.5}}),
+                "json: cannot unmarshal number 1.5 into Go struct field DeploymentSpec.spec.replicas of type int32",
+            ),
+            (pod, json!({"spec": []}), "json: cannot unmarshal array into Go struct field Pod.spec of type v1.PodSpec"),
+            (
+                pod,
+                json!({"spec": {"containers": {}}}),
+                "json: cannot unmarshal object into Go struct field PodSpec.spec.containers of type []v1.Container",
+            ),
+            (
+                pod,
+                json!({"spec": {"containers": ["x"]}}),
+                "json: cannot unmarshal string into Go struct field PodSpec.spec.containers of type v1.Container",
+            ),
+            (
+                pod,
+                json!({"spec": {"containers": [{"env": [{"name": "a", "value": 1}]}]}}),
+                "json: cannot unmarshal number into Go struct field EnvVar.spec.containers.env.value of type string",
+            ),
+            (
+                pod,
+                json!({"spec": {"restartPolicy": true}}),
+                "json: cannot unmarshal bool into Go struct field PodSpec.spec.restartPolicy of type v1.RestartPolicy",
+            ),
+            (
+                pod,
+                json!({"spec": {"volumes": [{"hostPath": 1}]}}),
+                "json: cannot unmarshal number into Go struct field Volume.spec.volumes.VolumeSource.hostPath of type v1.HostPathVolumeSource",
+            ),
+            (
+                pod,
+                json!({"metadata": {"labels": {"a": 1}}}),
+                "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels of type string",
+            ),
+            (
+                pod,
+                json!({"metadata": {"labels": []}}),
+                "json: cannot unmarshal array into Go struct field ObjectMeta.metadata.labels of type map[string]string",
+            ),
+            (
+                pod,
+                json!({"kind": 1}),
+                "json: cannot unmarshal number into Go struct field Pod.TypeMeta.kind of type string",
+            ),
+            (
+                pod,
+                json!({"metadata": {"creationTimestamp": 1}}),
+                "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.creationTimestamp of type string",
+            ),
+            (
+                pod,
+                json!({"metadata": {"creationTimestamp": "soon"}}),
+                r#"parsing time "soon" as "2006-01-02T15:04:05Z07:00": cannot parse "soon" as "2006""#,
+            ),
+            (
+                service,
+                json!({"spec": {"ports": [{"targetPort": true}]}}),
+                "json: cannot unmarshal bool into Go struct field ServicePort.spec.ports.targetPort of type int32",
+            ),
+            (
+                pod,
+                json!({"spec": {"overhead": {"cpu": "x"}}}),
+                "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
+            ),
+            (("v1", "Secret"), json!({"data": {"a": "!"}}), "illegal base64 data at input byte 0"),
+            (
+                ("v1", "Secret"),
+                json!({"data": {"a": 1}}),
+                "json: cannot unmarshal number into Go struct field Secret.data of type []uint8",
+            ),
+            (pod, json!([]), "json: cannot unmarshal array into Go value of type v1.Pod"),
+        ];
+        for ((api_version, kind), mut value, expected) in cases {
+            let found = conform(SchemaSet::builtin(), id(api_version, kind), &mut value);
+            let errors: Vec<String> = found.errors.iter().map(TypeMismatch::to_string).collect();
+            assert_eq!(errors, [expected], "{value}");
+        }
+    }
+
+    #[test]
+    fn schemas_inside_of_definitions() {
+        let crd = id("apiextensions.k8s.io/v1", "CustomResourceDefinition");
+        let wrap = |schema: Value| json!({"spec": {"versions": [{"schema": {"openAPIV3Schema": schema}}]}});
+        let mut value = wrap(json!({
+            "type": "object", "x-kubernetes-preserve-unknown-fields": false, "default": {"any": [null]},
+            "items": {"type": "string", "odd": 1}, "additionalProperties": false, "dependencies": {"a": ["b"]},
+        }));
+        assert_eq!(conform(SchemaSet::builtin(), crd, &mut value), Conformance::default());
+        let expected = wrap(json!({
+            "type": "object", "x-kubernetes-preserve-unknown-fields": false, "default": {"any": [null]},
+            "items": {"type": "string"}, "additionalProperties": false, "dependencies": {"a": ["b"]},
+        }));
+        assert_eq!(value, expected);
+        let found = conform(SchemaSet::builtin(), crd, &mut wrap(json!({"additionalProperties": 1})));
+        assert_eq!(found.errors, [TypeMismatch::SchemaOrBool]);
+    }
+
+    #[test]
+    fn completes_what_go_always_writes() {
+        let mut value = json!({"spec": {"containers": [{"name": "a"}], "tolerations": []}});
+        complete(SchemaSet::builtin(), id("v1", "Pod"), &mut value);
+        let expected = json!({
+            "metadata": {}, "spec": {"containers": [{"name": "a", "resources": {}}], "tolerations": []}, "status": {},
+        });
+        assert_eq!(value, expected);
+        let mut service = json!({});
+        complete(SchemaSet::builtin(), id("v1", "Service"), &mut service);
+        assert_eq!(service, json!({"metadata": {}, "spec": {}, "status": {"loadBalancer": {}}}));
+    }
+}

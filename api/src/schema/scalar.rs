@@ -1,0 +1,164 @@
+//! The leaves: what Go's decoders accept, and how they write it back.
+
+use base64::engine::general_purpose::STANDARD;
+use base64::{DecodeError, Engine};
+use serde_json::Value;
+use thiserror::Error;
+
+use super::Scalar;
+use crate::quantity::{Quantity, QuantityError};
+use crate::time::{self, DurationError, TimeError};
+
+/// Why a value does not fit the type of its field, in the words of Go's decoders.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum TypeMismatch {
+    #[error("json: cannot unmarshal {found} into Go struct field {owner}.{path} of type {wanted}")]
+    Field { found: String, owner: String, path: String, wanted: String },
+    #[error("json: cannot unmarshal {found} into Go value of type {wanted}")]
+    Root { found: String, wanted: String },
+    #[error("illegal base64 data at input byte {0}")]
+    Base64(usize),
+    #[error(transparent)]
+    Quantity(#[from] QuantityError),
+    #[error(transparent)]
+    Time(#[from] TimeError),
+    #[error(transparent)]
+    Duration(#[from] DurationError),
+    #[error("boolean or JSON schema expected")]
+    SchemaOrBool,
+}
+
+impl TypeMismatch {
+    /// Without the place: the walker knows it.
+    pub(super) fn value(found: impl Into<String>, wanted: impl Into<String>) -> Self {
+        Self::Root { found: found.into(), wanted: wanted.into() }
+    }
+}
+
+/// The name of a JSON value in Go's type errors.
+pub(super) fn found(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// The Go type of a scalar.
+pub(super) fn go_type(scalar: Scalar) -> &'static str {
+    match scalar {
+        Scalar::String => "string",
+        Scalar::Boolean => "bool",
+        Scalar::Int32 => "int32",
+        Scalar::Int64 => "int64",
+        Scalar::Float64 => "float64",
+        Scalar::Bytes => "[]uint8",
+        Scalar::Time => "v1.Time",
+        Scalar::MicroTime => "v1.MicroTime",
+        Scalar::Duration => "v1.Duration",
+        Scalar::Quantity => "resource.Quantity",
+        Scalar::IntOrString => "intstr.IntOrString",
+        Scalar::FieldsV1 => "v1.FieldsV1",
+        Scalar::RawExtension => "runtime.RawExtension",
+        Scalar::Any => "v1.JSON",
+    }
+}
+
+/// Checks a value that is not null, and brings it into the form that Go writes. Null afterwards means the zero time.
+pub(super) fn conform(scalar: Scalar, value: &mut Value) -> Result<(), TypeMismatch> {
+    match scalar {
+        Scalar::String => text(value, "string").map(|_| ()),
+        Scalar::Boolean if value.is_boolean() => Ok(()),
+        Scalar::Boolean => Err(TypeMismatch::value(found(value), "bool")),
+        Scalar::Int32 => integer(value, i64::from(i32::MIN)..=i64::from(i32::MAX), "int32"),
+        Scalar::Int64 => integer(value, i64::MIN..=i64::MAX, "int64"),
+        Scalar::Float64 => {
+            let number = value.as_f64().ok_or_else(|| TypeMismatch::value(found(value), "float64"))?;
+            // Go writes no fraction where there is none.
+            if number.fract() == 0.0 && number.abs() < 9e15 {
+                *value = Value::from(number as i64);
+            }
+            Ok(())
+        }
+        Scalar::Bytes => bytes(value),
+        Scalar::Time => {
+            let time = time::parse_time(text(value, "string")?)?;
+            *value = written_time(time, time::format_time);
+            Ok(())
+        }
+        Scalar::MicroTime => {
+            let time = time::parse_micro_time(text(value, "string")?)?;
+            *value = written_time(time, time::format_micro_time);
+            Ok(())
+        }
+        Scalar::Duration => {
+            *value = time::format_duration(time::parse_duration(text(value, "string")?)?).into();
+            Ok(())
+        }
+        Scalar::Quantity => {
+            *value = Quantity::from_json(value)?.to_string().into();
+            Ok(())
+        }
+        Scalar::IntOrString if value.is_string() => Ok(()),
+        Scalar::IntOrString => integer(value, i64::from(i32::MIN)..=i64::from(i32::MAX), "int32"),
+        Scalar::FieldsV1 | Scalar::RawExtension | Scalar::Any => Ok(()),
+    }
+}
+
+/// What Go has in a field that nothing was written to; None where that is null.
+pub(super) fn zero(scalar: Scalar) -> Option<Value> {
+    match scalar {
+        Scalar::String => Some("".into()),
+        Scalar::Boolean => Some(false.into()),
+        Scalar::Int32 | Scalar::Int64 | Scalar::Float64 | Scalar::IntOrString => Some(0.into()),
+        Scalar::Duration => Some("0s".into()),
+        Scalar::Quantity => Some("0".into()),
+        Scalar::Bytes | Scalar::Time | Scalar::MicroTime | Scalar::FieldsV1 | Scalar::RawExtension | Scalar::Any => {
+            None
+        }
+    }
+}
+
+fn text<'a>(value: &'a Value, wanted: &str) -> Result<&'a str, TypeMismatch> {
+    value.as_str().ok_or_else(|| TypeMismatch::value(found(value), wanted))
+}
+
+fn integer(value: &Value, range: std::ops::RangeInclusive<i64>, wanted: &str) -> Result<(), TypeMismatch> {
+    let Value::Number(number) = value else { return Err(TypeMismatch::value(found(value), wanted)) };
+    match number.as_i64() {
+        Some(number) if range.contains(&number) => Ok(()),
+        _ => Err(TypeMismatch::value(format!("number {number}"), wanted)),
+    }
+}
+
+fn bytes(value: &mut Value) -> Result<(), TypeMismatch> {
+    let text = text(value, "[]uint8")?;
+    match STANDARD.decode(text) {
+        Ok(_) => Ok(()),
+        // Go skips line breaks, as MIME writers insert them.
+        Err(error) if !text.contains(['\r', '\n']) => Err(TypeMismatch::Base64(offset(&error))),
+        Err(_) => {
+            let joined = text.replace(['\r', '\n'], "");
+            STANDARD.decode(&joined).map_err(|error| TypeMismatch::Base64(offset(&error)))?;
+            *value = joined.into();
+            Ok(())
+        }
+    }
+}
+
+fn offset(error: &DecodeError) -> usize {
+    match error {
+        DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) | DecodeError::InvalidLength(at) => *at,
+        DecodeError::InvalidPadding => 0,
+    }
+}
+
+/// Seconds from 1970 back to the first of January of the year 1, which is Go's zero time.
+const ZERO_TIME: i64 = -62_135_596_800;
+
+fn written_time(time: jiff::Timestamp, format: fn(jiff::Timestamp) -> String) -> Value {
+    if time.as_second() == ZERO_TIME && time.subsec_nanosecond() == 0 { Value::Null } else { format(time).into() }
+}

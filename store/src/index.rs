@@ -95,6 +95,8 @@ pub(crate) struct Index {
     keys: BTreeMap<Bytes, Vec<Version>>,
     window: VecDeque<Event>,
     window_bytes: usize,
+    /// Bytes of all values of all versions.
+    value_bytes: usize,
     newest: Revision,
     oldest: Revision,
     pub(crate) hub: Hub,
@@ -107,6 +109,11 @@ impl Index {
 
     pub(crate) fn oldest(&self) -> Revision {
         self.oldest
+    }
+
+    /// Bytes of all values that can still be read, those of the past included.
+    pub(crate) fn value_bytes(&self) -> usize {
+        self.value_bytes
     }
 
     /// The current state of `key`, and the key as the index holds it, so that all events of a key share its bytes.
@@ -163,6 +170,7 @@ impl Index {
 
     /// What [`apply`](Self::apply) does to the state, without telling watchers.
     fn push(&mut self, event: Event) {
+        self.value_bytes += event.current.as_ref().map_or(0, |current| current.value.len());
         let version = Version {
             created: event.current.as_ref().map_or(event.revision, |current| current.created),
             modified: event.revision,
@@ -223,7 +231,10 @@ impl Index {
         if keep == 0 {
             return;
         }
-        forgotten.extend(versions.drain(..keep).map(|version| version.modified));
+        for version in versions.drain(..keep) {
+            self.value_bytes -= version.value.map_or(0, |value| value.len());
+            forgotten.push(version.modified);
+        }
         if versions.is_empty() {
             self.keys.remove(key);
         } else {
@@ -239,6 +250,7 @@ impl Index {
     /// Takes one logged change. Revisions up to `oldest` may have gaps, later ones may not: false when there is one.
     pub(crate) fn replay(&mut self, revision: Revision, key: Bytes, created: Revision, value: Option<Bytes>) -> bool {
         if revision <= self.oldest {
+            self.value_bytes += value.as_ref().map_or(0, Bytes::len);
             self.keys.entry(key).or_default().push(Version { created, modified: revision, value });
             return true;
         }

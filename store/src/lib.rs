@@ -7,6 +7,7 @@
 //! threads or files; `hub` hands its events to watchers. `memory` is that and a mutex. `embedded` is that behind one
 //! committer thread, which makes each batch durable in the log before the index shows it.
 
+mod embedded;
 mod hub;
 mod index;
 mod memory;
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use futures::Stream;
 use futures::future::BoxFuture;
 
+pub use embedded::{Embedded, Options};
 pub use memory::Memory;
 
 /// The store's logical clock. 0 means "before any write"; the first write makes revision 1. Each successful write makes

@@ -11,6 +11,12 @@ macro_rules! suite {
         mod memory {
             $(#[tokio::test] async fn $case() { super::$case(&super::Memory::new()).await })*
         }
+        mod embedded {
+            $(#[tokio::test] async fn $case() {
+                let directory = tempfile::tempdir().unwrap();
+                super::$case(&crate::support::open(directory.path())).await
+            })*
+        }
     };
 }
 

@@ -1,10 +1,26 @@
 //! Short words for the tests: texts instead of bytes.
 
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use store::{Durability, Error, Event, Expect, Range, Result, Revision, Store, Value, WatchStream, Write};
+use store::{
+    Durability, Embedded, Error, Event, Expect, Options, Range, Result, Revision, Store, Value, WatchStream, Write,
+};
+
+pub fn open(directory: &Path) -> Embedded {
+    Embedded::open(directory, Options::default()).expect("open")
+}
+
+/// Bytes that do not compress.
+pub fn noise(length: usize) -> Bytes {
+    let mut state = 1u64;
+    Bytes::from_iter((0..length).map(|_| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 56) as u8
+    }))
+}
 
 pub fn bytes(text: &str) -> Bytes {
     Bytes::copy_from_slice(text.as_bytes())

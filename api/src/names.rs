@@ -32,13 +32,13 @@ pub fn inclusive_range(low: i64, high: i64) -> String {
     format!("must be between {low} and {high}, inclusive")
 }
 
-/// "`rule` (e.g. 'a', or 'b', regex used for validation is '...')".
+/// "`rule` (e.g. 'a',  or 'b', regex used for validation is '...')".
 pub fn regex_message(rule: &str, regex: &str, examples: &[&str]) -> String {
     if examples.is_empty() {
         return format!("{rule} (regex used for validation is '{regex}')");
     }
     let examples: Vec<String> = examples.iter().map(|example| format!("'{example}', ")).collect();
-    format!("{rule} (e.g. {}regex used for validation is '{regex}')", examples.join("or "))
+    format!("{rule} (e.g. {}regex used for validation is '{regex}')", examples.join(" or "))
 }
 
 fn all(text: &str, allowed: impl Fn(u8) -> bool) -> bool {

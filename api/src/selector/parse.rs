@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn refused_in_upstreams_words() {
-        let label = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue', or 'my_value', or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
+        let label = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
         let wrong_value = format!("unable to parse requirement: values[0][x]: Invalid value: \"-a\": {label}");
         let cases = [
             (",x", "found ',', expected: !, identifier, or 'end of string'"),

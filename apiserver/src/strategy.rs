@@ -13,7 +13,8 @@ pub enum Deletion {
     Graceful { seconds: i64 },
 }
 
-/// The order of a create: `defaults`, `prepare_for_create`, admission, `defaults` again, `validate`, commit. Of an update:
+/// The order of a create: `defaults`, `prepare_for_create`, admission, `defaults` again, `validate` and
+/// `validate_create`, commit. Of an update:
 /// `defaults`, `prepare_for_update`, admission, `defaults`, `validate` and `validate_update`, commit.
 ///
 /// Metadata (name, labels, uid, generation, timestamps, managedFields) is the generic code's, for all kinds.
@@ -32,6 +33,11 @@ pub trait Strategy: Send + Sync {
     /// `subresource` is `status`, `ephemeralcontainers`, `resize`, ...; generic code restricts `status` to status and metadata.
     fn prepare_for_subresource(&self, _subresource: &str, _new: &mut Object, _old: &Object) {}
 
+    /// The rule for `metadata.name`, and with a trailing dash allowed for `metadata.generateName`.
+    fn name_rule(&self) -> fn(&str) -> Vec<String> {
+        api::names::dns1123_subdomain
+    }
+
     /// Whether `metadata.generation` grows with this update. Default: anything outside metadata and status changed.
     fn bumps_generation(&self, new: &Object, old: &Object) -> bool {
         let strip = |object: &Object| {
@@ -44,6 +50,11 @@ pub trait Strategy: Send + Sync {
     }
 
     fn validate(&self, _new: &Object) -> Vec<FieldError> {
+        Vec::new()
+    }
+
+    /// Rules for new objects only, in addition to `validate`.
+    fn validate_create(&self, _new: &Object) -> Vec<FieldError> {
         Vec::new()
     }
 

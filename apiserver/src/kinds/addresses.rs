@@ -1,0 +1,98 @@
+//! Validation of IP addresses and address ranges in text.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::cursor::{Cursor, Errors};
+
+const NOT_AN_IP: &str = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+const NOT_A_RANGE: &str = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+
+/// As old as these fields are, they allow any spelling of an IPv6 address and, with the gate StrictIPCIDRValidation off as by
+/// default, IPv4 addresses with leading zeros.
+pub fn ip(at: &Cursor, errors: &mut Errors) {
+    if parse(at.str()).is_none() {
+        errors.invalid_text(at, NOT_AN_IP);
+    }
+}
+
+pub fn range(at: &Cursor, errors: &mut Errors) {
+    let valid = at.str().split_once('/').is_some_and(|(address, bits)| {
+        let max = match parse(address) {
+            Some(IpAddr::V4(_)) => 32,
+            Some(IpAddr::V6(_)) => 128,
+            None => return false,
+        };
+        !bits.is_empty()
+            && bits.bytes().all(|digit| digit.is_ascii_digit())
+            && bits.parse().is_ok_and(|bits: u32| bits <= max)
+    });
+    if !valid {
+        errors.invalid_text(at, NOT_A_RANGE);
+    }
+}
+
+/// An address as Go's old parser read it: with leading zeros, and an IPv4 address written as IPv6 is the IPv4 one.
+pub fn parse(text: &str) -> Option<IpAddr> {
+    if let Ok(address) = text.parse::<Ipv6Addr>() {
+        return Some(address.to_ipv4_mapped().map_or(IpAddr::V6(address), IpAddr::V4));
+    }
+    let parts: Vec<&str> = text.split('.').collect();
+    let octets: Option<Vec<u8>> = parts
+        .iter()
+        .map(|part| if part.bytes().all(|byte| byte.is_ascii_digit()) { part.parse().ok() } else { None })
+        .collect();
+    let octets: [u8; 4] = octets?.try_into().ok()?;
+    Some(IpAddr::V4(Ipv4Addr::from(octets)))
+}
+
+/// `IPv4` or `IPv6`.
+pub fn family(address: IpAddr) -> &'static str {
+    if address.is_ipv4() { "IPv4" } else { "IPv6" }
+}
+
+/// A warning where an address is in a form that a later release will refuse.
+pub fn warning(path: &str, text: &str) -> Option<String> {
+    let address = parse(text)?;
+    match text.parse::<IpAddr>() {
+        Ok(IpAddr::V6(strict)) if strict.to_ipv4_mapped().is_none() && strict.to_string() != text => Some(format!(
+            "{path}: IPv6 address {text:?} should be in RFC 5952 canonical format ({:?})",
+            strict.to_string()
+        )),
+        Ok(strict) if strict == address => None,
+        _ => Some(format!(
+            "{path}: non-standard IP address {text:?} will be considered invalid in a future Kubernetes release: use {:?}",
+            address.to_string()
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_in_old_fields() {
+        let table = [
+            ("10.0.0.1", Some("10.0.0.1")),
+            ("010.000.000.001", Some("10.0.0.1")),
+            ("2001:DB8::1", Some("2001:db8::1")),
+            ("::ffff:1.2.3.4", Some("1.2.3.4")),
+            ("10.0.0", None),
+            ("10.0.0.256", None),
+            ("a.b.c.d", None),
+            ("", None),
+            ("fe80::1%eth0", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(parse(text).map(|address| address.to_string()).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn warnings_name_the_better_form() {
+        assert_eq!(warning("spec.ip", "10.0.0.1"), None);
+        assert_eq!(warning("spec.ip", "2001:db8::1"), None);
+        assert!(warning("spec.ip", "010.0.0.1").is_some_and(|text| text.ends_with("use \"10.0.0.1\"")));
+        assert!(warning("spec.ip", "2001:DB8::1").is_some_and(|text| text.contains("RFC 5952")));
+    }
+}

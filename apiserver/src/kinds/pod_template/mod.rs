@@ -1,0 +1,28 @@
+//! Pods as templates: the defaults and the validation of a PodSpec, shared by Pod and by every kind that makes pods.
+//!
+//! [`defaults`] fills a spec in; [`spec`] checks one and calls the files named after what they check, in upstream's order.
+
+pub mod affinity;
+pub mod annotations;
+pub mod containers;
+pub mod defaults;
+mod dns;
+mod env;
+pub mod handlers;
+mod image;
+mod mounts;
+mod paths;
+pub mod pod_level;
+mod projected;
+pub mod resources;
+mod security;
+pub mod spec;
+mod spread;
+pub mod tolerations;
+mod volume_defaults;
+pub mod volume_drivers;
+mod volumes;
+pub mod warnings;
+
+#[cfg(test)]
+mod tests;

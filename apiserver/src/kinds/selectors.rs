@@ -1,0 +1,79 @@
+//! Validation of labels and label selectors (`k8s.io/apimachinery/pkg/apis/meta/v1/validation`).
+
+use std::collections::BTreeSet;
+
+use api::names;
+use serde_json::Value;
+
+use super::cursor::{Cursor, Errors, field, list, text};
+
+/// A label key.
+pub fn label_name(at: &Cursor, errors: &mut Errors) {
+    errors.messages(at, names::qualified_name(at.str()));
+}
+
+/// A map of labels. Errors stand at the map, as upstream has it.
+pub fn labels(at: &Cursor, errors: &mut Errors) {
+    for (name, value) in at.value.as_object().into_iter().flatten() {
+        for message in names::qualified_name(name) {
+            errors.invalid_as(at, name.as_str(), message);
+        }
+        let value = value.as_str().unwrap_or_default();
+        for message in names::label_value(value) {
+            errors.invalid_as(at, value, message);
+        }
+    }
+}
+
+/// A LabelSelector, where it is set.
+pub fn label_selector(at: &Cursor, errors: &mut Errors) {
+    labels(&at.child("matchLabels"), errors);
+    for requirement in at.child("matchExpressions").items() {
+        let (operator, values) = (requirement.child("operator"), requirement.child("values"));
+        match operator.str() {
+            "In" | "NotIn" => {
+                if values.is_empty() {
+                    errors.required_because(&values, "must be specified when `operator` is 'In' or 'NotIn'");
+                }
+            }
+            "Exists" | "DoesNotExist" => {
+                if !values.is_empty() {
+                    errors.forbidden(&values, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+                }
+            }
+            _ => errors.invalid_text(&operator, "not a valid selector operator"),
+        }
+        label_name(&requirement.child("key"), errors);
+        for value in values.items() {
+            errors.messages(&value, names::label_value(value.str()));
+        }
+    }
+}
+
+/// Neither labels nor expressions: it selects everything.
+pub fn selects_everything(selector: &Value) -> bool {
+    let empty = |name| super::cursor::size(field(selector, name)) == 0;
+    empty("matchLabels") && empty("matchExpressions")
+}
+
+/// Whether a valid LabelSelector selects an object with these labels.
+pub fn selects(selector: &Value, labels: &Value) -> bool {
+    let wanted = field(selector, "matchLabels").as_object().into_iter().flatten();
+    wanted.into_iter().all(|(name, value)| labels.get(name) == Some(value))
+        && list(selector, "matchExpressions").iter().all(|requirement| {
+            let label = labels.get(text(requirement, "key"));
+            let listed = label.is_some_and(|label| list(requirement, "values").contains(label));
+            match text(requirement, "operator") {
+                "In" => listed,
+                "NotIn" => !listed,
+                "Exists" => label.is_some(),
+                _ => label.is_none(),
+            }
+        })
+}
+
+/// All label keys that a LabelSelector speaks of.
+pub fn selector_keys(selector: &Value) -> BTreeSet<&str> {
+    let labels = field(selector, "matchLabels").as_object().into_iter().flatten().map(|(name, _)| name.as_str());
+    labels.chain(list(selector, "matchExpressions").iter().map(|requirement| text(requirement, "key"))).collect()
+}

@@ -7,9 +7,6 @@ use std::sync::atomic::Ordering;
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
-use kube::core::params::{
-    DeleteParams, Patch, PatchParams, PostParams, Preconditions as DeletePreconditions, PropagationPolicy,
-};
 use kube::core::{ApiResource, Request};
 use serde::Deserialize;
 use serde_json::{Value, json};

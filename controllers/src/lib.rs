@@ -1,1 +1,5 @@
+//! The controllers of the control plane, one file (or folder) each. [`run`] starts all of them over shared informers.
 
+pub mod common;
+pub mod deployment;
+pub mod replicaset;

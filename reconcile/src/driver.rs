@@ -193,7 +193,7 @@ impl Work {
             }
             Some(error) => {
                 let wait = self.queue.add_rate_limited(key.clone());
-                if error.is_conflict() {
+                if error.is_outdated() {
                     Counters::count(&self.counters.conflicts);
                     debug!(%error, ?wait, "outdated decision refused, deciding again");
                 } else {

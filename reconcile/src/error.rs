@@ -21,12 +21,10 @@ pub enum Error {
 }
 
 impl Error {
-    /// The decision was made from outdated state; deciding again is the cure.
-    pub fn is_conflict(&self) -> bool {
+    /// The decision was made from outdated state; deciding again is the cure, and nobody needs to hear of it.
+    pub fn is_outdated(&self) -> bool {
         match self {
-            Error::Request { source: kube::Error::Api(status), .. } => {
-                status.is_conflict() && !status.is_already_exists()
-            }
+            Error::Request { source: kube::Error::Api(status), .. } => status.is_conflict() || status.is_already_exists(),
             Error::RootGone => true,
             _ => false,
         }

@@ -104,6 +104,7 @@ impl Executor {
         }
         let status = match &performed.error {
             None => plan.status.clone(),
+            Some(error) if error.is_outdated() => None,
             Some(error) => plan.status_if_failed.as_ref().map(|status| status.with_error(&cause(error))),
         };
         if let (Some(status), Some(root)) = (status, &root) {
@@ -137,12 +138,13 @@ impl Executor {
     fn settle(
         &self,
         action: &Action,
-        answer: Result<Answer, Error>,
+        answer: Result<Option<Answer>, Error>,
         root: &mut Option<Root>,
         performed: &mut Performed,
     ) {
         match &answer {
-            Ok(answer) => {
+            Ok(None) => {}
+            Ok(Some(answer)) => {
                 if let Some(event) = &action.on_success {
                     let name = answer.metadata.name.as_deref().unwrap_or(&action.key.name);
                     self.tell(root.as_ref(), event, name, "");
@@ -155,7 +157,7 @@ impl Executor {
                 }
             }
             Err(error) => {
-                if let (Some(event), false) = (&action.on_failure, error.is_conflict()) {
+                if let (Some(event), false) = (&action.on_failure, error.is_outdated()) {
                     self.tell(root.as_ref(), event, &action.key.name, &cause(error));
                 }
             }
@@ -164,9 +166,9 @@ impl Executor {
     }
 
     /// Remember what must come back by the watch, or the first failure.
-    fn note(&self, action: &Action, answer: Result<Answer, Error>, performed: &mut Performed) {
+    fn note(&self, action: &Action, answer: Result<Option<Answer>, Error>, performed: &mut Performed) {
         let answer = match answer {
-            Ok(answer) => answer,
+            Ok(answer) => answer.unwrap_or_default(),
             Err(error) => {
                 performed.error.get_or_insert(error);
                 return;
@@ -204,11 +206,12 @@ impl Executor {
         }
     }
 
-    async fn write_status(&self, root: &Root, status: &StatusWrite) -> Result<Answer, Error> {
+    async fn write_status(&self, root: &Root, status: &StatusWrite) -> Result<Option<Answer>, Error> {
         self.request(&status_action(root, status), None).await
     }
 
-    async fn request(&self, action: &Action, root: Option<&Root>) -> Result<Answer, Error> {
+    /// `None`: what was wanted is so already, or can never be, and nobody needs to hear of it.
+    async fn request(&self, action: &Action, root: Option<&Root>) -> Result<Option<Answer>, Error> {
         let request = http_request(action, root)?;
         self.counters.writes.fetch_add(1, Ordering::Relaxed);
         let gone = |status: &kube::core::Status| match action.verb {
@@ -217,8 +220,8 @@ impl Executor {
             _ => false,
         };
         match self.client.request::<Answer>(request).await {
-            Ok(answer) => Ok(answer),
-            Err(kube::Error::Api(status)) if gone(&status) => Ok(Answer::default()),
+            Ok(answer) => Ok(Some(answer)),
+            Err(kube::Error::Api(status)) if gone(&status) => Ok(None),
             Err(source) => Err(Error::Request { what: action.to_string(), source }),
         }
     }

@@ -21,7 +21,8 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// Written when all actions succeeded. `None`: the status is as it should be.
     pub status: Option<StatusWrite>,
-    /// Written instead when an action failed; `{error}` in its strings becomes the failure.
+    /// Written instead when an action failed, unless the decision was just outdated; `{error}` in its strings becomes the
+    /// failure.
     pub status_if_failed: Option<StatusWrite>,
     /// Decide again then, also if nothing changes.
     pub requeue_after: Option<Duration>,

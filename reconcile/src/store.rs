@@ -73,13 +73,13 @@ struct Index<K> {
     keys: HashMap<String, BTreeSet<Key>>,
 }
 
-/// The index every store has: the UID of the controlling owner.
+/// The index every store has: the UID of the controlling owner, or the namespace of an orphan.
 const BY_CONTROLLER: &str = "controller";
 
 impl<K: Resource + 'static> Default for Store<K> {
     fn default() -> Self {
         let mut indexes = BTreeMap::new();
-        indexes.insert(BY_CONTROLLER, Index { values_of: controller_uid as IndexFn<K>, keys: HashMap::new() });
+        indexes.insert(BY_CONTROLLER, Index { values_of: controller as IndexFn<K>, keys: HashMap::new() });
         let state = State { objects: BTreeMap::new(), indexes };
         let shared = Shared {
             state: RwLock::new(state),
@@ -90,9 +90,15 @@ impl<K: Resource + 'static> Default for Store<K> {
     }
 }
 
-fn controller_uid<K: Resource>(object: &K) -> Vec<String> {
-    let owners = object.meta().owner_references.iter().flatten();
-    owners.filter(|owner| owner.controller == Some(true)).map(|owner| owner.uid.clone()).collect()
+fn controller<K: Resource>(object: &K) -> Vec<String> {
+    let meta = object.meta();
+    let owner = meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
+    vec![owner.map_or_else(|| orphans_of(meta.namespace.as_deref().unwrap_or("")), |owner| owner.uid.clone())]
+}
+
+/// No UID looks like this.
+fn orphans_of(namespace: &str) -> String {
+    format!("/{namespace}")
 }
 
 impl<K: Resource + 'static> Store<K> {
@@ -121,6 +127,11 @@ impl<K: Resource + 'static> Store<K> {
     /// The objects whose controlling owner has this UID.
     pub fn controlled_by(&self, uid: &str) -> Vec<Arc<K>> {
         self.by_index(BY_CONTROLLER, uid)
+    }
+
+    /// The objects of a namespace that no owner controls.
+    pub fn orphans_in(&self, namespace: &str) -> Vec<Arc<K>> {
+        self.by_index(BY_CONTROLLER, &orphans_of(namespace))
     }
 
     /// The objects for which the function of the named index gave this value; none when there is no such index.
@@ -329,6 +340,7 @@ mod tests {
         store.apply(pod("b", 2, Some("u1")));
         store.apply(pod("c", 3, None));
         assert_eq!(names(store.controlled_by("u1")), ["a", "b"]);
+        assert_eq!(names(store.orphans_in("default")), ["c"]);
         store.apply(pod("a", 4, Some("u2")));
         store.remove(&pod("b", 5, None));
         assert!(store.controlled_by("u1").is_empty());

@@ -1,0 +1,12 @@
+//! What several controllers decide alike.
+
+pub mod claim;
+pub mod pods;
+pub mod selector;
+#[cfg(test)]
+pub mod testing;
+
+/// Go leaves zeros out of a status; so do we, that a status written compares equal when read back.
+pub fn nonzero<N: Default + PartialEq>(number: N) -> Option<N> {
+    (number != N::default()).then_some(number)
+}

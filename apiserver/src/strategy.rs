@@ -14,8 +14,8 @@ pub enum Deletion {
 }
 
 /// The order of a create: `defaults`, `prepare_for_create`, admission, `defaults` again, `validate` and
-/// `validate_create`, commit. Of an update:
-/// `defaults`, `prepare_for_update`, admission, `defaults`, `validate` and `validate_update`, commit.
+/// `validate_create`, commit. Of an update: `defaults`, `prepare_for_update`, admission, `defaults`, `validate` and
+/// `validate_update`, commit. Of a subresource: `prepare_for_subresource`, admission, `defaults`, `validate_subresource`.
 ///
 /// Metadata (name, labels, uid, generation, timestamps, managedFields) is the generic code's, for all kinds.
 pub trait Strategy: Send + Sync {
@@ -32,11 +32,6 @@ pub trait Strategy: Send + Sync {
 
     /// `subresource` is `status`, `ephemeralcontainers`, `resize`, ...; generic code restricts `status` to status and metadata.
     fn prepare_for_subresource(&self, _subresource: &str, _new: &mut Object, _old: &Object) {}
-
-    /// The rule for `metadata.name`, and with a trailing dash allowed for `metadata.generateName`.
-    fn name_rule(&self) -> fn(&str) -> Vec<String> {
-        api::names::dns1123_subdomain
-    }
 
     /// Whether `metadata.generation` grows with this update. Default: anything outside metadata and status changed.
     fn bumps_generation(&self, new: &Object, old: &Object) -> bool {

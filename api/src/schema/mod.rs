@@ -191,6 +191,15 @@ impl SchemaSet {
         self.by_kind.get(kind).copied()
     }
 
+    /// As [`Self::of_kind`]; options and watch events are the same type in every group, also in one that only a CRD or an
+    /// aggregated server has.
+    pub fn resolve(&self, kind: &GroupVersionKind) -> Option<TypeId> {
+        self.of_kind(kind).or_else(|| {
+            let everywhere = kind.kind.ends_with("Options") || kind.kind == "WatchEvent";
+            everywhere.then(|| self.named(&format!("io.k8s.apimachinery.pkg.apis.meta.v1.{}", kind.kind)))?
+        })
+    }
+
     /// By full name, `io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions`.
     pub fn named(&self, name: &str) -> Option<TypeId> {
         self.by_name.get(name).copied()

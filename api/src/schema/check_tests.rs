@@ -1,0 +1,183 @@
+use serde_json::json;
+
+use super::*;
+use crate::gvk::GroupVersionKind;
+
+fn id(api_version: &str, kind: &str) -> TypeId {
+    SchemaSet::builtin().of_kind(&GroupVersionKind::from_api_version(api_version, kind)).expect("a kind")
+}
+
+#[test]
+fn normalizes_as_a_round_trip_through_go() {
+    let pod = id("v1", "Pod");
+    let cases = [
+        ("null is absent", json!({"spec": {"nodeName": null, "volumes": null}}), json!({"spec": {}})),
+        ("empty is absent", json!({"metadata": {"labels": {}, "finalizers": [], "name": ""}}), json!({"metadata": {}})),
+        (
+            "false is absent unless a pointer",
+            json!({"spec": {"hostNetwork": false, "enableServiceLinks": false}}),
+            json!({"spec": {"enableServiceLinks": false}}),
+        ),
+        (
+            "times have seconds and are in UTC",
+            json!({"metadata": {"creationTimestamp": "2024-02-29T14:34:56.789+02:00"}}),
+            json!({"metadata": {"creationTimestamp": "2024-02-29T12:34:56Z"}}),
+        ),
+        (
+            "the zero time is absent",
+            json!({"metadata": {"creationTimestamp": "0001-01-01T00:00:00Z"}}),
+            json!({"metadata": {}}),
+        ),
+        (
+            "quantities",
+            json!({"spec": {"overhead": {"cpu": 1, "memory": "1024Mi", "x": null}}}),
+            json!({"spec": {"overhead": {"cpu": "1", "memory": "1Gi", "x": "0"}}}),
+        ),
+        (
+            "null elements",
+            json!({"spec": {"containers": [null], "hostAliases": [{"hostnames": [null]}]}}),
+            json!({"spec": {"containers": [{}], "hostAliases": [{"hostnames": [""]}]}}),
+        ),
+        ("a struct stays when empty", json!({"status": {}}), json!({"status": {}})),
+    ];
+    for (name, mut value, expected) in cases {
+        assert_eq!(conform(SchemaSet::builtin(), pod, &mut value), Conformance::default(), "{name}");
+        assert_eq!(value, expected, "{name}");
+    }
+}
+
+#[test]
+fn prunes_and_names_unknown_fields() {
+    let mut value =
+        json!({"x": 1, "metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "a"}, {"imag": {}}]}});
+    let found = conform(SchemaSet::builtin(), id("v1", "Pod"), &mut value);
+    assert_eq!(found.unknown, ["spec.containers[1].imag", "x"]);
+    let expected = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "a"}, {}]}});
+    assert_eq!(value, expected);
+}
+
+#[test]
+fn mismatches_in_gos_words() {
+    let (pod, deployment, service) = (("v1", "Pod"), ("apps/v1", "Deployment"), ("v1", "Service"));
+    let cases = [
+        (
+            deployment,
+            json!({"spec": {"replicas": "3"}}),
+            "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32",
+        ),
+        (
+            deployment,
+            json!({"spec": {"replicas": 3000000000_u64}}),
+            "json: cannot unmarshal number 3000000000 into Go struct field DeploymentSpec.spec.replicas of type int32",
+        ),
+        (
+            deployment,
+            json!({"spec": {"replicas": 1.5}}),
+            "json: cannot unmarshal number 1.5 into Go struct field DeploymentSpec.spec.replicas of type int32",
+        ),
+        (pod, json!({"spec": []}), "json: cannot unmarshal array into Go struct field Pod.spec of type v1.PodSpec"),
+        (
+            pod,
+            json!({"spec": {"containers": {}}}),
+            "json: cannot unmarshal object into Go struct field PodSpec.spec.containers of type []v1.Container",
+        ),
+        (
+            pod,
+            json!({"spec": {"containers": ["x"]}}),
+            "json: cannot unmarshal string into Go struct field PodSpec.spec.containers of type v1.Container",
+        ),
+        (
+            pod,
+            json!({"spec": {"containers": [{"env": [{"name": "a", "value": 1}]}]}}),
+            "json: cannot unmarshal number into Go struct field EnvVar.spec.containers.env.value of type string",
+        ),
+        (
+            pod,
+            json!({"spec": {"restartPolicy": true}}),
+            "json: cannot unmarshal bool into Go struct field PodSpec.spec.restartPolicy of type v1.RestartPolicy",
+        ),
+        (
+            pod,
+            json!({"spec": {"volumes": [{"hostPath": 1}]}}),
+            "json: cannot unmarshal number into Go struct field Volume.spec.volumes.VolumeSource.hostPath of type v1.HostPathVolumeSource",
+        ),
+        (
+            pod,
+            json!({"metadata": {"labels": {"a": 1}}}),
+            "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels of type string",
+        ),
+        (
+            pod,
+            json!({"metadata": {"labels": []}}),
+            "json: cannot unmarshal array into Go struct field ObjectMeta.metadata.labels of type map[string]string",
+        ),
+        (
+            pod,
+            json!({"kind": 1}),
+            "json: cannot unmarshal number into Go struct field Pod.TypeMeta.kind of type string",
+        ),
+        (
+            pod,
+            json!({"metadata": {"creationTimestamp": 1}}),
+            "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.creationTimestamp of type string",
+        ),
+        (
+            pod,
+            json!({"metadata": {"creationTimestamp": "soon"}}),
+            r#"parsing time "soon" as "2006-01-02T15:04:05Z07:00": cannot parse "soon" as "2006""#,
+        ),
+        (
+            service,
+            json!({"spec": {"ports": [{"targetPort": true}]}}),
+            "json: cannot unmarshal bool into Go struct field ServicePort.spec.ports.targetPort of type int32",
+        ),
+        (
+            pod,
+            json!({"spec": {"overhead": {"cpu": "x"}}}),
+            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
+        ),
+        (("v1", "Secret"), json!({"data": {"a": "!"}}), "illegal base64 data at input byte 0"),
+        (
+            ("v1", "Secret"),
+            json!({"data": {"a": 1}}),
+            "json: cannot unmarshal number into Go struct field Secret.data of type []uint8",
+        ),
+        (pod, json!([]), "json: cannot unmarshal array into Go value of type v1.Pod"),
+    ];
+    for ((api_version, kind), mut value, expected) in cases {
+        let found = conform(SchemaSet::builtin(), id(api_version, kind), &mut value);
+        let errors: Vec<String> = found.errors.iter().map(TypeMismatch::to_string).collect();
+        assert_eq!(errors, [expected], "{value}");
+    }
+}
+
+#[test]
+fn schemas_inside_of_definitions() {
+    let crd = id("apiextensions.k8s.io/v1", "CustomResourceDefinition");
+    let wrap = |schema: Value| json!({"spec": {"versions": [{"schema": {"openAPIV3Schema": schema}}]}});
+    let mut value = wrap(json!({
+        "type": "object", "x-kubernetes-preserve-unknown-fields": false, "default": {"any": [null]},
+        "items": {"type": "string", "odd": 1}, "additionalProperties": false, "dependencies": {"a": ["b"]},
+    }));
+    assert_eq!(conform(SchemaSet::builtin(), crd, &mut value), Conformance::default());
+    let expected = wrap(json!({
+        "type": "object", "x-kubernetes-preserve-unknown-fields": false, "default": {"any": [null]},
+        "items": {"type": "string"}, "additionalProperties": false, "dependencies": {"a": ["b"]},
+    }));
+    assert_eq!(value, expected);
+    let found = conform(SchemaSet::builtin(), crd, &mut wrap(json!({"additionalProperties": 1})));
+    assert_eq!(found.errors, [TypeMismatch::SchemaOrBool]);
+}
+
+#[test]
+fn completes_what_go_always_writes() {
+    let mut value = json!({"spec": {"containers": [{"name": "a"}], "tolerations": []}});
+    complete(SchemaSet::builtin(), id("v1", "Pod"), &mut value);
+    let expected = json!({
+        "metadata": {}, "spec": {"containers": [{"name": "a", "resources": {}}], "tolerations": []}, "status": {},
+    });
+    assert_eq!(value, expected);
+    let mut service = json!({});
+    complete(SchemaSet::builtin(), id("v1", "Service"), &mut service);
+    assert_eq!(service, json!({"metadata": {}, "spec": {}, "status": {"loadBalancer": {}}}));
+}

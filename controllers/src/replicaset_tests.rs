@@ -3,6 +3,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::common::testing::{actions, ago, now, object, shared, status, time_ago};
 
+/// Names and states.
+type Pods<'a> = &'a [(&'a str, &'a str)];
+
 fn replica_set(replicas: i32) -> Value {
     json!({
         "metadata": {"name": "web", "namespace": "shop", "uid": "rs1", "generation": 1},
@@ -48,7 +51,7 @@ fn pod(name: &str, state: &str) -> Value {
     pod
 }
 
-fn decide(root: Value, pods: &[(&str, &str)]) -> Plan {
+fn decide(root: Value, pods: Pods) -> Plan {
     let pods = shared(pods.iter().map(|(name, state)| pod(name, state)));
     let view = View { related: pods.clone(), pods };
     ReplicaSets.decide(&object(root), &view, now())
@@ -59,7 +62,7 @@ fn actions_follow_from_the_pods() {
     let create = "create Pod shop/web-*";
     let adopt_b = r#"patch Pod shop/b {"metadata":{"ownerReferences":[{"apiVersion":"apps/v1","blockOwnerDeletion":true,"controller":true,"kind":"ReplicaSet","name":"web","uid":"rs1"}]}}"#;
     let release_b = r#"patch Pod shop/b {"metadata":{"ownerReferences":[{"$patch":"delete","uid":"rs1"}]}}"#;
-    let table: &[(&str, i32, &[(&str, &str)], &[&str])] = &[
+    let table: &[(&str, i32, Pods, &[&str])] = &[
         ("none yet", 2, &[], &[create, create]),
         ("enough", 2, &[("a", "ready"), ("b", "")], &[]),
         ("a failed one is replaced", 1, &[("a", "failed")], &[create]),
@@ -77,7 +80,7 @@ fn actions_follow_from_the_pods() {
 
 #[test]
 fn the_pod_that_is_missed_least_goes_first() {
-    let table: &[(&str, &[(&str, &str)], &str)] = &[
+    let table: &[(&str, Pods, &str)] = &[
         ("unassigned before pending", &[("a", "pending"), ("b", "unassigned pending"), ("c", "ready")], "b"),
         ("pending before running", &[("a", ""), ("b", "pending")], "b"),
         ("not ready before ready", &[("a", "ready"), ("b", "")], "b"),

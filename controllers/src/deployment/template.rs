@@ -175,7 +175,8 @@ mod tests {
     fn revisions_grow_and_remember() {
         let labels =
             |pairs: &[(&str, &str)]| Labels::from_iter(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
-        let table: [(&str, &[(&str, &str)], &[(&str, &str)]); 4] = [
+        type Pairs<'a> = &'a [(&'a str, &'a str)];
+        let table: [(&str, Pairs, Pairs); 4] = [
             ("new", &[], &[("note", "n"), (REVISION, "3")]),
             ("rolled back to", &[(REVISION, "1")], &[("note", "n"), (REVISION, "3"), (REVISION_HISTORY, "1")]),
             (

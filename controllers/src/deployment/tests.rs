@@ -3,6 +3,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::common::testing::{actions, now, object, shared, status, time_ago};
 
+type Names<'a> = &'a [&'a str];
+
 fn pod_template(image: &str) -> Value {
     json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": image}]}})
 }
@@ -89,7 +91,7 @@ fn rolling_steps() {
 fn recreate_waits_for_the_last_old_pod() {
     let recreate = || deployment(&[json!({"spec": {"strategy": {"type": "Recreate", "rollingUpdate": null}}})]);
     let created = format!("up {} from 0 to 10", template::set_name(&object(recreate())));
-    let table: &[(&str, &[&str], &[&str], &[&str])] = &[
+    let table: &[(&str, Names, Names, Names)] = &[
         ("old ones end", &["old 10 10"], &["uid-old"], &["down old from 10 to 0"]),
         ("a pod still runs", &["old 0 0"], &["uid-old"], &[]),
         ("all have ended", &["old 0 0"], &[], &[&created]),
@@ -126,8 +128,10 @@ fn a_paused_deployment_scales_and_does_not_roll() {
 
 #[test]
 fn the_new_set_is_made_from_the_template() {
-    let root =
-        deployment(&[json!({"metadata": {"annotations": {"note": "n", "deployment.kubernetes.io/revision": "7"}}})]);
+    let counts =
+        json!({"status": {"replicas": 10, "updatedReplicas": 10, "readyReplicas": 10, "availableReplicas": 10}});
+    let annotations = json!({"metadata": {"annotations": {"note": "n", "deployment.kubernetes.io/revision": "7"}}});
+    let root = deployment(&[annotations, counts]);
     let plan = decide(root, &["old 10 10"]);
     let reconcile::plan::Verb::Create(set) = &plan.actions[0].verb else { panic!("{plan}") };
     let hash = set["metadata"]["labels"]["pod-template-hash"].as_str().expect("a hash");

@@ -12,6 +12,7 @@ pub mod resource;
 pub mod schema;
 pub mod selector;
 pub mod status;
+pub mod table;
 pub mod time;
 
 /// An object in flight: a JSON tree. At rest it is bytes.

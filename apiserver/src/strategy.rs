@@ -13,9 +13,10 @@ pub enum Deletion {
     Graceful { seconds: i64 },
 }
 
-/// The order of a create: `defaults`, `prepare_for_create`, admission, `defaults` again, `validate` and
-/// `validate_create`, commit. Of an update: `defaults`, `prepare_for_update`, admission, `defaults`, `validate` and
-/// `validate_update`, commit. Of a subresource: `prepare_for_subresource`, admission, `defaults`, `validate_subresource`.
+/// The order of a create: `defaults`, mutating admission, `defaults` again, `prepare_for_create`, `validate` and
+/// `validate_create`, validating admission, commit. Of an update: `defaults`, mutating admission, `defaults`,
+/// `prepare_for_update`, `validate` and `validate_update`, validating admission, commit. Of a subresource: the same with
+/// `prepare_for_subresource` and `validate_subresource`.
 ///
 /// Metadata (name, labels, uid, generation, timestamps, managedFields) is the generic code's, for all kinds.
 pub trait Strategy: Send + Sync {
@@ -69,6 +70,14 @@ pub trait Strategy: Send + Sync {
     fn on_delete(&self, _old: &Object, _grace_period_seconds: Option<i64>) -> Deletion {
         Deletion::Immediate
     }
+
+    /// Whether something besides metadata.finalizers keeps an object that is deleted (a Namespace's spec.finalizers).
+    fn keeps(&self, _object: &Object) -> bool {
+        false
+    }
+
+    /// What a deletion that does not remove the object at once writes beside its timestamp (a Namespace's phase).
+    fn mark_deleting(&self, _object: &mut Object) {}
 }
 
 /// A kind that is nothing special.

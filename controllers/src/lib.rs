@@ -2,6 +2,4 @@
 
 pub mod common;
 pub mod deployment;
-pub mod endpoints;
-pub mod endpointslices;
 pub mod replicaset;

@@ -1,6 +1,4 @@
-//! Patches, by the content type of the request: [`json`] (RFC 6902), [`merge`] (RFC 7386) and [`strategic`], which knows the
-//! types.
+//! Patches, by the content type of the request: [`json`] (RFC 6902) and [`merge`] (RFC 7386).
 
 pub mod json;
 pub mod merge;
-pub mod strategic;

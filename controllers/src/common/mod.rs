@@ -3,7 +3,6 @@
 pub mod claim;
 pub mod pods;
 pub mod selector;
-pub mod services;
 #[cfg(test)]
 pub mod testing;
 

@@ -1,0 +1,261 @@
+//! The cache of one resource.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use tokio::sync::watch;
+
+use super::change::Change;
+use super::stored::Stored;
+use crate::registry::Selectable;
+
+/// Changes kept for watchers to read. A watcher that is this many changes behind is cut; a client that comes back within
+/// this many changes resumes. Upstream keeps up to 100,000 and at least 100.
+const WINDOW_CHANGES: usize = 16_384;
+/// And this many bytes of superseded objects, which the window alone keeps alive.
+const WINDOW_BYTES: usize = 64 << 20;
+
+pub struct Cache {
+    selectable: &'static [Selectable],
+    state: RwLock<State>,
+    /// The revision of the newest change; wakes watchers.
+    newest: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    /// By `namespace/name`, or `name` for cluster-scoped kinds: the order of lists.
+    objects: BTreeMap<Box<str>, Arc<Stored>>,
+    window: VecDeque<Arc<Change>>,
+    window_bytes: usize,
+    /// Revision of the newest change of this resource that the window does not hold (any more). Changes after it are
+    /// complete.
+    forgotten: u64,
+    /// Revision of the newest change applied or of the load.
+    revision: u64,
+    /// Grows when the state was loaded anew: watchers of an older load cannot go on.
+    generation: u64,
+}
+
+/// The objects of a list and the revision that they show exactly.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub revision: u64,
+    pub objects: Vec<Arc<Stored>>,
+}
+
+/// The changes after a revision are not known any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooOld {
+    pub asked: u64,
+    pub oldest: u64,
+}
+
+impl Cache {
+    pub fn new(selectable: &'static [Selectable]) -> Self {
+        Self { selectable, state: RwLock::default(), newest: watch::Sender::new(0) }
+    }
+
+    pub fn selectable(&self) -> &'static [Selectable] {
+        self.selectable
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        // No method panics between two changes of the state, so a poisoned lock guards a whole one.
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Replaces everything. Watchers end, for what happened between the old and the new state is not known.
+    pub(super) fn load(&self, objects: BTreeMap<Box<str>, Arc<Stored>>, revision: u64) {
+        let mut state = self.write();
+        let generation = state.generation + 1;
+        *state = State { objects, forgotten: revision, revision, generation, ..State::default() };
+        drop(state);
+        self.newest.send_replace(revision);
+    }
+
+    /// Puts or, with `None`, removes one object.
+    pub(super) fn apply(&self, key: &str, current: Option<Arc<Stored>>, revision: u64) {
+        let mut state = self.write();
+        let previous = match &current {
+            Some(current) => state.objects.insert(key.into(), current.clone()),
+            None => state.objects.remove(key),
+        };
+        state.revision = revision;
+        if current.is_none() && previous.is_none() {
+            return;
+        }
+        state.window_bytes += previous.as_ref().map_or(0, |previous| previous.json.len());
+        state.window.push_back(Arc::new(Change::new(revision, current, previous)));
+        while state.window.len() > WINDOW_CHANGES || state.window_bytes > WINDOW_BYTES {
+            state.forget_oldest();
+        }
+        drop(state);
+        self.newest.send_replace(revision);
+    }
+
+    /// Forgets changes up to `before`: memory of a burst is given back.
+    pub fn compact(&self, before: u64) {
+        let mut state = self.write();
+        while state.window.front().is_some_and(|change| change.revision < before) {
+            state.forget_oldest();
+        }
+        if state.window.is_empty() {
+            state.window.shrink_to_fit();
+        }
+    }
+
+    pub fn get(&self, key: &str) -> Option<Arc<Stored>> {
+        self.read().objects.get(key).cloned()
+    }
+
+    /// All objects whose key starts with `prefix`. `complete` is a revision up to which the cache is known to be complete,
+    /// read before this call.
+    pub fn list(&self, prefix: &str, complete: u64) -> Snapshot {
+        let state = self.read();
+        let range = (Bound::Included(prefix), Bound::Unbounded);
+        let matching = state.objects.range::<str, _>(range).take_while(|(key, _)| key.starts_with(prefix));
+        let objects = matching.map(|(_, object)| object.clone()).collect();
+        Snapshot { revision: state.revision.max(complete), objects }
+    }
+
+    pub fn len(&self) -> usize {
+        self.read().objects.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Changes after `after`, which may lie in the future.
+    pub fn watch(self: &Arc<Self>, after: u64) -> Result<Watcher, TooOld> {
+        // Subscribed before the state is read, so no change falls in between.
+        let woken = self.newest.subscribe();
+        let state = self.read();
+        if after < state.forgotten {
+            return Err(TooOld { asked: after, oldest: state.forgotten });
+        }
+        let generation = state.generation;
+        drop(state);
+        Ok(Watcher { cache: self.clone(), position: after, generation, woken })
+    }
+}
+
+impl State {
+    fn forget_oldest(&mut self) {
+        if let Some(change) = self.window.pop_front() {
+            self.forgotten = change.revision;
+            self.window_bytes -= change.previous.as_ref().map_or(0, |previous| previous.json.len());
+        }
+    }
+}
+
+/// Reads a resource's changes in order.
+pub struct Watcher {
+    cache: Arc<Cache>,
+    /// Everything up to here was read.
+    position: u64,
+    generation: u64,
+    woken: watch::Receiver<u64>,
+}
+
+impl Watcher {
+    /// At most `limit` changes that are there now; empty when there are none. `complete` is as for [`Cache::list`]: when
+    /// nothing is left, the position moves up to it.
+    pub fn read(&mut self, limit: usize, complete: u64) -> Result<Vec<Arc<Change>>, TooOld> {
+        self.woken.mark_unchanged();
+        let state = self.cache.read();
+        if self.position < state.forgotten || self.generation != state.generation {
+            return Err(TooOld { asked: self.position, oldest: state.forgotten });
+        }
+        let start = state.window.partition_point(|change| change.revision <= self.position);
+        let changes: Vec<_> = state.window.range(start..).take(limit).cloned().collect();
+        match changes.last() {
+            Some(last) => self.position = last.revision,
+            None => self.position = self.position.max(state.revision).max(complete),
+        }
+        Ok(changes)
+    }
+
+    /// The revision up to which everything was read.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Waits for the next change. Cancel safe.
+    pub async fn changed(&mut self) {
+        // The sender lives as long as the cache, which this watcher holds.
+        let _ = self.woken.changed().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn stored(name: &str, revision: u64) -> Arc<Stored> {
+        let json = format!(r#"{{"metadata":{{"name":"{name}","resourceVersion":"{revision}"}}}}"#);
+        Arc::new(Stored::decode(Bytes::from(json), revision, &[]).unwrap())
+    }
+
+    fn cache() -> Arc<Cache> {
+        let cache = Arc::new(Cache::new(&[]));
+        cache.load(BTreeMap::from([("a".into(), stored("a", 3))]), 5);
+        cache
+    }
+
+    #[test]
+    fn a_list_shows_the_revision_it_is_complete_for() {
+        let cache = cache();
+        assert_eq!(cache.list("", 9).revision, 9);
+        cache.apply("b", Some(stored("b", 12)), 12);
+        let list = cache.list("", 9);
+        assert_eq!((list.revision, list.objects.len()), (12, 2));
+        assert_eq!(cache.list("b", 12).objects.len(), 1);
+    }
+
+    #[test]
+    fn a_watcher_reads_everything_once_and_in_order() {
+        let cache = cache();
+        assert_eq!(cache.watch(4).err(), Some(TooOld { asked: 4, oldest: 5 }));
+        let mut watcher = cache.watch(5).unwrap();
+        assert!(watcher.read(10, 7).unwrap().is_empty());
+        assert_eq!(watcher.position(), 7);
+        cache.apply("a", Some(stored("a", 8)), 8);
+        cache.apply("a", None, 9);
+        cache.apply("gone", None, 10);
+        let revisions: Vec<u64> = watcher.read(10, 9).unwrap().iter().map(|change| change.revision).collect();
+        assert_eq!(revisions, [8, 9]);
+        assert!(watcher.read(10, 10).unwrap().is_empty());
+        assert_eq!(watcher.position(), 10);
+    }
+
+    #[test]
+    fn a_watcher_that_fell_out_of_the_window_is_told() {
+        let cache = cache();
+        let mut slow = cache.watch(5).unwrap();
+        let mut idle = cache.watch(5).unwrap();
+        for revision in 6..=9 {
+            cache.apply("a", Some(stored("a", revision)), revision);
+        }
+        assert_eq!(idle.read(10, 9).unwrap().len(), 4);
+        cache.compact(8);
+        assert_eq!(slow.read(10, 9).err(), Some(TooOld { asked: 5, oldest: 7 }));
+        assert!(idle.read(10, 9).unwrap().is_empty());
+        assert_eq!(cache.watch(7).unwrap().read(10, 9).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_new_load_ends_watchers() {
+        let cache = cache();
+        let mut watcher = cache.watch(5).unwrap();
+        cache.load(BTreeMap::new(), 5);
+        assert!(watcher.read(10, 5).is_err());
+    }
+}

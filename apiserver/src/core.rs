@@ -1,0 +1,128 @@
+//! What all requests share: configuration, registry, caches, admission, allocation; and reads of single objects.
+
+use api::Object;
+use api::status::{Qualified, Status};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use std::time::Duration;
+
+use crate::admission::{Admission, Reader};
+use crate::allocation::Allocator;
+use crate::cache::{Caches, ROOT};
+use crate::config::Config;
+use crate::registry::{Descriptor, Registry};
+
+/// How long a read waits for the cache to show what the store has.
+const FRESH_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a read waits for a resourceVersion that a client asks for and the server has not seen (upstream: 3 s).
+const VERSION_PATIENCE: Duration = Duration::from_secs(3);
+
+pub(crate) struct Core {
+    pub config: Config,
+    pub registry: Registry,
+    pub caches: Caches,
+    pub admission: Vec<Box<dyn Admission>>,
+    pub allocator: Allocator,
+}
+
+/// A stored object as a tree, for writes.
+#[derive(Clone, Debug)]
+pub(crate) struct Existing {
+    pub object: Object,
+    pub json: Bytes,
+    pub revision: u64,
+}
+
+impl Core {
+    pub fn now(&self) -> Timestamp {
+        (self.config.clock)()
+    }
+
+    pub fn random(&self) -> u64 {
+        (self.config.random)()
+    }
+
+    /// The newest state of one object, past the cache.
+    pub async fn read_bytes(
+        &self,
+        row: &Descriptor,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<(Bytes, u64)>, Status> {
+        let found = self.config.store.get(key(row, namespace, name)).await.map_err(store_error)?;
+        Ok(found.map(|found| (found.value, found.modified.0)))
+    }
+
+    pub async fn read(&self, row: &Descriptor, namespace: &str, name: &str) -> Result<Option<Existing>, Status> {
+        let Some((json, revision)) = self.read_bytes(row, namespace, name).await? else { return Ok(None) };
+        let object = serde_json::from_slice(&json).map_err(Status::internal)?;
+        Ok(Some(Existing { object, json, revision }))
+    }
+
+    pub async fn must_read(&self, row: &Descriptor, namespace: &str, name: &str) -> Result<Existing, Status> {
+        let found = self.read(row, namespace, name).await?;
+        found.ok_or_else(|| Status::not_found(qualified(row), name))
+    }
+
+    /// Waits until the caches show every write that was acknowledged before this call; answers with the revision up to
+    /// which they are complete.
+    pub async fn fresh(&self) -> Result<u64, Status> {
+        let newest = self.config.store.revision().await.map_err(store_error)?;
+        let reached = self.caches.reach(newest.0, FRESH_PATIENCE).await;
+        reached.map_err(|unready| Status::timeout(&unready.to_string(), 1))
+    }
+
+    /// Waits until the caches are loaded and at least as new as a client asks.
+    pub async fn at_least(&self, revision: u64) -> Result<u64, Status> {
+        let patience = if self.caches.is_ready() { VERSION_PATIENCE } else { FRESH_PATIENCE };
+        self.caches.reach(revision, patience).await.map_err(|unready| {
+            let message = format!("Too large resource version: {revision}, current: {}", unready.reached);
+            Status::timeout(&message, 1).with_cause(api::status::Cause {
+                reason: "ResourceVersionTooLarge".into(),
+                message: "Too large resource version".into(),
+                field: String::new(),
+            })
+        })
+    }
+}
+
+impl Reader for Core {
+    fn get<'a>(
+        &'a self,
+        group: &'a str,
+        resource: &'a str,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Object>, Status>> {
+        Box::pin(async move {
+            let Some(row) = self.registry.find(group, resource) else { return Ok(None) };
+            Ok(self.read(row, namespace, name).await?.map(|existing| existing.object))
+        })
+    }
+}
+
+pub(crate) fn key(row: &Descriptor, namespace: &str, name: &str) -> Bytes {
+    format!("{ROOT}{}/{}", row.storage, row.object_key(namespace, name)).into()
+}
+
+pub(crate) fn qualified(row: &Descriptor) -> Qualified<'_> {
+    Qualified::new(&row.info.group, &row.info.plural)
+}
+
+/// The kind, for `Invalid` statuses.
+pub(crate) fn qualified_kind(row: &Descriptor) -> Qualified<'_> {
+    Qualified::new(&row.info.group, &row.info.kind)
+}
+
+pub(crate) fn store_error(error: store::Error) -> Status {
+    match error {
+        store::Error::Compacted { .. } => Status::expired(EXPIRED),
+        store::Error::Unavailable(_) | store::Error::Open(_) => Status::service_unavailable(error.to_string()),
+        store::Error::Conflict { .. } | store::Error::Future { .. } | store::Error::Lagged { .. } => {
+            Status::internal(error)
+        }
+    }
+}
+
+pub(crate) const EXPIRED: &str = "The resourceVersion for the provided list is too old.";

@@ -1,0 +1,236 @@
+//! Bodies of requests: read within a limit, decoded by content type, checked against the schema.
+
+use api::Object;
+use api::gvk::GroupVersionKind;
+use api::schema::decode::{StrictError, strict_message};
+use api::schema::{SchemaSet, check};
+use api::status::Status;
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::Value;
+
+use crate::body::Body;
+use crate::media::SUPPORTED;
+use crate::options::FieldValidation;
+
+/// Upstream's limit (`DefaultMaxRequestBodyBytes`).
+pub const BODY_LIMIT: usize = 3 * 1024 * 1024;
+/// How much of a body a message quotes.
+const QUOTED: usize = 30;
+
+pub async fn read(body: Body) -> Result<Bytes, Status> {
+    match Limited::new(body, BODY_LIMIT).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Status::too_large(&format!("limit is {BODY_LIMIT}"))),
+        Err(error) => Err(Status::bad_request(format!("read the request's body: {error}"))),
+    }
+}
+
+/// The media type without parameters.
+pub fn content_type(headers: &HeaderMap) -> &str {
+    let header = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    header.split(';').next().unwrap_or_default().trim()
+}
+
+/// An object as sent, pruned and normalized, and what a `Warning` header shall say about it.
+#[derive(Debug)]
+pub struct DecodedBody {
+    pub object: Object,
+    pub warnings: Vec<String>,
+}
+
+/// Decodes an object of `expected`, the kind of the path. A body without `apiVersion` and `kind` is taken for one.
+pub fn object(
+    bytes: &[u8],
+    content_type: &str,
+    expected: &GroupVersionKind,
+    validation: FieldValidation,
+) -> Result<DecodedBody, Status> {
+    let unrecognized = |why: String| {
+        let quoted = quote(bytes);
+        let kind = &expected.kind;
+        Status::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {why} ({quoted})"))
+    };
+    let json = to_json(bytes, content_type)?.map_err(&unrecognized)?;
+    let set = SchemaSet::builtin();
+    let ty = set.of_kind(expected);
+    let decoded = api::schema::decode::json(&json, ty.map(|id| (set, id)))
+        .map_err(|error| unrecognized(format!("couldn't get version/kind; json parse error: {error}")))?;
+    let (mut object, mut strict) = (decoded.value, decoded.strict);
+    if !object.is_object() {
+        return Err(unrecognized("couldn't get version/kind; json parse error: not an object".to_owned()));
+    }
+    check_kind(&mut object, expected)?;
+    let cannot = |why: &dyn std::fmt::Display| {
+        let GroupVersionKind { version, kind, .. } = expected;
+        Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"))
+    };
+    if let Some(ty) = ty {
+        let conformance = check::conform(set, ty, &mut object);
+        if let Some(error) = conformance.errors.first() {
+            return Err(cannot(error));
+        }
+    } else {
+        strict.retain(|error| matches!(error, StrictError::Duplicate(_)));
+    }
+    match validation {
+        FieldValidation::Strict if !strict.is_empty() => Err(cannot(&strict_message(&strict))),
+        FieldValidation::Warn => {
+            Ok(DecodedBody { object, warnings: strict.iter().map(StrictError::to_string).collect() })
+        }
+        _ => Ok(DecodedBody { object, warnings: Vec::new() }),
+    }
+}
+
+/// Any JSON, YAML or protobuf value: options, patches' documents.
+pub fn value(bytes: &[u8], content_type: &str) -> Result<Value, Status> {
+    let json = to_json(bytes, content_type)?.map_err(Status::bad_request)?;
+    serde_json::from_slice(&json).map_err(|error| Status::bad_request(error.to_string()))
+}
+
+/// The outer error: the format is not known. The inner one: the body is not of that format.
+fn to_json(bytes: &[u8], content_type: &str) -> Result<Result<Bytes, String>, Status> {
+    match content_type {
+        "" | "application/json" => Ok(Ok(Bytes::copy_from_slice(bytes))),
+        "application/yaml" => Ok(yaml(bytes).map(|value| value.to_string().into())),
+        _ => Err(Status::unsupported_media_type(&SUPPORTED)),
+    }
+}
+
+/// The one YAML reader of the server. Octal numbers as in YAML 1.1: file modes are written so.
+pub fn yaml(bytes: &[u8]) -> Result<Value, String> {
+    let mut options = serde_saphyr::Options::default();
+    options.legacy_octal_numbers = true;
+    // Bodies are limited in bytes already.
+    options.budget = None;
+    let converted = serde_saphyr::from_slice_with_options(bytes, options);
+    converted.map_err(|error| format!("error converting YAML to JSON: {error}"))
+}
+
+fn check_kind(object: &mut Object, expected: &GroupVersionKind) -> Result<(), Status> {
+    let text = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    if kind.is_empty() || api_version.is_empty() {
+        if kind.is_empty() || kind == expected.kind {
+            object["apiVersion"] = expected.api_version().into();
+            object["kind"] = expected.kind.as_str().into();
+            return Ok(());
+        }
+        return Err(Status::bad_request(format!(
+            "{kind} in version {:?} cannot be handled as a {}: Object 'apiVersion' is missing",
+            "", expected.kind
+        )));
+    }
+    let own = GroupVersionKind::from_api_version(&api_version, &kind);
+    if own == *expected {
+        return Ok(());
+    }
+    if SchemaSet::builtin().of_kind(&own).is_none() {
+        let version = &own.version;
+        return Err(Status::bad_request(format!(
+            "{kind} in version {version:?} cannot be handled as a {}: no kind {kind:?} is registered for version \
+             {api_version:?} in scheme \"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\"",
+            expected.kind
+        )));
+    }
+    if (&own.group, &own.version) != (&expected.group, &expected.version) {
+        return Err(Status::bad_request(format!(
+            "the API version in the data ({api_version}) does not match the expected API version ({})",
+            expected.api_version()
+        )));
+    }
+    let package = if own.group.is_empty() { "core" } else { own.group.split('.').next().unwrap_or_default() };
+    Err(Status::bad_request(format!(
+        "{kind} in version {:?} cannot be handled as a {}: converting ({}.{kind}) to ({package}.{}): unknown conversion",
+        own.version, expected.kind, own.version, expected.kind
+    )))
+}
+
+/// The beginning of a body for a message: JSON as it is, anything else in hexadecimal.
+fn quote(bytes: &[u8]) -> String {
+    let (head, more) = if bytes.len() > QUOTED { (&bytes[..QUOTED], " ...") } else { (bytes, "") };
+    match bytes.first() {
+        None => "<empty>".to_owned(),
+        Some(b'{') => format!("{}{more}", String::from_utf8_lossy(head)),
+        Some(_) => {
+            let hex: String = head.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("{hex}{more}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pod(body: &str, content_type: &str, validation: FieldValidation) -> Result<DecodedBody, Status> {
+        object(body.as_bytes(), content_type, &GroupVersionKind::new("", "v1", "Pod"), validation)
+    }
+
+    #[test]
+    fn unknown_and_duplicate_fields_are_reported_as_asked() {
+        let body = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a","name":"b"},"spec":{"contaners":[]}}"#;
+        let expected = ["duplicate field \"metadata.name\"", "unknown field \"spec.contaners\""];
+        let error = pod(body, "", FieldValidation::Strict).unwrap_err();
+        assert_eq!(
+            error.message,
+            format!(
+                "Pod in version \"v1\" cannot be handled as a Pod: strict decoding error: {}, {}",
+                expected[0], expected[1]
+            )
+        );
+        let decoded = pod(body, "application/json", FieldValidation::Warn).unwrap();
+        assert_eq!(decoded.warnings, expected);
+        assert_eq!(decoded.object["metadata"], json!({"name": "b"}));
+        assert!(pod(body, "application/json", FieldValidation::Ignore).unwrap().warnings.is_empty());
+    }
+
+    #[test]
+    fn yaml_keeps_file_modes() {
+        let body = "kind: Pod\napiVersion: v1\nspec:\n  volumes:\n  - name: a\n    configMap: {defaultMode: 0644}\n";
+        let decoded = pod(body, "application/yaml", FieldValidation::Strict).unwrap();
+        assert_eq!(decoded.object.pointer("/spec/volumes/0/configMap/defaultMode"), Some(&json!(0o644)));
+        assert!(pod("a:\n\t- b", "application/yaml", FieldValidation::Ignore).is_err());
+    }
+
+    #[test]
+    fn other_kinds_are_refused() {
+        let table = [
+            (
+                r#"{"apiVersion":"apps/v1","kind":"Deployment"}"#,
+                "the API version in the data (apps/v1) does not match the expected API version (v1)",
+            ),
+            (
+                r#"{"apiVersion":"v1","kind":"ConfigMap"}"#,
+                "ConfigMap in version \"v1\" cannot be handled as a Pod: converting (v1.ConfigMap) to (core.Pod): unknown \
+                 conversion",
+            ),
+            (
+                r#"{"apiVersion":"v1","kind":"Nonsense"}"#,
+                "Nonsense in version \"v1\" cannot be handled as a Pod: no kind \"Nonsense\" is registered for version \
+                 \"v1\" in scheme \"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\"",
+            ),
+            (
+                r#"{"spec":{"containers":"x"}}"#,
+                "Pod in version \"v1\" cannot be handled as a Pod: json: cannot unmarshal string into Go struct field \
+                 PodSpec.spec.containers of type []v1.Container",
+            ),
+        ];
+        for (body, message) in table {
+            assert_eq!(pod(body, "", FieldValidation::Ignore).unwrap_err().message, message);
+        }
+        assert_eq!(pod("", "text/plain", FieldValidation::Ignore).unwrap_err().code, 415);
+        let error = pod("", "", FieldValidation::Ignore).unwrap_err();
+        assert!(error.message.ends_with("(<empty>)"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn bodies_are_limited() {
+        let status = read(crate::body::full(vec![b' '; BODY_LIMIT + 1])).await.unwrap_err();
+        assert_eq!((status.code, &*status.message), (413, "Request entity too large: limit is 3145728"));
+        assert_eq!(read(crate::body::full(vec![b' '; BODY_LIMIT])).await.map(|bytes| bytes.len()), Ok(BODY_LIMIT));
+    }
+}

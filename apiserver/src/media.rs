@@ -1,0 +1,171 @@
+//! Content negotiation: what a client can read (`k8s.io/apiserver/pkg/endpoints/handlers/negotiation`).
+
+use api::status::Status;
+use http::HeaderMap;
+use http::header::{ACCEPT, USER_AGENT};
+
+use crate::query::Query;
+
+/// What the server can write and read, in the order of preference.
+pub const SUPPORTED: [&str; 3] = ["application/json", "application/yaml", PROTOBUF];
+pub const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Json,
+    Yaml,
+}
+
+/// The form in which objects are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    Whole,
+    Table,
+    Metadata,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    pub format: Format,
+    pub view: View,
+    /// Of meta.k8s.io, for views: `v1` or `v1beta1`.
+    pub view_version: &'static str,
+    /// Indented.
+    pub pretty: bool,
+}
+
+impl Accepted {
+    pub const JSON: Self = Self { format: Format::Json, view: View::Whole, view_version: "v1", pretty: false };
+
+    /// `list` tells whether the answer is a list: a Metadata view of one is asked for by another name.
+    pub fn negotiate(headers: &HeaderMap, query: &Query, list: bool) -> Result<Self, Status> {
+        let pretty = pretty(headers, query);
+        let header: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+        let header = header.join(",");
+        if header.trim().is_empty() {
+            return Ok(Self { pretty, ..Self::JSON });
+        }
+        let mut clauses: Vec<Clause> = header.split(',').filter_map(Clause::parse).collect();
+        // Stable, so that equal clauses keep the client's order.
+        clauses.sort_by(|a, b| b.quality.total_cmp(&a.quality));
+        let chosen = clauses.iter().find_map(|clause| clause.accept(list));
+        let refused = || Status::not_acceptable(&SUPPORTED);
+        chosen.map(|accepted| Self { pretty, ..accepted }).ok_or_else(refused)
+    }
+
+    pub fn content_type(&self) -> &'static str {
+        match self.format {
+            Format::Json => "application/json",
+            Format::Yaml => "application/yaml",
+        }
+    }
+}
+
+struct Clause<'h> {
+    kind: &'h str,
+    parameters: Vec<(&'h str, &'h str)>,
+    quality: f32,
+}
+
+impl<'h> Clause<'h> {
+    fn parse(text: &'h str) -> Option<Self> {
+        let mut parts = text.split(';').map(str::trim);
+        let kind = parts.next().filter(|kind| !kind.is_empty())?;
+        let parameters: Vec<_> = parts.filter_map(|part| part.split_once('=')).collect();
+        let quality = parameters.iter().find(|(key, _)| *key == "q").and_then(|(_, value)| value.parse().ok());
+        Some(Self { kind, parameters, quality: quality.unwrap_or(1.0) })
+    }
+
+    fn get(&self, key: &str) -> Option<&'h str> {
+        self.parameters.iter().find(|(own, _)| *own == key).map(|(_, value)| *value)
+    }
+
+    fn accept(&self, list: bool) -> Option<Accepted> {
+        let format = match self.kind {
+            "*/*" | "application/*" | "application/json" => Format::Json,
+            "application/yaml" => Format::Yaml,
+            _ => return None,
+        };
+        let (view, view_version) = self.view(list)?;
+        Some(Accepted { format, view, view_version, pretty: false })
+    }
+
+    fn view(&self, list: bool) -> Option<(View, &'static str)> {
+        let Some(kind) = self.get("as") else { return Some((View::Whole, "v1")) };
+        if self.get("g") != Some("meta.k8s.io") {
+            return None;
+        }
+        let version = match self.get("v") {
+            Some("v1") => "v1",
+            Some("v1beta1") => "v1beta1",
+            _ => return None,
+        };
+        match (kind, list) {
+            ("Table", _) => Some((View::Table, version)),
+            ("PartialObjectMetadata", false) | ("PartialObjectMetadataList", true) => Some((View::Metadata, version)),
+            _ => None,
+        }
+    }
+}
+
+/// Asked for, or a client that people sit in front of.
+fn pretty(headers: &HeaderMap, query: &Query) -> bool {
+    match query.get("pretty").filter(|value| !value.is_empty()) {
+        Some(value) => matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True"),
+        None => {
+            let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+            ["curl", "Wget", "Mozilla/5.0"].iter().any(|human| agent.starts_with(human))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn negotiate(accept: &str, list: bool) -> Result<(Format, View, &'static str), u16> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, accept.parse().unwrap());
+        let accepted = Accepted::negotiate(&headers, &Query::default(), list).map_err(|status| status.code)?;
+        Ok((accepted.format, accepted.view, accepted.view_version))
+    }
+
+    #[test]
+    fn the_first_acceptable_clause_wins() {
+        let table = [
+            ("", false, Ok((Format::Json, View::Whole, "v1"))),
+            ("*/*", false, Ok((Format::Json, View::Whole, "v1"))),
+            ("application/vnd.kubernetes.protobuf,application/json", false, Ok((Format::Json, View::Whole, "v1"))),
+            ("application/json;q=0.5,application/yaml", false, Ok((Format::Yaml, View::Whole, "v1"))),
+            (
+                "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io",
+                true,
+                Ok((Format::Json, View::Table, "v1")),
+            ),
+            (
+                "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io",
+                true,
+                Ok((Format::Json, View::Metadata, "v1")),
+            ),
+            ("application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io", true, Err(406)),
+            (
+                "application/json;as=Other;v=v1;g=meta.k8s.io,application/json",
+                true,
+                Ok((Format::Json, View::Whole, "v1")),
+            ),
+            ("application/vnd.kubernetes.protobuf", false, Err(406)),
+            ("text/html", false, Err(406)),
+        ];
+        for (accept, list, expected) in table {
+            assert_eq!(negotiate(accept, list), expected, "{accept}");
+        }
+    }
+
+    #[test]
+    fn people_get_indented_answers() {
+        let mut headers = HeaderMap::new();
+        headers.insert(USER_AGENT, "curl/8.0".parse().unwrap());
+        let pretty = |query| Accepted::negotiate(&headers, &Query::parse(query), false).unwrap().pretty;
+        assert!(pretty("") && !pretty("pretty=false") && pretty("pretty=true"));
+    }
+}

@@ -1,0 +1,67 @@
+//! POST, and the PUT that creates.
+
+use api::Object;
+use api::meta::{self, Meta};
+use api::status::Status;
+use serde_json::Value;
+
+use super::stages::{CommitError, Decoded};
+use super::{Committed, Target};
+use crate::core::qualified;
+use crate::metadata;
+
+/// How often a new name is generated when one is taken. Enough for a million names of one prefix (upstream).
+const NAME_ATTEMPTS: usize = 8;
+
+impl Target<'_> {
+    pub async fn create(&self, object: Decoded) -> Result<Committed, Status> {
+        let Decoded(mut object) = object;
+        metadata::wipe_system_fields(&mut object);
+        metadata::match_namespace(&mut object, self.namespace)?;
+        self.warnings.extend(metadata::dedup_owners(&mut object));
+        let generated = object.name().is_empty() && !object.generate_name().is_empty();
+        let admitted = Decoded(object).admit(self, None).await?;
+        for attempt in 1.. {
+            let mut candidate = admitted.clone();
+            if generated {
+                candidate.set_name(metadata::generate_name(candidate.generate_name(), self.core.random()));
+            }
+            let name = candidate.name().to_owned();
+            let validated = candidate.validate_create(self).await?;
+            match validated.commit(self, None).await {
+                Ok(committed) => return Ok(committed),
+                Err(CommitError::Conflict(_)) if generated && attempt < NAME_ATTEMPTS => {}
+                Err(CommitError::Conflict(there)) => return Err(self.already_exists(&name, generated, there)),
+                Err(CommitError::Other(status)) => return Err(status),
+            }
+        }
+        Err(Status::internal("no attempt to create was made"))
+    }
+
+    fn already_exists(&self, name: &str, generated: bool, there: Option<bytes::Bytes>) -> Status {
+        let mut status = if generated {
+            Status::generate_name_conflict(qualified(self.row), name)
+        } else {
+            Status::already_exists(qualified(self.row), name)
+        };
+        let there: Option<Object> = there.and_then(|json| serde_json::from_slice(&json).ok());
+        if there.is_some_and(|there| there.deletion_timestamp().is_some()) {
+            status.message = format!("object is being deleted: {}", status.message);
+        }
+        status
+    }
+}
+
+impl super::stages::Admitted {
+    fn name(&self) -> &str {
+        self.object().name()
+    }
+
+    fn generate_name(&self) -> &str {
+        self.object().generate_name()
+    }
+
+    fn set_name(&mut self, name: String) {
+        meta::set(self.object_mut(), "name", Value::String(name));
+    }
+}

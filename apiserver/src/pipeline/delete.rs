@@ -1,0 +1,292 @@
+//! DELETE: a plan is made from the stored object and the options, then carried out against exactly that object.
+
+use api::Object;
+use api::meta::{self, Meta};
+use api::status::{Qualified, Status};
+use bytes::Bytes;
+use jiff::{Timestamp, ToSpan};
+use serde_json::Value;
+use store::{Durability, Expect, Revision, Write};
+
+use super::stages::{CommitError, Validated};
+use super::{Committed, Target};
+use crate::admission::Operation;
+use crate::core::{Existing, key, qualified, store_error};
+use crate::metadata::{self, FOREGROUND, ORPHAN};
+use crate::options::{DeleteOptions, Propagation};
+use crate::registry::Descriptor;
+use crate::strategy::Deletion;
+
+/// As for updates: each failure means that another writer succeeded.
+const ATTEMPTS: usize = 64;
+
+#[derive(Debug)]
+pub(crate) enum Deleted {
+    /// Gone; the last state.
+    Removed(Bytes),
+    /// Finalizers or a grace period keep it; the state now.
+    Kept(Bytes),
+}
+
+#[derive(Debug, PartialEq)]
+enum Plan {
+    /// A deletion under way goes on as it is.
+    Leave,
+    /// It stays, in this state.
+    Mark(Object),
+    Remove,
+}
+
+impl Target<'_> {
+    pub async fn delete(&self, name: &str, options: &DeleteOptions) -> Result<Deleted, Status> {
+        for _ in 0..ATTEMPTS {
+            let old = self.core.must_read(self.row, self.namespace, name).await?;
+            self.check_delete_preconditions(&old.object, options)?;
+            let attributes = self.attributes(Operation::Delete, name, Some(&old.object));
+            for step in &self.core.admission {
+                step.validate(&attributes, None).await?;
+            }
+            let done = match plan(self.row, &old.object, options, self.core.now()) {
+                Plan::Leave => return Ok(Deleted::Kept(old.json)),
+                Plan::Mark(object) => self.mark(object, &old).await?.map(Deleted::Kept),
+                Plan::Remove => self.remove(&old).await?.map(|()| Deleted::Removed(old.json)),
+            };
+            if let Some(done) = done {
+                return Ok(done);
+            }
+        }
+        Err(Status::modified(qualified(self.row), name))
+    }
+
+    fn check_delete_preconditions(&self, old: &Object, options: &DeleteOptions) -> Result<(), Status> {
+        // Upstream names the kind here, not the resource.
+        let kind = Qualified::new(&self.row.info.group, &self.row.info.kind);
+        if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != old.uid()) {
+            let why = format!(
+                "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been \
+                 deleted and then recreated",
+                old.uid()
+            );
+            return Err(Status::conflict(kind, old.name(), &why));
+        }
+        if let Some(version) = options.resource_version.as_deref().filter(|version| *version != old.resource_version())
+        {
+            let why = format!(
+                "the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record ({}). \
+                 The object might have been modified",
+                old.resource_version()
+            );
+            return Err(Status::conflict(kind, old.name(), &why));
+        }
+        Ok(())
+    }
+
+    /// `None` when another write came between.
+    async fn mark(&self, object: Object, old: &Existing) -> Result<Option<Bytes>, Status> {
+        match Validated::deleting(object).commit(self, Some(old)).await {
+            Ok(committed) => Ok(Some(committed.json)),
+            Err(CommitError::Conflict(_)) => Ok(None),
+            Err(CommitError::Other(status)) => Err(status),
+        }
+    }
+
+    /// `None` when another write came between.
+    async fn remove(&self, old: &Existing) -> Result<Option<()>, Status> {
+        if self.dry_run {
+            return Ok(Some(()));
+        }
+        let key = key(self.row, old.object.namespace(), old.object.name());
+        let expect = Expect::At(Revision(old.revision));
+        match self.core.config.store.write(key, Write::Delete, expect, Durability::Synced).await {
+            Ok(_) => {
+                self.core.release(self.row, &old.object);
+                Ok(Some(()))
+            }
+            Err(store::Error::Conflict { .. }) => Ok(None),
+            Err(error) => Err(store_error(error)),
+        }
+    }
+
+    /// The end of an update that took away the last finalizer. Answers with the object as it was sent.
+    pub(super) async fn remove_finalized(&self, last: Object, old: &Existing) -> Result<Option<Committed>, Status> {
+        let removed = self.remove(old).await?;
+        Ok(removed.map(|()| Committed { json: last.to_string().into(), created: false }))
+    }
+}
+
+fn plan(row: &Descriptor, old: &Object, options: &DeleteOptions, now: Timestamp) -> Plan {
+    let mut object = old.clone();
+    // A negative grace period means one second.
+    let asked = options.grace_period_seconds.map(|seconds| if seconds < 0 { 1 } else { seconds });
+    let graceful = match old.deletion_timestamp() {
+        Some(deadline) => match old.deletion_grace_period_seconds() {
+            None | Some(0) => None,
+            Some(granted) => match asked {
+                Some(asked) if asked < granted => Some(shorten(&mut object, deadline, granted, asked, now)),
+                _ => return Plan::Leave,
+            },
+        },
+        None => match row.strategy.on_delete(old, asked) {
+            Deletion::Immediate => None,
+            Deletion::Graceful { seconds } => {
+                set_deadline(&mut object, later(now, seconds), seconds);
+                count_generation(&mut object);
+                Some(seconds)
+            }
+        },
+    };
+    let finalizers = finalizers(row, old, options);
+    let kept = !finalizers.is_empty() || row.strategy.keeps(&object);
+    meta::set_finalizers(&mut object, finalizers);
+    match graceful {
+        Some(seconds) if kept || seconds > 0 => {
+            row.strategy.mark_deleting(&mut object);
+            Plan::Mark(object)
+        }
+        None if kept => {
+            if old.deletion_timestamp().is_none() {
+                count_generation(&mut object);
+            }
+            let deadline = old.deletion_timestamp().and_then(|text| text.parse::<Timestamp>().ok());
+            let deadline = deadline.filter(|deadline| *deadline <= now).unwrap_or(now);
+            set_deadline(&mut object, deadline, 0);
+            row.strategy.mark_deleting(&mut object);
+            Plan::Mark(object)
+        }
+        _ => Plan::Remove,
+    }
+}
+
+/// A grace period may only become shorter: the deadline moves back, but never before now.
+fn shorten(object: &mut Object, deadline: &str, granted: i64, asked: i64, now: Timestamp) -> i64 {
+    let deadline = deadline.parse::<Timestamp>().unwrap_or(now);
+    let moved = later(deadline, asked - granted);
+    // A whole second is the shortest that leaves the deletion to its owner.
+    let (deadline, seconds) = if moved < now { (now, asked.min(1)) } else { (moved, asked) };
+    set_deadline(object, deadline, seconds);
+    seconds
+}
+
+fn later(time: Timestamp, seconds: i64) -> Timestamp {
+    time.checked_add(seconds.seconds()).unwrap_or(time)
+}
+
+fn set_deadline(object: &mut Object, deadline: Timestamp, seconds: i64) {
+    meta::set(object, "deletionTimestamp", metadata::time(deadline));
+    meta::set(object, "deletionGracePeriodSeconds", seconds);
+}
+
+fn count_generation(object: &mut Object) {
+    let generation = object.generation();
+    if generation > 0 {
+        meta::set(object, "generation", generation + 1);
+    }
+}
+
+/// The finalizers that remain, with those that the garbage collector is asked to work through.
+fn finalizers(row: &Descriptor, old: &Object, options: &DeleteOptions) -> Vec<String> {
+    if !row.collects_dependents {
+        return old.finalizers().map(str::to_owned).collect();
+    }
+    let has = |wanted: &str| old.finalizers().any(|finalizer| finalizer == wanted);
+    let (orphan, foreground) = match (options.orphan_dependents, options.propagation) {
+        (Some(orphan), _) => (orphan, false),
+        (None, Some(Propagation::Orphan)) => (true, false),
+        (None, Some(Propagation::Background)) => (false, false),
+        (None, Some(Propagation::Foreground)) => (false, true),
+        (None, None) => (has(ORPHAN), has(FOREGROUND)),
+    };
+    let others = old.finalizers().filter(|finalizer| ![ORPHAN, FOREGROUND].contains(finalizer));
+    let asked = [(orphan, ORPHAN), (foreground, FOREGROUND)];
+    let asked = asked.into_iter().filter(|(wanted, _)| *wanted).map(|(_, name)| name);
+    let finalizers: Vec<String> = others.chain(asked).map(str::to_owned).collect();
+    let unchanged = finalizers.len() == old.finalizers().count() && finalizers.iter().all(|name| has(name));
+    // The order is the client's as long as the set is the same.
+    if unchanged { old.finalizers().map(str::to_owned).collect() } else { finalizers }
+}
+
+/// What a DELETE answers when the kind does not show the deleted object.
+pub(crate) fn success(row: &Descriptor, last: &[u8]) -> Value {
+    let last: Object = serde_json::from_slice(last).unwrap_or_default();
+    Status::success(qualified(row), last.name(), last.uid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Registry;
+    use crate::strategy::Strategy;
+    use serde_json::json;
+
+    struct Graceful;
+
+    impl Strategy for Graceful {
+        fn on_delete(&self, _old: &Object, grace: Option<i64>) -> Deletion {
+            Deletion::Graceful { seconds: grace.unwrap_or(30) }
+        }
+    }
+
+    fn now() -> Timestamp {
+        "2026-01-01T00:00:10Z".parse().unwrap()
+    }
+
+    fn options(grace: Option<i64>, propagation: Option<Propagation>) -> DeleteOptions {
+        DeleteOptions { grace_period_seconds: grace, propagation, ..DeleteOptions::default() }
+    }
+
+    fn marked(metadata: Value) -> Plan {
+        Plan::Mark(json!({"metadata": metadata}))
+    }
+
+    #[test]
+    fn plain_kinds_go_at_once_unless_finalizers_keep_them() {
+        let registry = Registry::built_in();
+        let row = registry.get("apps", "v1", "deployments").unwrap();
+        let deleted = |finalizer: &str| {
+            marked(
+                json!({"deletionGracePeriodSeconds": 0, "deletionTimestamp": "2026-01-01T00:00:10Z", "generation": 4,
+                "finalizers": [finalizer]}),
+            )
+        };
+        let plain = json!({"metadata": {"generation": 3}});
+        let kept = json!({"metadata": {"generation": 3, "finalizers": ["a/b"]}});
+        let orphaning = json!({"metadata": {"generation": 3, "finalizers": ["orphan"]}});
+        let table = [
+            (&plain, None, Plan::Remove),
+            (&plain, Some(Propagation::Background), Plan::Remove),
+            (&plain, Some(Propagation::Foreground), deleted("foregroundDeletion")),
+            (&plain, Some(Propagation::Orphan), deleted("orphan")),
+            (&kept, None, deleted("a/b")),
+            (&orphaning, None, deleted("orphan")),
+            (&orphaning, Some(Propagation::Background), Plan::Remove),
+        ];
+        for (old, propagation, expected) in table {
+            assert_eq!(plan(row, old, &options(None, propagation), now()), expected, "{old} {propagation:?}");
+        }
+    }
+
+    #[test]
+    fn grace_may_become_shorter_and_never_longer() {
+        let row = crate::registry::test_row(&Graceful);
+        let old = json!({"metadata": {"generation": 1}});
+        let deadline = |time: &str, seconds: i64, generation: i64| {
+            marked(json!({"deletionGracePeriodSeconds": seconds, "deletionTimestamp": time, "generation": generation}))
+        };
+        let going = json!({"metadata": {"generation": 2, "deletionTimestamp": "2026-01-01T00:00:35Z",
+            "deletionGracePeriodSeconds": 30}});
+        let table = [
+            (&old, None, deadline("2026-01-01T00:00:40Z", 30, 2)),
+            (&old, Some(5), deadline("2026-01-01T00:00:15Z", 5, 2)),
+            (&old, Some(-3), deadline("2026-01-01T00:00:11Z", 1, 2)),
+            (&old, Some(0), Plan::Remove),
+            (&going, None, Plan::Leave),
+            (&going, Some(60), Plan::Leave),
+            (&going, Some(10), deadline("2026-01-01T00:00:15Z", 10, 2)),
+            (&going, Some(2), deadline("2026-01-01T00:00:10Z", 1, 2)),
+            (&going, Some(0), Plan::Remove),
+        ];
+        for (old, grace, expected) in table {
+            assert_eq!(plan(&row, old, &options(grace, None), now()), expected, "{old} {grace:?}");
+        }
+    }
+}

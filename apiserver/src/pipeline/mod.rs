@@ -1,0 +1,71 @@
+//! The way of a write. The stages are types, so that an order cannot be got wrong:
+//!
+//! ```text
+//! Decoded --admit--> Admitted --validate--> Validated --commit--> Committed
+//!          defaults,           prepare,                one compare-and-swap
+//!          mutating            allocation,             in the store
+//!          admission,          validation,
+//!          defaults            validating admission
+//! ```
+//! [`create`], [`update`] and [`delete`] drive it for their verbs; PATCH, /status and the other subresources are updates.
+
+mod create;
+mod delete;
+mod serialize;
+mod stages;
+mod update;
+
+use api::Object;
+use api::status::Status;
+use bytes::Bytes;
+
+use crate::admission::{Attributes, Operation};
+use crate::core::{Core, qualified};
+use crate::registry::Descriptor;
+use crate::user::UserInfo;
+use crate::warnings::Warnings;
+
+pub(crate) use delete::{Deleted, success};
+pub(crate) use stages::Decoded;
+pub(crate) use update::Change;
+
+/// What is written, and by whom.
+#[derive(Clone, Copy)]
+pub(crate) struct Target<'a> {
+    pub core: &'a Core,
+    pub user: &'a UserInfo,
+    pub row: &'a Descriptor,
+    /// Empty for the resource itself.
+    pub subresource: &'a str,
+    /// Empty for cluster-scoped kinds.
+    pub namespace: &'a str,
+    pub dry_run: bool,
+    pub warnings: &'a Warnings,
+}
+
+/// The outcome of a write: the object as it is stored now, or as it would be after a dry run.
+#[derive(Clone, Debug)]
+pub(crate) struct Committed {
+    pub json: Bytes,
+    pub created: bool,
+}
+
+impl Target<'_> {
+    pub fn not_found(&self, name: &str) -> Status {
+        Status::not_found(qualified(self.row), name)
+    }
+
+    fn attributes<'s>(&'s self, operation: Operation, name: &'s str, old: Option<&'s Object>) -> Attributes<'s> {
+        Attributes {
+            operation,
+            user: self.user,
+            resource: &self.row.info,
+            subresource: self.subresource,
+            namespace: self.namespace,
+            name,
+            old,
+            dry_run: self.dry_run,
+            reader: self.core,
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The stages of a write.
+
+use api::Object;
+use api::gvk::GroupVersionKind;
+use api::meta::{self, Meta};
+use api::schema::{SchemaSet, check};
+use api::status::Status;
+use bytes::Bytes;
+use serde_json::Value;
+use store::{Durability, Expect, Revision, Write};
+
+use super::serialize::{serialize, stamped};
+use super::{Committed, Target};
+use crate::admission::Operation;
+use crate::allocation::Reservation;
+use crate::core::{Existing, key, qualified_kind, store_error};
+use crate::metadata;
+
+/// As the client sent it (or a patch made it), in the stored form.
+#[derive(Clone, Debug)]
+pub(crate) struct Decoded(pub Object);
+
+/// Defaulted and seen by mutating admission.
+#[derive(Clone, Debug)]
+pub(super) struct Admitted(Object);
+
+/// Complete, valid and allowed. Dropping it gives back what was allocated for it.
+pub(super) struct Validated {
+    object: Object,
+    reservation: Reservation,
+}
+
+/// Why nothing was committed.
+#[derive(Debug)]
+pub(super) enum CommitError {
+    /// The key is not as expected any more; the state that is there.
+    Conflict(Option<Bytes>),
+    Other(Status),
+}
+
+impl Decoded {
+    /// Defaults, mutating admission, and defaults of what that added.
+    pub(super) async fn admit(mut self, target: &Target<'_>, old: Option<&Object>) -> Result<Admitted, Status> {
+        let object = &mut self.0;
+        let defaults = |object: &mut Object| {
+            if target.subresource.is_empty() || old.is_some() {
+                target.row.strategy.defaults(object, old);
+            }
+        };
+        defaults(object);
+        let name = object.name().to_owned();
+        let operation = if old.is_some() { Operation::Update } else { Operation::Create };
+        let attributes = target.attributes(operation, &name, old);
+        for step in &target.core.admission {
+            step.mutate(&attributes, object).await?;
+        }
+        defaults(object);
+        target.warnings.extend(metadata::dedup_owners(object));
+        Ok(Admitted(self.0))
+    }
+}
+
+impl Admitted {
+    pub(super) fn object(&self) -> &Object {
+        &self.0
+    }
+
+    pub(super) fn object_mut(&mut self) -> &mut Object {
+        &mut self.0
+    }
+
+    /// Removes what a creating client may not set, fills in what the server owns, allocates, and checks everything.
+    pub(super) async fn validate_create(mut self, target: &Target<'_>) -> Result<Validated, Status> {
+        let (row, object) = (target.row, &mut self.0);
+        if row.has_status() && !row.status_on_create {
+            object.as_object_mut().and_then(|members| members.remove("status"));
+        }
+        let created = metadata::time(target.core.now());
+        meta::set(object, "creationTimestamp", created);
+        meta::set(object, "uid", metadata::uid(target.core.random(), target.core.random()));
+        meta::set(object, "generation", if row.generation { 1.into() } else { Value::Null });
+        row.strategy.prepare_for_create(object);
+        let reservation = target.core.reserve(row, object, None).await?;
+        normalize(object);
+        let mut errors = row.strategy.validate(object);
+        errors.extend(row.strategy.validate_create(object));
+        errors.extend(metadata::validate(row, object));
+        if !errors.is_empty() {
+            return Err(Status::invalid(qualified_kind(row), object.name(), &errors));
+        }
+        target.warnings.extend(row.strategy.warnings(object));
+        let name = object.name().to_owned();
+        validating_admission(target, Operation::Create, &name, object, None).await?;
+        Ok(Validated { object: self.0, reservation })
+    }
+
+    /// Puts back what a client may not change, counts the generation, and checks the new state and the change.
+    pub(super) async fn validate_update(mut self, target: &Target<'_>, old: &Object) -> Result<Validated, Status> {
+        let (row, object) = (target.row, &mut self.0);
+        metadata::carry_over(object, old);
+        match target.subresource {
+            "" => {
+                if row.has_status() {
+                    put_back(object, old, "status");
+                }
+                row.strategy.prepare_for_update(object, old);
+            }
+            "status" => {
+                restrict_to_status(object, old);
+                row.strategy.prepare_for_subresource("status", object, old);
+            }
+            other => row.strategy.prepare_for_subresource(other, object, old),
+        }
+        let reservation = target.core.reserve(row, object, Some(old)).await?;
+        normalize(object);
+        if row.generation && target.subresource != "status" && row.strategy.bumps_generation(object, old) {
+            meta::set(object, "generation", old.generation() + 1);
+        }
+        let mut errors = metadata::validate(row, object);
+        errors.extend(metadata::validate_update(object, old));
+        if target.subresource.is_empty() {
+            errors.extend(row.strategy.validate(object));
+            errors.extend(row.strategy.validate_update(object, old));
+        } else {
+            errors.extend(row.strategy.validate_subresource(target.subresource, object, old));
+        }
+        if !errors.is_empty() {
+            return Err(Status::invalid(qualified_kind(row), object.name(), &errors));
+        }
+        if target.subresource.is_empty() {
+            target.warnings.extend(row.strategy.warnings(object));
+        }
+        let name = object.name().to_owned();
+        validating_admission(target, Operation::Update, &name, object, Some(old)).await?;
+        Ok(Validated { object: self.0, reservation })
+    }
+}
+
+impl Validated {
+    /// A stored object with the marks of its deletion, which admission of the deletion has allowed.
+    pub(super) fn deleting(object: Object) -> Self {
+        Self { object, reservation: Reservation::none() }
+    }
+
+    pub(super) fn object(&self) -> &Object {
+        &self.object
+    }
+
+    /// `old` is what an update found; it must still be there. A create must find nothing.
+    pub(super) async fn commit(self, target: &Target<'_>, old: Option<&Existing>) -> Result<Committed, CommitError> {
+        let created = old.is_none();
+        if let Some(old) = old
+            && same(&self.object, &old.object)
+        {
+            // A write that changes nothing makes no revision.
+            return Ok(Committed { json: old.json.clone(), created });
+        }
+        if target.dry_run {
+            return self.pretend(target, old).await;
+        }
+        let (bytes, stamp) = serialize(&self.object);
+        let bytes = Bytes::from(bytes);
+        let value = store::Value { bytes: bytes.clone(), stamp: Some(stamp) };
+        let expect = old.map_or(Expect::Absent, |old| Expect::At(Revision(old.revision)));
+        let durability = if target.row.relaxed { Durability::Relaxed } else { Durability::Synced };
+        let key = key(target.row, self.object.namespace(), self.object.name());
+        match target.core.config.store.write(key, Write::Put(value), expect, durability).await {
+            Ok(revision) => {
+                self.reservation.keep();
+                Ok(Committed { json: stamped(&bytes, stamp, revision.0), created })
+            }
+            Err(store::Error::Conflict { actual }) => Err(CommitError::Conflict(actual.map(|actual| actual.value))),
+            Err(error) => Err(CommitError::Other(store_error(error))),
+        }
+    }
+
+    /// A dry run: what the commit would answer, decided against the state of now.
+    async fn pretend(self, target: &Target<'_>, old: Option<&Existing>) -> Result<Committed, CommitError> {
+        let (namespace, name) = (self.object.namespace(), self.object.name());
+        let now = target.core.read_bytes(target.row, namespace, name).await.map_err(CommitError::Other)?;
+        let expected = match (&now, old) {
+            (None, None) => true,
+            (Some((_, revision)), Some(old)) => *revision == old.revision,
+            _ => false,
+        };
+        if !expected {
+            return Err(CommitError::Conflict(now.map(|(json, _)| json)));
+        }
+        let mut object = self.object;
+        let version = old.map_or(Value::Null, |old| old.revision.to_string().into());
+        meta::set(&mut object, "resourceVersion", version);
+        Ok(Committed { json: object.to_string().into(), created: old.is_none() })
+    }
+}
+
+/// Writes the zero values that Go writes, so that what is stored is what upstream would show.
+fn normalize(object: &mut Object) {
+    let kind = GroupVersionKind::from_api_version(
+        object["apiVersion"].as_str().unwrap_or_default(),
+        object["kind"].as_str().unwrap_or_default(),
+    );
+    let set = SchemaSet::builtin();
+    if let Some(ty) = set.of_kind(&kind) {
+        check::conform(set, ty, object);
+        check::complete(set, ty, object);
+    }
+}
+
+async fn validating_admission(
+    target: &Target<'_>,
+    operation: Operation,
+    name: &str,
+    object: &Object,
+    old: Option<&Object>,
+) -> Result<(), Status> {
+    let attributes = target.attributes(operation, name, old);
+    for step in &target.core.admission {
+        step.validate(&attributes, Some(object)).await?;
+    }
+    Ok(())
+}
+
+fn put_back(object: &mut Object, old: &Object, member: &str) {
+    let Some(members) = object.as_object_mut() else { return };
+    match old.get(member) {
+        Some(value) => members.insert(member.to_owned(), value.clone()),
+        None => members.remove(member),
+    };
+}
+
+/// A write to /status changes status and metadata only.
+fn restrict_to_status(object: &mut Object, old: &Object) {
+    let keep = |key: &String| matches!(key.as_str(), "status" | "metadata");
+    let Some(members) = object.as_object_mut() else { return };
+    members.retain(|key, _| keep(key));
+    for (key, value) in old.as_object().into_iter().flatten().filter(|(key, _)| !keep(key)) {
+        members.insert(key.clone(), value.clone());
+    }
+}
+
+/// Equal but for the resourceVersion.
+fn same(new: &Object, old: &Object) -> bool {
+    let (Some(new), Some(old)) = (new.as_object(), old.as_object()) else { return new == old };
+    let equal_but = |new: &serde_json::Map<String, Value>, old: &serde_json::Map<String, Value>, skipped: &str| {
+        let rest = |map: &serde_json::Map<String, Value>| map.keys().filter(|key| *key != skipped).count();
+        rest(new) == rest(old) && new.iter().all(|(key, value)| key == skipped || old.get(key) == Some(value))
+    };
+    let metadata = |map: &serde_json::Map<String, Value>| map.get("metadata").and_then(Value::as_object).cloned();
+    equal_but(new, old, "metadata")
+        && match (metadata(new), metadata(old)) {
+            (Some(new), Some(old)) => equal_but(&new, &old, "resourceVersion"),
+            (new, old) => new == old,
+        }
+}

@@ -1,0 +1,112 @@
+//! PUT and PATCH: read, change, compare and swap; again when another write came between.
+
+use api::Object;
+use api::field::{FieldError, Path};
+use api::meta::Meta;
+use api::status::{Qualified, Status};
+
+use super::stages::{CommitError, Decoded};
+use super::{Committed, Target};
+use crate::core::{Existing, qualified};
+use crate::metadata;
+
+/// How often a change is applied anew because of writes that came between. Each failure means that another writer
+/// succeeded, so this bounds a request's work and not the system's progress.
+const ATTEMPTS: usize = 64;
+
+/// What an update does to the stored object. Called again with the newest state when another write came between.
+pub(crate) trait Change: Sync {
+    fn apply(&self, old: &Object) -> Result<Object, Status>;
+
+    /// The object to create when there is none; `None` answers 404.
+    fn create(&self) -> Option<Object> {
+        None
+    }
+}
+
+impl<F: Fn(&Object) -> Result<Object, Status> + Sync> Change for F {
+    fn apply(&self, old: &Object) -> Result<Object, Status> {
+        self(old)
+    }
+}
+
+impl Target<'_> {
+    pub async fn update(&self, name: &str, change: &dyn Change) -> Result<Committed, Status> {
+        for _ in 0..ATTEMPTS {
+            let Some(old) = self.core.read(self.row, self.namespace, name).await? else {
+                let Some(object) = change.create().filter(|_| self.row.create_on_update) else {
+                    return Err(self.not_found(name));
+                };
+                return self.create_named(name, object).await;
+            };
+            let new = change.apply(&old.object)?;
+            if let Some(committed) = self.update_once(name, new, &old).await? {
+                return Ok(committed);
+            }
+        }
+        Err(Status::modified(qualified(self.row), name))
+    }
+
+    async fn create_named(&self, name: &str, object: Object) -> Result<Committed, Status> {
+        if !object.uid().is_empty() {
+            let why = format!(
+                "uid mismatch: the provided object specified uid {}, and no existing object was found",
+                object.uid()
+            );
+            return Err(Status::conflict(qualified(self.row), name, &why));
+        }
+        self.create(Decoded(object)).await
+    }
+
+    /// `None` when another write came between.
+    async fn update_once(&self, name: &str, mut new: Object, old: &Existing) -> Result<Option<Committed>, Status> {
+        metadata::match_namespace(&mut new, self.namespace)?;
+        metadata::match_name(&new, name)?;
+        self.check_preconditions(name, &new, old)?;
+        self.warnings.extend(metadata::dedup_owners(&mut new));
+        let admitted = Decoded(new).admit(self, Some(&old.object)).await?;
+        let validated = admitted.validate_update(self, &old.object).await?;
+        if finishes_deletion(validated.object(), &old.object) {
+            let last = validated.object().clone();
+            return self.remove_finalized(last, old).await;
+        }
+        match validated.commit(self, Some(old)).await {
+            Ok(committed) => Ok(Some(committed)),
+            Err(CommitError::Conflict(_)) => Ok(None),
+            Err(CommitError::Other(status)) => Err(status),
+        }
+    }
+
+    fn check_preconditions(&self, name: &str, new: &Object, old: &Existing) -> Result<(), Status> {
+        let uid = new.uid();
+        if !uid.is_empty() && uid != old.object.uid() {
+            let own = old.object.uid();
+            let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {own}");
+            return Err(Status::conflict(qualified(self.row), name, &why));
+        }
+        match new.resource_version() {
+            "" if self.row.unconditional_update => Ok(()),
+            "" => {
+                let path = Path::new("metadata").child("resourceVersion");
+                let error = FieldError::invalid(&path, 0, "must be specified for an update");
+                let resource = Qualified::new(&self.row.info.group, &self.row.info.plural);
+                Err(Status::invalid(resource, name, &[error]))
+            }
+            version if version == old.revision.to_string() => Ok(()),
+            version if version.parse::<u64>().is_err() => {
+                let path = Path::new("metadata").child("resourceVersion");
+                let detail = format!("strconv.ParseUint: parsing {version:?}: invalid syntax");
+                let resource = Qualified::new(&self.row.info.group, &self.row.info.plural);
+                Err(Status::invalid(resource, name, &[FieldError::invalid(&path, version, detail)]))
+            }
+            _ => Err(Status::modified(qualified(self.row), name)),
+        }
+    }
+}
+
+/// The update removed the last thing that kept a deleted object.
+fn finishes_deletion(new: &Object, old: &Object) -> bool {
+    new.finalizers().next().is_none()
+        && old.deletion_timestamp().is_some()
+        && old.deletion_grace_period_seconds().unwrap_or_default() == 0
+}

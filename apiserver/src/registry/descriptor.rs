@@ -1,0 +1,227 @@
+//! A row of the registry: what the generic pipeline must know about a resource.
+
+use api::Object;
+use api::gvk::GroupVersionKind;
+use api::names;
+use api::resource::{ResourceInfo, SubresourceInfo};
+
+use crate::kinds;
+use crate::strategy::Strategy;
+
+/// A field that field selectors may name, besides `metadata.name` and `metadata.namespace`.
+#[derive(Debug)]
+pub struct Selectable {
+    /// As selectors name it.
+    pub name: &'static str,
+    /// Where the stored object has it. One or two segments. Fields of one parent stand together in a table.
+    pub path: &'static str,
+    /// What an absent field reads as.
+    pub default: &'static str,
+}
+
+impl Selectable {
+    /// Named by its path and empty when absent.
+    pub const fn plain(path: &'static str) -> Self {
+        Self { name: path, path, default: "" }
+    }
+}
+
+/// A second form of a stored kind, such as an older version.
+pub trait Shape: Send + Sync {
+    /// Rewrites an object of this form into the stored one, `apiVersion` and `kind` included.
+    fn to_stored(&self, object: &mut Object);
+    fn from_stored(&self, object: &mut Object);
+    /// The stored kind's name of a field that selectors may name in this form.
+    fn stored_field(&self, field: &str) -> Option<&'static str>;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Stored,
+    /// A question with an answer, never stored: created only (SubjectAccessReview).
+    Review,
+    /// A kind without verbs of its own.
+    Absent,
+}
+
+pub struct Descriptor {
+    pub info: ResourceInfo,
+    pub role: Role,
+    pub strategy: &'static dyn Strategy,
+    /// The resource's part of its keys: `core/pods`.
+    pub storage: String,
+    pub selectable: &'static [Selectable],
+    pub name_rule: fn(&str) -> Vec<String>,
+    /// Whether the server counts `metadata.generation`.
+    pub generation: bool,
+    /// A client that creates the object may set its status (Node).
+    pub status_on_create: bool,
+    /// Addresses and ports are allocated to it (Service).
+    pub allocates: bool,
+    /// PUT of a missing object creates it.
+    pub create_on_update: bool,
+    /// PUT without a resourceVersion is taken as it is.
+    pub unconditional_update: bool,
+    /// DELETE answers with the object and not with a Status.
+    pub returns_deleted: bool,
+    /// Acknowledged before it is on disk: heartbeats.
+    pub relaxed: bool,
+    /// Whether DELETE may leave dependents to the garbage collector; Events have none.
+    pub collects_dependents: bool,
+    pub shape: Option<&'static dyn Shape>,
+}
+
+const ALL_VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+
+/// A namespaced, stored kind with all verbs that is nothing special; the methods change one fact each.
+pub(super) fn row(group: &str, version: &str, kind: &str, plural: &str) -> Descriptor {
+    let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+    let info = ResourceInfo {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        kind: kind.to_owned(),
+        plural: plural.to_owned(),
+        singular: kind.to_lowercase(),
+        namespaced: true,
+        verbs: owned(&ALL_VERBS),
+        ..ResourceInfo::default()
+    };
+    Descriptor {
+        storage: format!("{}/{plural}", if group.is_empty() { "core" } else { group }),
+        info,
+        role: Role::Stored,
+        strategy: kinds::strategy(group, plural),
+        selectable: &[],
+        name_rule: names::dns1123_subdomain,
+        generation: false,
+        status_on_create: false,
+        allocates: false,
+        create_on_update: false,
+        unconditional_update: true,
+        returns_deleted: false,
+        relaxed: false,
+        collects_dependents: true,
+        shape: None,
+    }
+}
+
+impl Descriptor {
+    pub fn gvk(&self) -> GroupVersionKind {
+        self.info.gvk()
+    }
+
+    pub fn has_status(&self) -> bool {
+        self.info.subresource("status").is_some()
+    }
+
+    /// The key of an object within its resource: `namespace/name`, or `name` when `namespace` is empty.
+    pub fn object_key(&self, namespace: &str, name: &str) -> String {
+        if self.info.namespaced { format!("{namespace}/{name}") } else { name.to_owned() }
+    }
+
+    pub(super) fn short(mut self, names: &[&str]) -> Self {
+        self.info.short_names = names.iter().map(|&name| name.to_owned()).collect();
+        self
+    }
+
+    pub(super) fn category(mut self, name: &str) -> Self {
+        self.info.categories.push(name.to_owned());
+        self
+    }
+
+    pub(super) fn cluster(mut self) -> Self {
+        self.info.namespaced = false;
+        self
+    }
+
+    pub(super) fn verbs(mut self, verbs: &[&str]) -> Self {
+        self.info.verbs = verbs.iter().map(|&verb| verb.to_owned()).collect();
+        self
+    }
+
+    pub(super) fn review(mut self) -> Self {
+        self.role = Role::Review;
+        self.verbs(&["create"])
+    }
+
+    pub(super) fn selectable(mut self, fields: &'static [Selectable]) -> Self {
+        self.selectable = fields;
+        self
+    }
+
+    pub(super) fn named(mut self, rule: fn(&str) -> Vec<String>) -> Self {
+        self.name_rule = rule;
+        self
+    }
+
+    pub(super) fn generation(mut self) -> Self {
+        self.generation = true;
+        self
+    }
+
+    pub(super) fn status_on_create(mut self) -> Self {
+        self.status_on_create = true;
+        self
+    }
+
+    pub(super) fn allocates(mut self) -> Self {
+        self.allocates = true;
+        self
+    }
+
+    pub(super) fn create_on_update(mut self) -> Self {
+        self.create_on_update = true;
+        self
+    }
+
+    pub(super) fn versioned_update(mut self) -> Self {
+        self.unconditional_update = false;
+        self
+    }
+
+    pub(super) fn returns_deleted(mut self) -> Self {
+        self.returns_deleted = true;
+        self
+    }
+
+    pub(super) fn relaxed(mut self) -> Self {
+        self.relaxed = true;
+        self
+    }
+
+    pub(super) fn without_dependents(mut self) -> Self {
+        self.collects_dependents = false;
+        self
+    }
+
+    pub(super) fn status(self) -> Self {
+        let gvk = self.gvk();
+        self.subresource("status", gvk, &["get", "patch", "update"])
+    }
+
+    pub(super) fn scale(self) -> Self {
+        self.subresource("scale", GroupVersionKind::new("autoscaling", "v1", "Scale"), &["get", "patch", "update"])
+    }
+
+    /// A subresource that speaks the parent's kind.
+    pub(super) fn own_subresource(self, name: &str, verbs: &[&str]) -> Self {
+        let gvk = self.gvk();
+        self.subresource(name, gvk, verbs)
+    }
+
+    pub(super) fn subresource(mut self, name: &str, kind: GroupVersionKind, verbs: &[&str]) -> Self {
+        let verbs = verbs.iter().map(|&verb| verb.to_owned()).collect();
+        self.info.subresources.push(SubresourceInfo { name: name.to_owned(), kind, verbs });
+        self.info.subresources.sort_by(|a, b| a.name.cmp(&b.name));
+        self
+    }
+
+    /// Served in another form but stored as `storage`.
+    pub(super) fn stored_as(mut self, storage: &str, shape: &'static dyn Shape) -> Self {
+        self.storage = storage.to_owned();
+        let (group, plural) = storage.split_once('/').unwrap_or(("core", storage));
+        self.strategy = kinds::strategy(if group == "core" { "" } else { group }, plural);
+        self.shape = Some(shape);
+        self
+    }
+}

@@ -1,0 +1,92 @@
+//! The registry: one row for every served resource. [`rows`] is the table; everything generic reads [`Descriptor`]s.
+
+mod descriptor;
+mod rows;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use api::resource::ResourceInfo;
+
+pub use descriptor::{Descriptor, Role, Selectable, Shape};
+
+/// All served resources.
+pub struct Registry {
+    /// By group, version and plural.
+    rows: BTreeMap<(String, String, String), Arc<Descriptor>>,
+    /// In the order of the table, which is the order of discovery.
+    order: Vec<Arc<Descriptor>>,
+}
+
+impl Registry {
+    pub fn built_in() -> Self {
+        Self::new(rows::built_in())
+    }
+
+    pub fn new(rows: Vec<Descriptor>) -> Self {
+        let order: Vec<Arc<Descriptor>> = rows.into_iter().map(Arc::new).collect();
+        let key = |row: &Arc<Descriptor>| (row.info.group.clone(), row.info.version.clone(), row.info.plural.clone());
+        let rows = order.iter().map(|row| (key(row), row.clone())).collect();
+        Self { rows, order }
+    }
+
+    pub fn get(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Descriptor>> {
+        self.rows.get(&(group.to_owned(), version.to_owned(), plural.to_owned()))
+    }
+
+    /// Any version of a resource: where the stored object matters and not its shape.
+    pub fn find(&self, group: &str, plural: &str) -> Option<&Arc<Descriptor>> {
+        self.order.iter().find(|row| row.info.group == group && row.info.plural == plural)
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Descriptor>> {
+        self.order.iter()
+    }
+
+    /// The rows as discovery and OpenAPI see them.
+    pub fn infos(&self) -> Vec<ResourceInfo> {
+        self.order.iter().map(|row| row.info.clone()).collect()
+    }
+
+    /// Each stored resource once, with its part of the key and its selectable fields.
+    pub fn stored(&self) -> BTreeMap<String, &'static [Selectable]> {
+        let stored = self.order.iter().filter(|row| row.role == Role::Stored);
+        stored.map(|row| (row.storage.clone(), row.selectable)).collect()
+    }
+
+    /// Whether a version of the group is served.
+    pub fn serves(&self, group: &str, version: &str) -> bool {
+        self.order.iter().any(|row| row.info.group == group && row.info.version == version)
+    }
+}
+
+/// A row of its own for tests of strategies.
+#[cfg(test)]
+pub(crate) fn test_row(strategy: &'static dyn crate::strategy::Strategy) -> Descriptor {
+    Descriptor { strategy, ..descriptor::row("", "v1", "Test", "tests") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_complete_and_unique() {
+        let registry = Registry::built_in();
+        assert_eq!(registry.rows.len(), registry.order.len(), "two rows name the same resource");
+        for row in registry.all() {
+            let info = &row.info;
+            assert!(info.verbs.is_sorted(), "{}", info.plural);
+            assert_eq!(info.plural, info.plural.to_lowercase());
+            assert!(info.subresources.is_sorted_by_key(|sub| &sub.name), "{}", info.plural);
+            // Stored::select slices each parent once and relies on this.
+            let mut parents: Vec<&str> =
+                row.selectable.iter().map(|field| field.path.split('.').next().unwrap()).collect();
+            parents.dedup();
+            let distinct: std::collections::BTreeSet<&str> = parents.iter().copied().collect();
+            assert_eq!(distinct.len(), parents.len(), "{}", info.plural);
+        }
+        assert!(registry.get("", "v1", "pods").is_some_and(|row| row.info.namespaced));
+        assert!(registry.find("events.k8s.io", "events").is_some_and(|row| row.storage == "core/events"));
+    }
+}

@@ -1,0 +1,158 @@
+//! The table of built-in kinds. A further kind is a further row.
+
+use api::gvk::GroupVersionKind;
+use api::names;
+
+use super::descriptor::{Descriptor, Selectable, row};
+use crate::events::EVENTS_V1;
+
+const POD_FIELDS: &[Selectable] = &[
+    Selectable::plain("spec.nodeName"),
+    Selectable::plain("spec.restartPolicy"),
+    Selectable::plain("spec.schedulerName"),
+    Selectable::plain("spec.serviceAccountName"),
+    Selectable { name: "spec.hostNetwork", path: "spec.hostNetwork", default: "false" },
+    Selectable::plain("status.phase"),
+    Selectable::plain("status.podIP"),
+    Selectable::plain("status.nominatedNodeName"),
+];
+const NODE_FIELDS: &[Selectable] =
+    &[Selectable { name: "spec.unschedulable", path: "spec.unschedulable", default: "false" }];
+const EVENT_FIELDS: &[Selectable] = &[
+    Selectable::plain("involvedObject.kind"),
+    Selectable::plain("involvedObject.namespace"),
+    Selectable::plain("involvedObject.name"),
+    Selectable::plain("involvedObject.uid"),
+    Selectable::plain("involvedObject.apiVersion"),
+    Selectable::plain("involvedObject.resourceVersion"),
+    Selectable::plain("involvedObject.fieldPath"),
+    Selectable::plain("reason"),
+    Selectable::plain("reportingComponent"),
+    Selectable { name: "source", path: "source.component", default: "" },
+    Selectable::plain("type"),
+];
+const NAMESPACE_FIELDS: &[Selectable] = &[Selectable::plain("status.phase")];
+const SECRET_FIELDS: &[Selectable] = &[Selectable::plain("type")];
+const SERVICE_FIELDS: &[Selectable] = &[Selectable::plain("spec.clusterIP"), Selectable::plain("spec.type")];
+const CONNECT: &[&str] = &["create", "get"];
+const PROXY: &[&str] = &["create", "delete", "get", "patch", "update"];
+
+pub(super) fn built_in() -> Vec<Descriptor> {
+    [core(), apps(), policy(), rbac(), small_groups(), reviews()].into_iter().flatten().collect()
+}
+
+fn core_kind(kind: &str) -> GroupVersionKind {
+    GroupVersionKind::new("", "v1", kind)
+}
+
+fn core() -> Vec<Descriptor> {
+    let core = |kind, plural| row("", "v1", kind, plural);
+    vec![
+        core("ConfigMap", "configmaps").short(&["cm"]),
+        core("Endpoints", "endpoints").short(&["ep"]).create_on_update(),
+        core("Event", "events").short(&["ev"]).selectable(EVENT_FIELDS).create_on_update().without_dependents(),
+        core("LimitRange", "limitranges").short(&["limits"]).create_on_update(),
+        core("Namespace", "namespaces")
+            .short(&["ns"])
+            .cluster()
+            .named(names::dns1123_label)
+            .verbs(&["create", "delete", "get", "list", "patch", "update", "watch"])
+            .selectable(NAMESPACE_FIELDS)
+            .status()
+            .own_subresource("finalize", &["update"])
+            .returns_deleted(),
+        core("Node", "nodes").short(&["no"]).cluster().selectable(NODE_FIELDS).status().status_on_create().subresource(
+            "proxy",
+            core_kind("NodeProxyOptions"),
+            PROXY,
+        ),
+        core("Pod", "pods")
+            .short(&["po"])
+            .category("all")
+            .selectable(POD_FIELDS)
+            .generation()
+            .status()
+            .own_subresource("ephemeralcontainers", &["get", "patch", "update"])
+            .own_subresource("log", &["get"])
+            .own_subresource("resize", &["get", "patch", "update"])
+            .subresource("attach", core_kind("PodAttachOptions"), CONNECT)
+            .subresource("binding", core_kind("Binding"), &["create"])
+            .subresource("eviction", GroupVersionKind::new("policy", "v1", "Eviction"), &["create"])
+            .subresource("exec", core_kind("PodExecOptions"), CONNECT)
+            .subresource("portforward", core_kind("PodPortForwardOptions"), CONNECT)
+            .returns_deleted(),
+        core("PodTemplate", "podtemplates").generation().returns_deleted(),
+        core("ResourceQuota", "resourcequotas").short(&["quota"]).status().returns_deleted(),
+        core("Secret", "secrets").selectable(SECRET_FIELDS),
+        core("ServiceAccount", "serviceaccounts")
+            .short(&["sa"])
+            .subresource("token", GroupVersionKind::new("authentication.k8s.io", "v1", "TokenRequest"), &["create"])
+            .returns_deleted(),
+        core("Service", "services")
+            .short(&["svc"])
+            .category("all")
+            .named(names::dns1035_label)
+            .selectable(SERVICE_FIELDS)
+            .status()
+            .create_on_update()
+            .allocates()
+            .returns_deleted(),
+    ]
+}
+
+fn apps() -> Vec<Descriptor> {
+    let apps = |kind, plural| row("apps", "v1", kind, plural);
+    vec![
+        apps("ControllerRevision", "controllerrevisions"),
+        apps("Deployment", "deployments").short(&["deploy"]).category("all").generation().status().scale(),
+        apps("ReplicaSet", "replicasets").short(&["rs"]).category("all").generation().status().scale(),
+    ]
+}
+
+fn policy() -> Vec<Descriptor> {
+    vec![
+        row("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets")
+            .short(&["pdb"])
+            .generation()
+            .status()
+            .versioned_update(),
+    ]
+}
+
+fn rbac() -> Vec<Descriptor> {
+    let rbac = |kind, plural| {
+        row("rbac.authorization.k8s.io", "v1", kind, plural).named(names::path_segment).create_on_update()
+    };
+    vec![
+        rbac("ClusterRoleBinding", "clusterrolebindings").cluster(),
+        rbac("ClusterRole", "clusterroles").cluster(),
+        rbac("RoleBinding", "rolebindings"),
+        rbac("Role", "roles"),
+    ]
+}
+
+fn small_groups() -> Vec<Descriptor> {
+    vec![
+        row("events.k8s.io", "v1", "Event", "events")
+            .short(&["ev"])
+            .selectable(EVENT_FIELDS)
+            .create_on_update()
+            .without_dependents()
+            .stored_as("core/events", &EVENTS_V1),
+        row("coordination.k8s.io", "v1", "Lease", "leases").create_on_update().versioned_update().relaxed(),
+        row("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices").generation(),
+        row("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses").short(&["pc"]).cluster().generation(),
+        row("node.k8s.io", "v1", "RuntimeClass", "runtimeclasses").cluster().create_on_update().versioned_update(),
+        row("storage.k8s.io", "v1", "StorageClass", "storageclasses").short(&["sc"]).cluster().returns_deleted(),
+    ]
+}
+
+fn reviews() -> Vec<Descriptor> {
+    let authorization = |kind, plural| row("authorization.k8s.io", "v1", kind, plural).review();
+    vec![
+        row("authentication.k8s.io", "v1", "SelfSubjectReview", "selfsubjectreviews").cluster().review(),
+        authorization("LocalSubjectAccessReview", "localsubjectaccessreviews"),
+        authorization("SelfSubjectAccessReview", "selfsubjectaccessreviews").cluster(),
+        authorization("SubjectAccessReview", "subjectaccessreviews").cluster(),
+    ]
+}

@@ -2,4 +2,6 @@
 
 pub mod common;
 pub mod deployment;
+pub mod endpoints;
+pub mod endpointslices;
 pub mod replicaset;

@@ -8,6 +8,7 @@
 use serde_json::{Map, Value};
 
 pub use super::scalar::TypeMismatch;
+pub(crate) use super::scalar::found as json_type;
 use super::scalar::{self, found};
 use super::{Field, Form, Presence, Scalar, SchemaSet, Shape, Type, TypeId};
 

@@ -169,6 +169,8 @@ pub struct PatchStrategy {
     pub merge: bool,
     /// `patchStrategy=retainKeys`.
     pub retain_keys: bool,
+    /// `patchStrategy=replace`: an object that is not merged.
+    pub replace: bool,
     pub merge_key: Option<String>,
 }
 
@@ -325,7 +327,7 @@ mod tests {
         let set = SchemaSet::builtin();
         let ports = field(set, "api.core.v1.Container", "ports");
         assert_eq!(ports.topology, Topology::MapList(vec!["containerPort".into(), "protocol".into()]));
-        let merge = PatchStrategy { merge: true, retain_keys: false, merge_key: Some("containerPort".into()) };
+        let merge = PatchStrategy { merge: true, merge_key: Some("containerPort".into()), ..Default::default() };
         assert_eq!(ports.patch, merge);
         assert_eq!(field(set, "api.core.v1.ContainerPort", "protocol").default, Some("TCP".into()));
         assert_eq!(field(set, "api.core.v1.LocalObjectReference", "name").default, Some("".into()));

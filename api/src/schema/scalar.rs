@@ -36,7 +36,7 @@ impl TypeMismatch {
 }
 
 /// The name of a JSON value in Go's type errors.
-pub(super) fn found(value: &Value) -> &'static str {
+pub(crate) fn found(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",

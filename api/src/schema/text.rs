@@ -11,7 +11,7 @@
 //! - `2.1`: the protobuf number after the numbers of the nested messages around it;
 //! - `omitempty`, `required`;
 //! - `list=atomic`, `list=set`, `list=map:KEY,KEY`, `map=atomic`: topology under server-side apply;
-//! - `patch=merge`, `patch=retainKeys`, `patch=merge,retainKeys`, `key=KEY`: strategic merge;
+//! - `patch=merge`, `patch=retainKeys`, `patch=merge,retainKeys`, `patch=replace`, `key=KEY`: strategic merge;
 //! - `form=wrapped`, `form=or-bool`, ...: [`Form`]; `in=EMBEDDED`; `go=TYPE`; `default=JSON`.
 //!
 //! A shape is a scalar or the name of a type, with `[]` before it for a list, `{}` for a map from strings, `*` for a pointer.
@@ -150,7 +150,12 @@ fn parse_attribute(key: &str, value: &str, field: &mut Field) -> Result<(), &'st
         ("patch", strategies) => {
             let merge_key = field.patch.merge_key.take();
             let has = |wanted| strategies.split(',').any(|strategy| strategy == wanted);
-            field.patch = PatchStrategy { merge: has("merge"), retain_keys: has("retainKeys"), merge_key };
+            field.patch = PatchStrategy {
+                merge: has("merge"),
+                retain_keys: has("retainKeys"),
+                replace: has("replace"),
+                merge_key,
+            };
         }
         ("key", merge_key) => field.patch.merge_key = Some(merge_key.to_owned()),
         ("form", "wrapped") => field.form = Form::Wrapped,
@@ -213,7 +218,7 @@ mod tests {
         let items = root.field("items").expect("a field");
         assert_eq!(items.shape, Shape::List(Box::new(Shape::Struct(item))));
         assert_eq!(items.topology, Topology::MapList(vec!["x".into(), "y".into()]));
-        let patch = PatchStrategy { merge: true, retain_keys: true, merge_key: Some("x".into()) };
+        let patch = PatchStrategy { merge: true, retain_keys: true, replace: false, merge_key: Some("x".into()) };
         assert_eq!((&items.patch, items.required, items.presence), (&patch, true, Presence::Always));
 
         let labels = root.field("labels").expect("a field");

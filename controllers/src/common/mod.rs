@@ -3,6 +3,7 @@
 pub mod claim;
 pub mod pods;
 pub mod selector;
+pub mod services;
 #[cfg(test)]
 pub mod testing;
 

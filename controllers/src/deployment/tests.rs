@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::common::testing::{actions, now, object, shared, status, time_ago};
+use crate::common::testing::{actions, merge, now, object, shared, status, time_ago};
 
 type Names<'a> = &'a [&'a str];
 
@@ -21,13 +21,6 @@ fn deployment(edits: &[Value]) -> Value {
         merge(&mut root, edit);
     }
     root
-}
-
-fn merge(target: &mut Value, patch: &Value) {
-    let Value::Object(fields) = patch else { return *target = patch.clone() };
-    for (field, value) in fields {
-        merge(&mut target[field.as_str()], value);
-    }
 }
 
 /// `image replicas available [desired]`: a ReplicaSet named by its image, made for a Deployment of size `desired`. The age is

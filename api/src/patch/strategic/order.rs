@@ -1,0 +1,166 @@
+//! The order of a merged list: `$setElementOrder` first, then the order in the patch, then that of the live list.
+
+use serde_json::{Map, Value};
+
+use super::error::{go_text, list_text};
+use super::list::{Kind, element_kind, position};
+use super::{DIRECTIVE, Merger, SET_ELEMENT_ORDER, StrategicPatchError, list_name, without_directives};
+use crate::schema::Shape;
+
+/// How to tell whether two elements are the same one.
+#[derive(Clone, Copy)]
+pub(super) struct Elements<'a> {
+    /// Empty for lists of scalars.
+    merge_key: &'a str,
+    objects: bool,
+}
+
+impl<'a> Elements<'a> {
+    pub(super) fn of(merge_key: &'a str, objects: bool) -> Self {
+        Self { merge_key, objects }
+    }
+
+    fn key(self, value: &Value) -> Option<&Value> {
+        if self.objects { value.get(self.merge_key) } else { Some(value) }
+    }
+
+    fn index(self, list: &[Value], value: &Value) -> Option<usize> {
+        list.iter().position(|other| self.key(other) == self.key(value))
+    }
+}
+
+/// Obeys the `$setElementOrder` directives of an object. The lists they are about are merged here, and taken out of the patch.
+pub(super) fn sort_by_directive<'a>(
+    merger: Merger<'a>,
+    original: &mut Map<String, Value>,
+    patch: &mut Map<String, Value>,
+    shape: &'a Shape,
+) -> Result<(), StrategicPatchError> {
+    let directives: Vec<String> = patch.keys().filter(|key| key.starts_with(SET_ELEMENT_ORDER)).cloned().collect();
+    for directive in directives {
+        let wanted = match patch.remove(&directive) {
+            Some(Value::Array(wanted)) => wanted,
+            other => return Err(StrategicPatchError::bad_list(&other.unwrap_or_default())),
+        };
+        let name = list_name(&directive, StrategicPatchError::SetElementOrderFormat)?;
+        let live = list_in(original, &name)?;
+        let patched = list_in(patch, &name)?;
+        let (field, item) = merger.list_field(shape, &name)?;
+        let merge_key = field.patch.merge_key.as_deref().unwrap_or_default();
+        check_order(patched.as_deref().unwrap_or_default(), &wanted, merge_key)?;
+
+        let kind_of = |live: &[Value], patched: &[Value]| element_kind(&[live, patched]);
+        let (merged, kind, live) = match (live, patched) {
+            (None, None) => continue,
+            (Some(live), None) => {
+                let kind = kind_of(&live, &[]);
+                (live.clone(), kind, live)
+            }
+            (None, Some(patched)) => {
+                let kind = kind_of(&[], &patched);
+                let merged = patched.into_iter().filter_map(without_directives).collect();
+                (merged, kind, Vec::new())
+            }
+            (Some(live), Some(patched)) => {
+                let kind = kind_of(&live, &patched);
+                (merger.lists(live.clone(), patched, field, item, false)?, kind, live)
+            }
+        };
+        let elements = Elements { merge_key, objects: !merge_key.is_empty() && kind? == Kind::Object };
+        original.insert(name.clone(), Value::Array(normalize(merged, &wanted, &live, elements)?));
+        patch.remove(&name);
+    }
+    Ok(())
+}
+
+fn list_in(object: &Map<String, Value>, name: &str) -> Result<Option<Vec<Value>>, StrategicPatchError> {
+    match object.get(name) {
+        None => Ok(None),
+        Some(Value::Array(list)) => Ok(Some(list.clone())),
+        Some(other) => Err(StrategicPatchError::bad_list(other)),
+    }
+}
+
+/// The elements of the patch list must stand in the wanted order, and all be in it; deletions need not.
+fn check_order(patch: &[Value], wanted: &[Value], merge_key: &str) -> Result<(), StrategicPatchError> {
+    if patch.is_empty() || wanted.is_empty() {
+        return Ok(());
+    }
+    if !merge_key.is_empty()
+        && let Some(scalar) = patch.iter().find(|element| !element.is_object())
+    {
+        return Err(StrategicPatchError::bad_map(scalar));
+    }
+    let mut places = wanted.iter();
+    for element in patch.iter().filter(|element| element.get(DIRECTIVE).is_none()) {
+        loop {
+            let Some(place) = places.next() else {
+                let (patch, order) = (list_text(patch), list_text(wanted));
+                return Err(StrategicPatchError::Order { patch, order });
+            };
+            if same(element, place, merge_key)? {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn same(left: &Value, right: &Value, merge_key: &str) -> Result<bool, StrategicPatchError> {
+    if merge_key.is_empty() {
+        return Ok(left == right);
+    }
+    let key = |value: &Value| -> Result<Value, StrategicPatchError> {
+        let members = value.as_object().ok_or_else(|| StrategicPatchError::bad_map(value))?;
+        members
+            .get(merge_key)
+            .cloned()
+            .ok_or_else(|| StrategicPatchError::NoMergeKey { element: go_text(value), key: merge_key.to_owned() })
+    };
+    Ok(key(left)? == key(right)?)
+}
+
+/// Puts the elements that the patch names in the patch's order, keeps the order of the others, and interleaves the two by their
+/// order in the live list.
+pub(super) fn normalize(
+    merged: Vec<Value>,
+    patch_order: &[Value],
+    live: &[Value],
+    elements: Elements<'_>,
+) -> Result<Vec<Value>, StrategicPatchError> {
+    let mut named = Vec::new();
+    let mut others = Vec::new();
+    for value in merged {
+        let in_patch = if elements.merge_key.is_empty() {
+            patch_order.contains(&value)
+        } else {
+            if !value.is_object() {
+                return Err(StrategicPatchError::bad_map(&value));
+            }
+            let key = value
+                .get(elements.merge_key)
+                .ok_or_else(|| StrategicPatchError::no_merge_key(&value, elements.merge_key))?;
+            position(patch_order, elements.merge_key, key)?.is_some()
+        };
+        if in_patch { named.push(value) } else { others.push(value) }
+    }
+    named.sort_by_key(|value| elements.index(patch_order, value));
+    others.sort_by_key(|value| elements.index(live, value).unwrap_or(usize::MAX));
+    Ok(interleave(others, named, live, elements))
+}
+
+/// An element of `left` goes before the first one of `right` that follows it in the live list.
+fn interleave(left: Vec<Value>, right: Vec<Value>, live: &[Value], elements: Elements<'_>) -> Vec<Value> {
+    let mut all = Vec::with_capacity(left.len() + right.len());
+    let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
+    while let (Some(first), Some(second)) = (left.peek(), right.peek()) {
+        let before = match (elements.index(live, first), elements.index(live, second)) {
+            (Some(first), Some(second)) => first < second,
+            _ => false,
+        };
+        all.extend(if before { left.next() } else { right.next() });
+    }
+    all.extend(left);
+    all.extend(right);
+    all
+}

@@ -4,17 +4,29 @@
 //! reports what is wrong, [`edit`] changes one, [`equality`] compares two as Go would.
 
 mod addresses;
+mod config_map;
 mod controller_revision;
 mod cursor;
 mod deployment;
 mod diff;
 mod edit;
+mod endpoint_slice;
+mod endpoints;
 mod equality;
+mod event;
+mod lease;
+mod namespace;
+mod node;
 mod pod;
+mod pod_disruption_budget;
 mod pod_template;
+mod priority_class;
 mod quantities;
 mod replica_set;
+mod runtime_class;
+mod secret;
 mod selectors;
+mod service;
 mod workload;
 
 use crate::strategy::{Plain, Strategy};
@@ -22,10 +34,23 @@ use crate::strategy::{Plain, Strategy};
 /// What is special about a resource, in all its versions. `group` is empty for the core group, `resource` the plural.
 pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
     match (group, resource) {
+        ("", "configmaps") => &config_map::ConfigMap,
+        ("", "endpoints") => &endpoints::Endpoints,
+        ("", "events") => &event::Event,
+        ("", "namespaces") => &namespace::Namespace,
+        ("", "nodes") => &node::Node,
         ("", "pods") => &pod::Pod,
+        ("", "secrets") => &secret::Secret,
+        ("", "services") => &service::Service,
         ("apps", "controllerrevisions") => &controller_revision::ControllerRevision,
         ("apps", "deployments") => &deployment::Deployment,
         ("apps", "replicasets") => &replica_set::ReplicaSet,
+        ("coordination.k8s.io", "leases") => &lease::Lease,
+        ("discovery.k8s.io", "endpointslices") => &endpoint_slice::EndpointSlice,
+        ("events.k8s.io", "events") => &event::NewEvent,
+        ("node.k8s.io", "runtimeclasses") => &runtime_class::RuntimeClass,
+        ("policy", "poddisruptionbudgets") => &pod_disruption_budget::PodDisruptionBudget,
+        ("scheduling.k8s.io", "priorityclasses") => &priority_class::PriorityClass,
         _ => &Plain,
     }
 }

@@ -1,0 +1,208 @@
+//! EndpointSlice.
+
+use std::collections::BTreeSet;
+
+use api::Object;
+use api::field::{ErrorKind, FieldError};
+use api::names;
+
+use super::addresses;
+use super::cursor::{Cursor, Errors, IS_IMMUTABLE, field, text};
+use super::edit::{default_to, list_mut};
+use super::endpoints::special_address;
+use super::equality::same_field;
+use super::selectors::{label_name, labels};
+use crate::strategy::Strategy;
+
+const MAX_PORTS: usize = 20000;
+const MAX_ENDPOINTS: usize = 1000;
+const MAX_ADDRESSES: usize = 100;
+const MAX_HINTS: usize = 8;
+
+#[derive(Debug)]
+pub struct EndpointSlice;
+
+impl Strategy for EndpointSlice {
+    fn defaults(&self, new: &mut Object, _old: Option<&Object>) {
+        for port in list_mut(new, "ports") {
+            default_to(port, "name", "");
+            default_to(port, "protocol", "TCP");
+        }
+    }
+
+    fn bumps_generation(&self, new: &Object, old: &Object) -> bool {
+        let labels = !same_field(field(new, "metadata"), field(old, "metadata"), "labels");
+        labels || ["addressType", "endpoints", "ports"].iter().any(|name| !same_field(new, old, name))
+    }
+
+    fn validate(&self, new: &Object) -> Vec<FieldError> {
+        let mut errors = Errors::default();
+        let kind = Cursor::root(new, "addressType");
+        errors.one_of(&kind, &["FQDN", "IPv4", "IPv6"]);
+        ports(&Cursor::root(new, "ports"), &mut errors);
+        let all = Cursor::root(new, "endpoints");
+        if !too_many(&all, MAX_ENDPOINTS, &mut errors) {
+            for at in all.items() {
+                endpoint(&at, kind.str(), &mut errors);
+            }
+        }
+        errors.into_vec()
+    }
+
+    fn validate_update(&self, new: &Object, old: &Object) -> Vec<FieldError> {
+        let mut errors = Errors::default();
+        if text(new, "addressType") != text(old, "addressType") {
+            errors.invalid(&Cursor::root(new, "addressType"), IS_IMMUTABLE);
+        }
+        errors.into_vec()
+    }
+
+    fn warnings(&self, new: &Object) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if text(new, "addressType") == "FQDN" {
+            warnings.push("addressType: FQDN endpoints are deprecated".to_owned());
+            return warnings;
+        }
+        for endpoint in Cursor::root(new, "endpoints").items() {
+            for address in endpoint.child("addresses").items() {
+                warnings.extend(addresses::warning(address.path().as_str(), address.str()));
+            }
+        }
+        warnings
+    }
+}
+
+fn too_many(at: &Cursor, max: usize, errors: &mut Errors) -> bool {
+    let count = at.len();
+    if count > max {
+        let detail = format!("must have at most {max} items");
+        errors.push(FieldError { kind: ErrorKind::TooMany, path: at.path(), value: count.into(), detail });
+    }
+    count > max
+}
+
+fn ports(at: &Cursor, errors: &mut Errors) {
+    if too_many(at, MAX_PORTS, errors) {
+        return;
+    }
+    let mut seen = BTreeSet::new();
+    for port in at.items() {
+        let (name, protocol) = (port.child("name"), port.child("appProtocol"));
+        if !name.str().is_empty() {
+            errors.messages(&name, names::dns1123_label(name.str()));
+        }
+        if !seen.insert(name.str()) {
+            errors.duplicate(&name);
+        }
+        errors.one_of(&port.child("protocol"), &["SCTP", "TCP", "UDP"]);
+        if protocol.is_set() {
+            label_name(&protocol, errors);
+        }
+    }
+}
+
+fn endpoint(at: &Cursor, kind: &str, errors: &mut Errors) {
+    let all = at.child("addresses");
+    if all.is_empty() {
+        errors.required_because(&all, "must contain at least 1 address");
+    }
+    too_many(&all, MAX_ADDRESSES, errors);
+    for address in all.items() {
+        match kind {
+            "IPv4" | "IPv6" => ip(&all, &address, kind, errors),
+            "FQDN" => errors.messages(&address, names::dns1123_subdomain(address.str())),
+            _ => {}
+        }
+    }
+    let (node, host) = (at.child("nodeName"), at.child("hostname"));
+    if node.is_set() {
+        errors.messages(&node, names::dns1123_subdomain(node.str()));
+    }
+    labels(&at.child("deprecatedTopology"), errors);
+    if host.is_set() {
+        errors.messages(&host, names::dns1123_label(host.str()));
+    }
+    let all_hints = at.child("hints");
+    for (name, rule) in
+        [("forZones", names::label_value as fn(&str) -> Vec<String>), ("forNodes", names::dns1123_subdomain)]
+    {
+        if !hints(&all_hints.child(name), rule, errors) {
+            return;
+        }
+    }
+}
+
+fn hints(at: &Cursor, rule: fn(&str) -> Vec<String>, errors: &mut Errors) -> bool {
+    if too_many(at, MAX_HINTS, errors) {
+        return false;
+    }
+    let mut seen = BTreeSet::new();
+    for hint in at.items() {
+        let name = hint.child("name");
+        if !seen.insert(name.str()) {
+            errors.duplicate(&name);
+        }
+        errors.messages(&name, rule(name.str()));
+    }
+    true
+}
+
+fn ip(all: &Cursor, at: &Cursor, family: &str, errors: &mut Errors) {
+    let before = errors.len();
+    addresses::ip(at, errors);
+    if errors.len() > before {
+        return;
+    }
+    if addresses::parse(at.str()).map(addresses::family) != Some(family) {
+        errors.invalid_as(all, at.str(), format!("must be an {family} address"));
+    }
+    special_address(at, errors);
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn slices_are_checked() {
+        let table: &[(&str, Value, &[&str])] = &[
+            (
+                "valid",
+                json!({"addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"]}], "ports": [{"port": 80}]}),
+                &[],
+            ),
+            ("no type", json!({"endpoints": []}), &["addressType: Required value"]),
+            (
+                "no address",
+                json!({"addressType": "IPv4", "endpoints": [{}]}),
+                &["endpoints[0].addresses: Required value: must contain at least 1 address"],
+            ),
+            (
+                "other family",
+                json!({"addressType": "IPv6", "endpoints": [{"addresses": ["10.0.0.1"]}]}),
+                &["endpoints[0].addresses: Invalid value: \"10.0.0.1\": must be an IPv6 address"],
+            ),
+            (
+                "two ports without names",
+                json!({"addressType": "IPv4", "ports": [{"port": 80}, {"port": 81}]}),
+                &["ports[1].name: Duplicate value: \"\""],
+            ),
+        ];
+        for (name, object, expected) in table {
+            let mut object = object.clone();
+            EndpointSlice.defaults(&mut object, None);
+            let errors: Vec<String> = EndpointSlice.validate(&object).iter().map(ToString::to_string).collect();
+            assert_eq!(errors, *expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn labels_count_as_content() {
+        let old = json!({"addressType": "IPv4", "metadata": {"labels": {"a": "b"}}});
+        let new = json!({"addressType": "IPv4", "metadata": {"labels": {"a": "c"}}});
+        assert!(EndpointSlice.bumps_generation(&new, &old));
+        assert!(!EndpointSlice.bumps_generation(&old, &old));
+    }
+}

@@ -7,6 +7,7 @@ mod addresses;
 mod config_map;
 mod controller_revision;
 mod cursor;
+mod daemon_set;
 mod deployment;
 mod diff;
 mod edit;
@@ -27,6 +28,7 @@ mod runtime_class;
 mod secret;
 mod selectors;
 mod service;
+mod stateful_set;
 mod workload;
 
 use crate::strategy::{Plain, Strategy};
@@ -43,8 +45,10 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
         ("", "secrets") => &secret::Secret,
         ("", "services") => &service::Service,
         ("apps", "controllerrevisions") => &controller_revision::ControllerRevision,
+        ("apps", "daemonsets") => &daemon_set::DaemonSet,
         ("apps", "deployments") => &deployment::Deployment,
         ("apps", "replicasets") => &replica_set::ReplicaSet,
+        ("apps", "statefulsets") => &stateful_set::StatefulSet,
         ("coordination.k8s.io", "leases") => &lease::Lease,
         ("discovery.k8s.io", "endpointslices") => &endpoint_slice::EndpointSlice,
         ("events.k8s.io", "events") => &event::NewEvent,

@@ -23,11 +23,6 @@ pub fn parse_at(at: &Cursor) -> Option<Quantity> {
     parse_value(at.value)
 }
 
-/// The amount of `resource` in the list `name` (`requests`, `limits`) of a ResourceRequirements.
-pub fn amount(requirements: &Value, name: &str, resource: &str) -> Option<Quantity> {
-    parse_value(field(field(requirements, name), resource))
-}
-
 /// Upstream's SetDefaults_ResourceList: amounts are rounded up to thousandths, and stored in canonical form.
 pub fn canonicalize(object: &mut Value, name: &str) {
     let Some(Value::Object(amounts)) = get_mut(object, name) else { return };

@@ -71,16 +71,12 @@ fn by_type(secret: &Value, data: &Cursor, errors: &mut Errors) {
         }
         "kubernetes.io/dockercfg" => docker_config(&data.key(".dockercfg"), errors),
         "kubernetes.io/dockerconfigjson" => docker_config(&data.key(".dockerconfigjson"), errors),
-        "kubernetes.io/basic-auth" => {
-            if missing("username") && missing("password") {
-                errors.required(&data.key("username"));
-                errors.required(&data.key("password"));
-            }
+        "kubernetes.io/basic-auth" if missing("username") && missing("password") => {
+            errors.required(&data.key("username"));
+            errors.required(&data.key("password"));
         }
-        "kubernetes.io/ssh-auth" => {
-            if text(field(secret, "data"), "ssh-privatekey").is_empty() {
-                errors.required(&data.key("ssh-privatekey"));
-            }
+        "kubernetes.io/ssh-auth" if text(field(secret, "data"), "ssh-privatekey").is_empty() => {
+            errors.required(&data.key("ssh-privatekey"));
         }
         "kubernetes.io/tls" => {
             for key in ["tls.crt", "tls.key"] {

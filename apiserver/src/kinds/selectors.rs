@@ -1,7 +1,5 @@
 //! Validation of labels and label selectors (`k8s.io/apimachinery/pkg/apis/meta/v1/validation`).
 
-use std::collections::BTreeSet;
-
 use api::names;
 use serde_json::Value;
 
@@ -70,10 +68,4 @@ pub fn selects(selector: &Value, labels: &Value) -> bool {
                 _ => label.is_none(),
             }
         })
-}
-
-/// All label keys that a LabelSelector speaks of.
-pub fn selector_keys(selector: &Value) -> BTreeSet<&str> {
-    let labels = field(selector, "matchLabels").as_object().into_iter().flatten().map(|(name, _)| name.as_str());
-    labels.chain(list(selector, "matchExpressions").iter().map(|requirement| text(requirement, "key"))).collect()
 }

@@ -34,6 +34,17 @@ pub fn selector_and_template(spec: &Cursor, kind: &str, errors: &mut Errors) {
     template(spec, kind, errors);
 }
 
+/// A selector where it has to be there but may be anything, as for a DaemonSet: empty ones are refused at the end.
+pub fn matches_template(spec: &Cursor, errors: &mut Errors) {
+    let selector = field(spec.value, "selector");
+    let template = spec.child("template");
+    let metadata = template.child("metadata");
+    let labels = metadata.child("labels");
+    if selector.is_null() || !selects(selector, labels.value) {
+        errors.invalid(&labels, "`selector` does not match template `labels`");
+    }
+}
+
 /// Upstream says "deployment" for a ReplicaSet too.
 fn empty_kind(kind: &str) -> &'static str {
     match kind {
@@ -60,6 +71,12 @@ fn template(spec: &Cursor, kind: &str, errors: &mut Errors) {
         errors.invalid(&labels, "`selector` does not match template `labels`");
     }
     spec::template(&template, errors);
+    runs_forever(spec, kind, errors);
+}
+
+/// Pods that a controller keeps running neither end nor have a deadline.
+pub fn runs_forever(spec: &Cursor, kind: &str, errors: &mut Errors) {
+    let template = spec.child("template");
     let pod = template.child("spec");
     let policy = pod.child("restartPolicy");
     if policy.str() != "Always" {

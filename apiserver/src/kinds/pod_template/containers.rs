@@ -174,10 +174,10 @@ fn ports(at: &Cursor, errors: &mut Errors) {
                 }
             }
         }
-        if let Some(value) = host.int().filter(|value| *value != 0) {
-            if let Some(message) = names::port_number(value) {
-                errors.invalid(&host, message);
-            }
+        if let Some(value) = host.int().filter(|value| *value != 0)
+            && let Some(message) = names::port_number(value)
+        {
+            errors.invalid(&host, message);
         }
         errors.one_of(&port.child("protocol"), &PROTOCOLS);
     }

@@ -58,10 +58,10 @@ pub fn pod(spec: &Cursor, errors: &mut Errors) {
 fn ids(at: &Cursor, fields: &[&str], errors: &mut Errors) {
     for field in fields {
         let id = at.child(field);
-        if let Some(number) = id.int() {
-            if let Some(message) = names::numeric_id(number) {
-                errors.invalid(&id, message);
-            }
+        if let Some(number) = id.int()
+            && let Some(message) = names::numeric_id(number)
+        {
+            errors.invalid(&id, message);
         }
     }
 }

@@ -55,11 +55,9 @@ fn topology(service: &Value, errors: &mut Errors) {
 
 fn by_type(service: &Value, spec: &Cursor, errors: &mut Errors) {
     match kind(service) {
-        kind @ ("LoadBalancer" | "NodePort") => {
-            if is_headless(service) {
-                let ips = spec.child("clusterIPs");
-                errors.invalid(&ips.index(0), format!("may not be set to 'None' for {kind} services"));
-            }
+        kind @ ("LoadBalancer" | "NodePort") if is_headless(service) => {
+            let ips = spec.child("clusterIPs");
+            errors.invalid(&ips.index(0), format!("may not be set to 'None' for {kind} services"));
         }
         "ExternalName" => {
             for name in ["clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
@@ -122,10 +120,8 @@ fn affinity(spec: &Cursor, errors: &mut Errors) {
                 errors.invalid(&timeout, format!("must be greater than 0 and less than {MAX_AFFINITY_SECONDS}"));
             }
         }
-        "None" => {
-            if config.is_set() {
-                errors.forbidden(&config, "must not be set when session affinity is None");
-            }
+        "None" if config.is_set() => {
+            errors.forbidden(&config, "must not be set when session affinity is None");
         }
         _ => {}
     }

@@ -1,0 +1,281 @@
+//! StatefulSet.
+
+use api::Object;
+use api::field::FieldError;
+use api::names;
+use serde_json::{Value, json};
+
+use super::cursor::{Cursor, Errors, field, list, number, text};
+use super::edit::{copy, default_text, default_to, get_mut, list_mut, object_mut, remove, set};
+use super::equality::same;
+use super::pod_template::volume_drivers::claim_spec;
+use super::quantities::canonicalize_requirements;
+use super::workload;
+use crate::strategy::Strategy;
+
+#[derive(Debug)]
+pub struct StatefulSet;
+
+impl Strategy for StatefulSet {
+    fn defaults(&self, new: &mut Object, _old: Option<&Object>) {
+        workload::template_defaults(new);
+        let Some(spec) = get_mut(new, "spec") else { return };
+        default_text(spec, "podManagementPolicy", "OrderedReady");
+        default_to(spec, "replicas", 1);
+        default_to(spec, "revisionHistoryLimit", 10);
+        if let Some(strategy) = object_mut(spec, "updateStrategy") {
+            if text(strategy, "type").is_empty() {
+                default_text(strategy, "type", "RollingUpdate");
+                default_to(strategy, "rollingUpdate", json!({}));
+            }
+            let rolls = text(strategy, "type") == "RollingUpdate";
+            if let Some(rolling) = get_mut(strategy, "rollingUpdate").filter(|_| rolls) {
+                default_to(rolling, "partition", 0);
+            }
+        }
+        if let Some(policy) = object_mut(spec, "persistentVolumeClaimRetentionPolicy") {
+            default_text(policy, "whenDeleted", "Retain");
+            default_text(policy, "whenScaled", "Retain");
+        }
+        for claim in list_mut(spec, "volumeClaimTemplates") {
+            claim_template(claim);
+        }
+    }
+
+    fn validate(&self, new: &Object) -> Vec<FieldError> {
+        let mut errors = Errors::default();
+        content(new, &mut errors);
+        errors.into_vec()
+    }
+
+    fn validate_create(&self, new: &Object) -> Vec<FieldError> {
+        let mut errors = Errors::default();
+        let spec = Cursor::root(new, "spec");
+        for claim in spec.child("volumeClaimTemplates").items() {
+            claim_spec(&claim.child("spec"), &mut errors);
+        }
+        let service = spec.child("serviceName");
+        if !service.str().is_empty() {
+            errors.messages(&service, names::dns1123_label(service.str()));
+        }
+        errors.into_vec()
+    }
+
+    fn validate_update(&self, new: &Object, old: &Object) -> Vec<FieldError> {
+        const MUTABLE: [&str; 7] = [
+            "replicas",
+            "ordinals",
+            "template",
+            "updateStrategy",
+            "revisionHistoryLimit",
+            "persistentVolumeClaimRetentionPolicy",
+            "minReadySeconds",
+        ];
+        let mut errors = Errors::default();
+        let old_spec = field(old, "spec");
+        let mut rest = field(new, "spec").clone();
+        for name in MUTABLE {
+            copy(&mut rest, old_spec, name);
+        }
+        if !same(&rest, old_spec) {
+            let detail = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', \
+                'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are \
+                forbidden";
+            errors.forbidden(&Cursor::root(new, "spec"), detail);
+        }
+        errors.into_vec()
+    }
+
+    fn validate_subresource(&self, _subresource: &str, new: &Object, old: &Object) -> Vec<FieldError> {
+        let mut errors = Errors::default();
+        let status = Cursor::root(new, "status");
+        let counters = [
+            "replicas",
+            "readyReplicas",
+            "currentReplicas",
+            "updatedReplicas",
+            "availableReplicas",
+            "observedGeneration",
+            "collisionCount",
+        ];
+        let parts = ["currentReplicas", "updatedReplicas", "availableReplicas"];
+        let ready = number(status.value, "readyReplicas").unwrap_or_default();
+        workload::counters(&status, &counters, &[], &mut errors);
+        if ready > number(status.value, "replicas").unwrap_or_default() {
+            errors.invalid(&status.child("readyReplicas"), "cannot be greater than status.replicas");
+        }
+        workload::counters(&status, &[], &parts, &mut errors);
+        if number(status.value, "availableReplicas").unwrap_or_default() > ready {
+            errors.invalid(&status.child("availableReplicas"), "cannot be greater than status.readyReplicas");
+        }
+        workload::collisions(new, old, &mut errors);
+        errors.into_vec()
+    }
+
+    fn warnings(&self, new: &Object) -> Vec<String> {
+        let mut warnings = workload::template_warnings(new);
+        if number(field(new, "spec"), "revisionHistoryLimit").is_some_and(|limit| limit < 0) {
+            let text = "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is \
+                recommended";
+            warnings.push(text.to_owned());
+        }
+        warnings
+    }
+}
+
+/// A PersistentVolumeClaim that pods get one of each.
+fn claim_template(claim: &mut Value) {
+    default_text(claim, "apiVersion", "v1");
+    default_text(claim, "kind", "PersistentVolumeClaim");
+    if let Some(status) = object_mut(claim, "status") {
+        default_text(status, "phase", "Pending");
+    }
+    let Some(spec) = get_mut(claim, "spec") else { return };
+    default_to(spec, "volumeMode", "Filesystem");
+    if let Some(resources) = get_mut(spec, "resources") {
+        canonicalize_requirements(resources);
+    }
+}
+
+fn content(object: &Value, errors: &mut Errors) {
+    let spec = Cursor::root(object, "spec");
+    let policy = spec.child("podManagementPolicy");
+    match policy.str() {
+        "" => errors.required(&policy),
+        "OrderedReady" | "Parallel" => {}
+        _ => errors.invalid(&policy, "must be 'OrderedReady' or 'Parallel'"),
+    }
+    update_strategy(&spec.child("updateStrategy"), errors);
+    let retention = spec.child("persistentVolumeClaimRetentionPolicy");
+    for name in ["whenDeleted", "whenScaled"] {
+        let at = retention.child(name);
+        if retention.is_set() && !matches!(at.str(), "Retain" | "Delete") {
+            errors.not_supported(&at, &["Retain", "Delete"]);
+        }
+    }
+    errors.not_negative(&spec.child("replicas"));
+    errors.not_negative(&spec.child("minReadySeconds"));
+    let ordinals = field(spec.value, "ordinals");
+    errors.not_negative(&spec.child("ordinals.start").showing(field(ordinals, "start")));
+    let effective = with_identity(spec.value);
+    workload::selector_and_template(&spec.showing(&effective), "StatefulSet", errors);
+}
+
+fn update_strategy(at: &Cursor, errors: &mut Errors) {
+    let rolling = at.child("rollingUpdate");
+    match at.text("type") {
+        "" => errors.required(at),
+        "OnDelete" => {
+            if rolling.is_set() {
+                errors.invalid(&rolling, "only allowed for updateStrategy 'RollingUpdate'");
+            }
+        }
+        "RollingUpdate" => {
+            errors.not_negative(&rolling.child("partition"));
+            let unavailable = rolling.child("maxUnavailable");
+            if unavailable.is_set() {
+                workload::int_or_percent(&unavailable, errors);
+                if workload::int_or_percent_value(unavailable.value) == 0 {
+                    errors.invalid(&unavailable, "cannot be 0");
+                }
+                workload::not_more_than_all(&unavailable, errors);
+            }
+        }
+        _ => errors.invalid(at, "must be 'RollingUpdate' or 'OnDelete'"),
+    }
+}
+
+/// The spec as its pods will have it: names come from the set, claims are volumes.
+fn with_identity(spec: &Value) -> Value {
+    let mut effective = spec.clone();
+    let claims: Vec<&str> =
+        list(spec, "volumeClaimTemplates").iter().map(|claim| text(field(claim, "metadata"), "name")).collect();
+    let pod = get_mut(&mut effective, "template").and_then(|template| get_mut(template, "spec"));
+    let Some(pod) = pod else { return effective };
+    remove(pod, "hostname");
+    remove(pod, "subdomain");
+    if !claims.is_empty() {
+        let own = list(pod, "volumes").iter().filter(|volume| !claims.contains(&text(volume, "name"))).cloned();
+        let claimed = claims.iter().map(|name| json!({"name": name, "persistentVolumeClaim": {"claimName": name}}));
+        let volumes: Vec<Value> = claimed.chain(own).collect();
+        set(pod, "volumes", volumes);
+    }
+    effective
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set_of(more: Value) -> Value {
+        let mut object = json!({"metadata": {"name": "db"}, "spec": {
+            "selector": {"matchLabels": {"a": "b"}},
+            "serviceName": "db",
+            "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{
+                "name": "a", "image": "b", "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+            }]}},
+            "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": {
+                "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}},
+            }}],
+        }});
+        for (name, value) in more.as_object().cloned().unwrap_or_default() {
+            object["spec"][name] = value;
+        }
+        StatefulSet.defaults(&mut object, None);
+        object
+    }
+
+    fn texts(errors: Vec<FieldError>) -> Vec<String> {
+        errors.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_stateful_set_is_filled_in() {
+        let object = set_of(json!({}));
+        let spec = &object["spec"];
+        assert_eq!(spec["updateStrategy"], json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}));
+        assert_eq!(
+            spec["persistentVolumeClaimRetentionPolicy"],
+            json!({"whenDeleted": "Retain", "whenScaled": "Retain"})
+        );
+        assert_eq!(spec["podManagementPolicy"], "OrderedReady");
+        assert_eq!(spec["volumeClaimTemplates"][0]["spec"]["volumeMode"], "Filesystem");
+        assert_eq!(texts(StatefulSet.validate(&object)), Vec::<String>::new());
+        assert_eq!(texts(StatefulSet.validate_create(&object)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn stateful_sets_are_checked() {
+        let table: &[(&str, Value, &[&str])] = &[
+            (
+                "management",
+                json!({"podManagementPolicy": "Chaos"}),
+                &["spec.podManagementPolicy: Invalid value: \"Chaos\": must be 'OrderedReady' or 'Parallel'"],
+            ),
+            (
+                "no claim",
+                json!({"volumeClaimTemplates": []}),
+                &["spec.template.spec.containers[0].volumeMounts[0].name: Not found: \"data\""],
+            ),
+            (
+                "ordinals",
+                json!({"ordinals": {"start": -1}}),
+                &["spec.ordinals.start: Invalid value: -1: must be greater than or equal to 0"],
+            ),
+        ];
+        for (name, more, expected) in table {
+            assert_eq!(texts(StatefulSet.validate(&set_of(more.clone()))), *expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn few_fields_may_change() {
+        let old = set_of(json!({}));
+        assert_eq!(texts(StatefulSet.validate_update(&set_of(json!({"replicas": 3})), &old)), Vec::<String>::new());
+        let errors = texts(StatefulSet.validate_update(&set_of(json!({"serviceName": "other"})), &old));
+        assert!(
+            errors.len() == 1 && errors[0].starts_with("spec: Forbidden: updates to statefulset spec"),
+            "{errors:?}"
+        );
+    }
+}

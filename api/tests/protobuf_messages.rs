@@ -265,3 +265,22 @@ fn refuses_what_was_not_conformed() {
         assert_eq!(protobuf::encode(set, type_id(name), &value), Err(expected), "{value}");
     }
 }
+
+proptest::proptest! {
+    /// Whatever comes in, nothing panics, and what can be read can be written and read again.
+    #[test]
+    fn damaged_messages(at in 0..1000usize, damage in proptest::collection::vec((0..200usize, proptest::num::u8::ANY), 0..4)) {
+        let set = SchemaSet::builtin();
+        let cases: Vec<Case> = structures().into_iter().chain(leaves()).collect();
+        let (_, ty, mut bytes, ..) = cases[at % cases.len()].clone();
+        for (position, byte) in damage {
+            let length = bytes.len();
+            bytes[position % length] = byte;
+        }
+        let ty = type_id(ty);
+        if let Ok(value) = protobuf::decode(set, ty, &bytes) {
+            let encoded = protobuf::encode(set, ty, &value).expect("what was decoded can be encoded");
+            assert_eq!(protobuf::decode(set, ty, &encoded), Ok(value));
+        }
+    }
+}

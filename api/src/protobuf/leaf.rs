@@ -10,6 +10,7 @@ use super::encode::{EncodeError, Written};
 use super::envelope;
 use super::wire::{BYTES, FIXED64, Reader, VARINT, Writer};
 use crate::quantity::Quantity;
+use crate::schema::check::ZERO_TIME;
 use crate::schema::{Scalar, SchemaSet};
 use crate::time;
 
@@ -31,16 +32,11 @@ pub fn decode(set: &SchemaSet, scalar: Scalar, reader: &mut Reader<'_>) -> Resul
         Scalar::String => String::from_utf8_lossy(reader.bytes()?).into(),
         Scalar::Bytes => STANDARD.encode(reader.bytes()?).into(),
         Scalar::Time => match timestamp(reader.bytes()?)? {
-            Some((seconds, _)) => {
-                time::format_time(Timestamp::from_second(seconds).map_err(|_| DecodeError::Time(seconds))?).into()
-            }
+            Some((seconds, _)) => time::format_time(instant(seconds, 0)?).into(),
             None => Value::Null,
         },
         Scalar::MicroTime => match timestamp(reader.bytes()?)? {
-            Some((seconds, nanos)) => {
-                let time = Timestamp::new(seconds, nanos).map_err(|_| DecodeError::Time(seconds))?;
-                time::format_micro_time(time).into()
-            }
+            Some((seconds, nanos)) => time::format_micro_time(instant(seconds, nanos)?).into(),
             None => Value::Null,
         },
         Scalar::Duration => {
@@ -95,10 +91,19 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Seconds and nanoseconds; an empty message is Go's zero time.
+/// Seconds and nanoseconds; none for Go's zero time, which an empty message says as well.
 fn timestamp(message: &[u8]) -> Result<Option<(i64, i32)>, DecodeError> {
     let parts = Parts::read(message)?;
-    Ok((!message.is_empty()).then_some((parts.first, parts.second as i32)))
+    let zero = message.is_empty() || (parts.first == ZERO_TIME && parts.second == 0);
+    Ok((!zero).then_some((parts.first, parts.second as i32)))
+}
+
+/// The first second of year 0: RFC 3339 has no years before.
+const YEAR_ZERO: i64 = -62_167_219_200;
+
+fn instant(seconds: i64, nanos: i32) -> Result<Timestamp, DecodeError> {
+    let time = Timestamp::new(seconds, nanos).ok().filter(|time| time.as_second() >= YEAR_ZERO);
+    time.ok_or(DecodeError::Time(seconds))
 }
 
 fn int_or_string(message: &[u8]) -> Result<Value, DecodeError> {

@@ -8,21 +8,21 @@
 use serde_json::{Map, Value};
 
 pub use super::scalar::TypeMismatch;
-pub(crate) use super::scalar::found as json_type;
 use super::scalar::{self, found};
+pub(crate) use super::scalar::{ZERO_TIME, found as json_type};
 use super::{Field, Form, Presence, Scalar, SchemaSet, Shape, Type, TypeId};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conformance {
     /// Paths of the fields that were removed, `spec.containers[0].imag`.
     pub unknown: Vec<String>,
-    /// Upstream reports the first one. The values are left as they were.
+    /// The one that upstream reports is the first. The values are left as they were.
     pub errors: Vec<TypeMismatch>,
 }
 
 /// Prunes, checks and normalizes `value` as an instance of the type.
 pub fn conform(set: &SchemaSet, ty: TypeId, value: &mut Value) -> Conformance {
-    let mut walk = Walk { set, place: Place::default(), silent: false, found: Conformance::default() };
+    let mut walk = Walk { set, place: Place::default(), silent: false, stopped: false, found: Conformance::default() };
     if value.is_null() {
         *value = Value::Object(Map::new());
     }
@@ -129,6 +129,8 @@ struct Walk<'a> {
     place: Place<'a>,
     /// Inside of a type with a decoder of its own, which is not strict.
     silent: bool,
+    /// Upstream has stopped at an error before.
+    stopped: bool,
     found: Conformance,
 }
 
@@ -178,7 +180,7 @@ impl<'a> Walk<'a> {
             Shape::Struct(id) => self.structure(self.set.get(*id), value),
             Shape::Scalar(scalar) => {
                 if let Err(error) = scalar::conform(*scalar, value) {
-                    self.mismatch(renamed(error, *scalar, named));
+                    self.error(renamed(error, *scalar, named), scalar::stops(*scalar));
                 }
             }
             Shape::List(item) => {
@@ -232,7 +234,7 @@ impl<'a> Walk<'a> {
                 self.shape(&Shape::List(Box::new(Shape::Scalar(Scalar::String))), value, None);
             }
             (Form::SchemaOrBool, Value::Bool(_)) => {}
-            (Form::SchemaOrBool, _) => self.mismatch(TypeMismatch::SchemaOrBool),
+            (Form::SchemaOrBool, _) => self.error(TypeMismatch::SchemaOrBool, true),
             // Upstream's decoders take anything else for none.
             (_, value) => *value = Value::Null,
         }
@@ -251,16 +253,24 @@ impl<'a> Walk<'a> {
     }
 
     fn mismatch(&mut self, error: TypeMismatch) {
+        self.error(error, false);
+    }
+
+    /// Go's decoder goes on after an error and reports the first, but a type's own decoder makes it stop and report that one.
+    fn error(&mut self, error: TypeMismatch, stops: bool) {
         let error = match error {
-            TypeMismatch::Root { found, wanted } if !self.place.fields.is_empty() => TypeMismatch::Field {
-                found,
-                owner: self.place.owner.to_owned(),
-                path: self.place.fields.clone(),
-                wanted,
-            },
+            TypeMismatch::Root { found, wanted } if !self.place.fields.is_empty() => {
+                let (owner, path) = (self.place.owner.to_owned(), self.place.fields.clone());
+                TypeMismatch::Field { found, owner, path, wanted }
+            }
             error => error,
         };
-        self.found.errors.push(error);
+        if stops && !self.stopped {
+            self.stopped = true;
+            self.found.errors.insert(0, error);
+        } else {
+            self.found.errors.push(error);
+        }
     }
 }
 

@@ -152,6 +152,15 @@ fn mismatches_in_gos_words() {
 }
 
 #[test]
+fn the_error_that_upstream_reports_is_the_first() {
+    let mut value = json!({"spec": {"hostname": 1, "nodeName": 2, "overhead": {"cpu": "x"}, "tolerations": 3}});
+    let found = conform(SchemaSet::builtin(), id("v1", "Pod"), &mut value);
+    assert_eq!(found.errors.len(), 4);
+    assert!(matches!(found.errors[0], TypeMismatch::Quantity(_)), "{:?}", found.errors[0]);
+    assert!(matches!(&found.errors[1], TypeMismatch::Field { path, .. } if path == "spec.hostname"));
+}
+
+#[test]
 fn schemas_inside_of_definitions() {
     let crd = id("apiextensions.k8s.io/v1", "CustomResourceDefinition");
     let wrap = |schema: Value| json!({"spec": {"versions": [{"schema": {"openAPIV3Schema": schema}}]}});

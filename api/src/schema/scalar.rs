@@ -1,7 +1,7 @@
 //! The leaves: what Go's decoders accept, and how they write it back.
 
-use base64::engine::general_purpose::STANDARD;
-use base64::{DecodeError, Engine};
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use base64::{Engine, alphabet};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -134,31 +134,108 @@ fn integer(value: &Value, range: std::ops::RangeInclusive<i64>, wanted: &str) ->
     }
 }
 
-fn bytes(value: &mut Value) -> Result<(), TypeMismatch> {
-    let text = text(value, "[]uint8")?;
-    match STANDARD.decode(text) {
-        Ok(_) => Ok(()),
-        // Go skips line breaks, as MIME writers insert them.
-        Err(error) if !text.contains(['\r', '\n']) => Err(TypeMismatch::Base64(offset(&error))),
-        Err(_) => {
-            let joined = text.replace(['\r', '\n'], "");
-            STANDARD.decode(&joined).map_err(|error| TypeMismatch::Base64(offset(&error)))?;
-            *value = joined.into();
-            Ok(())
-        }
-    }
+/// A decoder of its own stops at the first error; the others go on.
+pub(super) fn stops(scalar: Scalar) -> bool {
+    matches!(scalar, Scalar::Time | Scalar::MicroTime | Scalar::Duration | Scalar::Quantity | Scalar::IntOrString)
 }
 
-fn offset(error: &DecodeError) -> usize {
-    match error {
-        DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) | DecodeError::InvalidLength(at) => *at,
-        DecodeError::InvalidPadding => 0,
+fn bytes(value: &mut Value) -> Result<(), TypeMismatch> {
+    if let Value::Array(items) = value {
+        *value = STANDARD.encode(small_numbers(items)?).into();
+        return Ok(());
     }
+    let text = text(value, "[]uint8")?;
+    if STANDARD.decode(text).is_ok() {
+        return Ok(());
+    }
+    // Go skips line breaks, as MIME writers insert them, and does not mind bits after the last byte.
+    let bytes = LENIENT.decode(text.replace(['\r', '\n'], ""));
+    let bytes = bytes.map_err(|_| TypeMismatch::Base64(corrupt_byte(text.as_bytes())))?;
+    *value = STANDARD.encode(bytes).into();
+    Ok(())
+}
+
+const LENIENT: GeneralPurpose =
+    GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
+
+/// To Go, bytes are a list of small numbers as well.
+fn small_numbers(items: &[Value]) -> Result<Vec<u8>, TypeMismatch> {
+    let byte = |item: &Value| match item {
+        Value::Null => Ok(0),
+        Value::Number(number) => {
+            let byte = number.as_u64().and_then(|number| u8::try_from(number).ok());
+            byte.ok_or_else(|| TypeMismatch::value(format!("number {number}"), "uint8"))
+        }
+        other => Err(TypeMismatch::value(found(other), "uint8")),
+    };
+    items.iter().map(byte).collect()
+}
+
+/// Where Go's decoder gives up on text that is not base64.
+fn corrupt_byte(text: &[u8]) -> usize {
+    let skip_breaks = |mut at: usize| {
+        while matches!(text.get(at), Some(b'\r' | b'\n')) {
+            at += 1;
+        }
+        at
+    };
+    let (mut at, mut in_group) = (0, 0);
+    while let Some(byte) = text.get(at) {
+        at += 1;
+        match (byte, in_group) {
+            (b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/', _) => in_group = (in_group + 1) % 4,
+            (b'\r' | b'\n', _) => {}
+            (b'=', 2) => {
+                let second = skip_breaks(at);
+                return match text.get(second) {
+                    None => text.len(),
+                    Some(b'=') => skip_breaks(second + 1),
+                    Some(_) => second - 1,
+                };
+            }
+            (b'=', 3) => return skip_breaks(at),
+            _ => return at - 1,
+        }
+    }
+    at - in_group
 }
 
 /// Seconds from 1970 back to the first of January of the year 1, which is Go's zero time.
-const ZERO_TIME: i64 = -62_135_596_800;
+pub(crate) const ZERO_TIME: i64 = -62_135_596_800;
 
 fn written_time(time: jiff::Timestamp, format: fn(jiff::Timestamp) -> String) -> Value {
     if time.as_second() == ZERO_TIME && time.subsec_nanosecond() == 0 { Value::Null } else { format(time).into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn bytes_as_go_reads_them() {
+        let cases = [
+            (json!("YWI="), Ok("YWI=")),
+            (json!("YW\nI=\r\n"), Ok("YWI=")),
+            (json!("YWJ="), Ok("YWI=")),
+            (json!([97, null, 255]), Ok("YQD/")),
+            (json!(""), Ok("")),
+            (json!("x"), Err("illegal base64 data at input byte 0")),
+            (json!("YWJjx"), Err("illegal base64 data at input byte 4")),
+            (json!("0.5"), Err("illegal base64 data at input byte 1")),
+            (json!("YW=I"), Err("illegal base64 data at input byte 2")),
+            (json!("YW="), Err("illegal base64 data at input byte 3")),
+            (json!("YWI=x"), Err("illegal base64 data at input byte 4")),
+            (json!("=YWI"), Err("illegal base64 data at input byte 0")),
+            (json!([256]), Err("json: cannot unmarshal number 256 into Go value of type uint8")),
+            (json!(["x"]), Err("json: cannot unmarshal string into Go value of type uint8")),
+        ];
+        for (mut value, expected) in cases {
+            let input = value.clone();
+            let result = conform(Scalar::Bytes, &mut value).map_err(|error| error.to_string());
+            let result = result.as_ref().map(|()| value.as_str().unwrap_or_default()).map_err(String::as_str);
+            assert_eq!(result, expected, "{input}");
+        }
+    }
 }

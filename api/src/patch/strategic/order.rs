@@ -49,24 +49,18 @@ pub(super) fn sort_by_directive<'a>(
         let merge_key = field.patch.merge_key.as_deref().unwrap_or_default();
         check_order(patched.as_deref().unwrap_or_default(), &wanted, merge_key)?;
 
-        let kind_of = |live: &[Value], patched: &[Value]| element_kind(&[live, patched]);
-        let (merged, kind, live) = match (live, patched) {
+        let lists = [live.as_deref().unwrap_or_default(), patched.as_deref().unwrap_or_default()];
+        let kind = element_kind(&lists);
+        let (merged, live) = match (live, patched) {
             (None, None) => continue,
-            (Some(live), None) => {
-                let kind = kind_of(&live, &[]);
-                (live.clone(), kind, live)
-            }
-            (None, Some(patched)) => {
-                let kind = kind_of(&[], &patched);
-                let merged = patched.into_iter().filter_map(without_directives).collect();
-                (merged, kind, Vec::new())
-            }
+            (Some(live), None) => (live.clone(), live),
+            (None, Some(patched)) => (patched.into_iter().filter_map(without_directives).collect(), Vec::new()),
             (Some(live), Some(patched)) => {
-                let kind = kind_of(&live, &patched);
-                (merger.lists(live.clone(), patched, field, item, false)?, kind, live)
+                let record = record(&live, &patched, merge_key)?;
+                (merger.lists(live, patched, field, item, false)?, record)
             }
         };
-        let elements = Elements { merge_key, objects: !merge_key.is_empty() && kind? == Kind::Object };
+        let elements = Elements { merge_key, objects: kind? == Kind::Object && !merge_key.is_empty() };
         original.insert(name.clone(), Value::Array(normalize(merged, &wanted, &live, elements)?));
         patch.remove(&name);
     }
@@ -91,19 +85,48 @@ fn check_order(patch: &[Value], wanted: &[Value], merge_key: &str) -> Result<(),
     {
         return Err(StrategicPatchError::bad_map(scalar));
     }
-    let mut places = wanted.iter();
-    for element in patch.iter().filter(|element| element.get(DIRECTIVE).is_none()) {
-        loop {
-            let Some(place) = places.next() else {
-                let (patch, order) = (list_text(patch), list_text(wanted));
-                return Err(StrategicPatchError::Order { patch, order });
-            };
-            if same(element, place, merge_key)? {
-                break;
-            }
+    let deleted = |element: &&Value| element.get(DIRECTIVE).and_then(Value::as_str) == Some("delete");
+    let kept = patch.iter().filter(|element| merge_key.is_empty() || !deleted(element));
+    let (mut kept, mut wanted_left) = (kept.peekable(), wanted.iter().peekable());
+    while let (Some(element), Some(place)) = (kept.peek(), wanted_left.peek()) {
+        if element.get(DIRECTIVE).is_some() {
+            kept.next();
+            continue;
+        }
+        let found = same(element, place, merge_key)?;
+        wanted_left.next();
+        if found {
+            kept.next();
         }
     }
+    if kept.peek().is_some() {
+        let (patch, order) = (list_text(patch), list_text(wanted));
+        return Err(StrategicPatchError::Order { patch, order });
+    }
     Ok(())
+}
+
+/// The live list as upstream consults it for the order: it has deleted elements in place, and the first new elements stand at
+/// the end, where the deletions left room.
+fn record(live: &[Value], patch: &[Value], merge_key: &str) -> Result<Vec<Value>, StrategicPatchError> {
+    let mut record = live.to_vec();
+    let directive = |element: &Value| element.get(DIRECTIVE).and_then(Value::as_str).map(str::to_owned);
+    if merge_key.is_empty() || patch.iter().any(|element| directive(element).as_deref() == Some("replace")) {
+        return Ok(record);
+    }
+    for element in patch.iter().filter(|element| directive(element).as_deref() == Some("delete")) {
+        let Some(key) = element.get(merge_key) else { continue };
+        while let Some(at) = position(&record, merge_key, key)? {
+            record.remove(at);
+        }
+    }
+    for element in patch.iter().filter(|element| element.get(DIRECTIVE).is_none()) {
+        let Some(key) = element.get(merge_key) else { continue };
+        if record.len() < live.len() && position(&record, merge_key, key)?.is_none() {
+            record.push(element.clone());
+        }
+    }
+    Ok(record)
 }
 
 fn same(left: &Value, right: &Value, merge_key: &str) -> Result<bool, StrategicPatchError> {

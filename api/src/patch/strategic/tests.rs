@@ -232,6 +232,13 @@ fn order_is_set() {
             order(&["c", "a"], Some(json!([{"name": "b", "$patch": "delete"}]))),
             named(&["c", "a"]),
         ),
+        (
+            "with a deletion that makes room for a new one",
+            "Pod",
+            live.clone(),
+            order(&["a", "d"], Some(json!([{"name": "a", "$patch": "delete"}, {"name": "d"}]))),
+            named(&["b", "c", "d"]),
+        ),
         ("of a list that is not there", "Pod", json!({"spec": {}}), order(&["a"], None), json!({"spec": {}})),
         (
             "of a list that is new",
@@ -319,6 +326,11 @@ fn errors_in_upstreams_words() {
         (
             json!({"metadata": {"$setElementOrder/finalizers": "b"}}),
             "expected a []interface {}, but received a string",
+            Answer::Internal,
+        ),
+        (
+            json!({"spec": {"$setElementOrder/volumes": [], "volumes": []}}),
+            "no elements in any of the given slices",
             Answer::Internal,
         ),
         (json!({"spec": {"$retainKeys": "x"}}), "invalid patch format of retainKeys", Answer::BadRequest),

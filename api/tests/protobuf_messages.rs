@@ -76,6 +76,12 @@ fn structures() -> Vec<Case> {
             json!({"supplementalGroups": [1, 300]}),
             false,
         ),
+    ]
+}
+
+/// Maps, and what is in them.
+fn maps() -> Vec<Case> {
+    vec![
         (
             "maps are entries",
             "api.core.v1.ResourceRequirements",
@@ -165,7 +171,7 @@ fn leaves() -> Vec<Case> {
 #[test]
 fn hand_made_messages() {
     let set = SchemaSet::builtin();
-    for (name, ty, bytes, json, exact) in structures().into_iter().chain(leaves()) {
+    for (name, ty, bytes, json, exact) in structures().into_iter().chain(maps()).chain(leaves()) {
         let ty = type_id(ty);
         assert_eq!(protobuf::decode(set, ty, &bytes).as_ref(), Ok(&json), "{name}");
         let encoded = protobuf::encode(set, ty, &json).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -271,7 +277,7 @@ proptest::proptest! {
     #[test]
     fn damaged_messages(at in 0..1000usize, damage in proptest::collection::vec((0..200usize, proptest::num::u8::ANY), 0..4)) {
         let set = SchemaSet::builtin();
-        let cases: Vec<Case> = structures().into_iter().chain(leaves()).collect();
+        let cases: Vec<Case> = structures().into_iter().chain(maps()).chain(leaves()).collect();
         let (_, ty, mut bytes, ..) = cases[at % cases.len()].clone();
         for (position, byte) in damage {
             let length = bytes.len();

@@ -29,7 +29,7 @@ pub struct Alias {
     pub root: bool,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Field {
     /// The type, with package names instead of import aliases: `*v1.PodSpec`, `[]RestartPolicy`.
     pub ty: String,
@@ -153,4 +153,52 @@ fn qualified(ty: &str, imports: &BTreeMap<String, String>) -> (String, Option<St
     let path = imports.get(alias).cloned().unwrap_or_else(|| alias.to_owned());
     let package = path.rsplit('/').next().unwrap_or(alias);
     (format!("{prefix}{package}.{name}"), Some(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn structs_and_aliases() {
+        let source = r#"package v1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const GroupName = "apps"
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// Root is sent by itself.
+type Root struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty" protobuf:"bytes,1,opt,name=metadata"`
+	Items []*Item `json:"items" protobuf:"bytes,2,rep,name=items"` // trailing
+	hidden int
+	Skipped string `json:"-"`
+}
+
+type Item metav1.List
+
+type Empty struct{}
+"#;
+        let mut package = Package::default();
+        read_file(source, &mut package);
+        assert_eq!(package.group, "apps");
+        let root = &package.structs["Root"];
+        assert!(root.root && !package.structs["Empty"].root);
+        let rows: Vec<_> =
+            root.fields.iter().map(|f| (f.json.as_str(), f.ty.as_str(), f.number, f.omitempty)).collect();
+        let expected = [
+            ("", "v1.TypeMeta", None, false),
+            ("metadata", "v1.ObjectMeta", Some(1), true),
+            ("items", "[]*Item", Some(2), false),
+        ];
+        assert_eq!(rows, expected);
+        assert_eq!(root.fields[1].import.as_deref(), Some("k8s.io/apimachinery/pkg/apis/meta/v1"));
+        assert_eq!(package.aliases["Item"].name, "List");
+    }
 }

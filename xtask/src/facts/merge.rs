@@ -9,6 +9,7 @@ use super::golang::{self, Package};
 use super::modules::Modules;
 use super::openapi::{self, Definitions, Schema};
 use super::proto::{self, Label, Messages};
+use super::quoted::go_type;
 
 #[derive(Debug)]
 pub struct Type {
@@ -339,48 +340,6 @@ fn presence(field: &golang::Field, shape: &Shape) -> Presence {
         () if field.pointer() => Presence::Pointer,
         () if field.omitzero || (field.omitempty && !struct_like) => Presence::OmitEmpty,
         () => Presence::Always,
-    }
-}
-
-fn go_type(field: &golang::Field, shape: &Shape, package: &str) -> Option<String> {
-    let version = split(package).1;
-    let local = |name: &str| match name.starts_with(char::is_uppercase) {
-        true => format!("{version}.{name}"),
-        false => name.to_owned(),
-    };
-    let written = field.ty.trim_start_matches('*');
-    let quoted = match written.strip_prefix("map[").and_then(|rest| rest.split_once(']')) {
-        Some((key, value)) => format!("map[{}]{}", local(key), local(value)),
-        None => {
-            let start = written.rfind(['*', ']']).map_or(0, |at| at + 1);
-            format!("{}{}", &written[..start], local(&written[start..]))
-        }
-    };
-    let derived = derived(shape);
-    // An alias of another package's struct is that struct.
-    let alias = quoted.contains("RuleWithOperations");
-    (!leafy(shape) && !alias && quoted != derived).then_some(quoted)
-}
-
-/// Leaves with a decoder of their own quote other words.
-fn leafy(shape: &Shape) -> bool {
-    matches!(shape, Shape::Scalar(name) if !matches!(*name, "string" | "bool" | "int32" | "int64" | "float64"))
-}
-
-/// The Go type that `api::schema` derives from a shape.
-fn derived(shape: &Shape) -> String {
-    match shape {
-        Shape::Scalar("bytes") => "[]byte".to_owned(),
-        Shape::Scalar("quantity") => "resource.Quantity".to_owned(),
-        Shape::Scalar("any") => "v1.JSON".to_owned(),
-        Shape::Scalar("raw") => "runtime.RawExtension".to_owned(),
-        Shape::Scalar(name) => (*name).to_owned(),
-        Shape::Struct(name) => {
-            let (package, name) = split(name);
-            format!("{}.{name}", split(package).1)
-        }
-        Shape::List(item) => format!("[]{}", derived(item)),
-        Shape::Map(item) => format!("map[string]{}", derived(item)),
     }
 }
 

@@ -16,6 +16,7 @@ mod merge;
 mod modules;
 mod openapi;
 mod proto;
+mod quoted;
 mod write;
 
 #[derive(clap::Args)]

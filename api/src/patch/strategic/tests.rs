@@ -131,6 +131,13 @@ fn lists_of_objects_merge_by_key() {
                 json!([{"name": "a", "image": "a:1", "tty": true}, {"name": "b", "image": "b:1", "ports": [{"containerPort": 81}]}]),
             ),
         ),
+    ]);
+}
+
+#[test]
+fn lists_by_their_own_strategies() {
+    let live = containers(json!([{"name": "a", "image": "a:1"}]));
+    check(vec![
         ("an empty patch changes nothing", "Pod", live.clone(), containers(json!([])), live.clone()),
         (
             "the key of strategic merge is not that of server-side apply",
@@ -274,13 +281,20 @@ fn keys_are_retained() {
     assert_eq!(patched("Deployment", &rolling, wrong), Err(StrategicPatchError::RetainKeysFormat));
 }
 
-#[test]
-fn errors_in_upstreams_words() {
+fn check_errors(cases: Vec<(Value, &str, Answer)>) {
     let live = json!({
         "metadata": {"labels": {"a": "b"}, "finalizers": ["a"]},
         "spec": {"containers": [{"name": "a"}], "imagePullSecrets": [{}]},
     });
-    let cases = [
+    for (patch, message, answer) in cases {
+        let error = patched("Pod", &live, patch).expect_err(message);
+        assert_eq!((error.to_string().as_str(), error.answer()), (message, answer));
+    }
+}
+
+#[test]
+fn errors_in_upstreams_words() {
+    check_errors(vec![
         (json!([]), "json: cannot unmarshal array into Go value of type map[string]interface {}", Answer::BadRequest),
         (
             containers(json!([{"image": "x", "tty": true}])),
@@ -313,6 +327,15 @@ fn errors_in_upstreams_words() {
             "list element types are not identical: [[a] [[b]]]",
             Answer::Internal,
         ),
+    ]);
+    let empty = json!({"metadata": {"finalizers": []}});
+    let lists = patched("Pod", &empty, json!({"metadata": {"finalizers": [["b"]]}}));
+    assert_eq!(lists, Err(StrategicPatchError::ListOfLists));
+}
+
+#[test]
+fn errors_about_directives_beside_a_list() {
+    check_errors(vec![
         (
             json!({"metadata": {"$deleteFromPrimitiveList": ["b"]}}),
             "invalid patch format of primitive list",
@@ -344,12 +367,5 @@ fn errors_in_upstreams_words() {
             "The order in patch list:\n[map[name:a]]\n doesn't match $setElementOrder list:\n[map[name:b]]\n",
             Answer::Internal,
         ),
-    ];
-    for (patch, message, answer) in cases {
-        let error = patched("Pod", &live, patch).expect_err(message);
-        assert_eq!((error.to_string().as_str(), error.answer()), (message, answer));
-    }
-    let empty = json!({"metadata": {"finalizers": []}});
-    let lists = patched("Pod", &empty, json!({"metadata": {"finalizers": [["b"]]}}));
-    assert_eq!(lists, Err(StrategicPatchError::ListOfLists));
+    ]);
 }

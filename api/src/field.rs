@@ -42,6 +42,8 @@ pub enum ErrorKind {
     Required,
     Duplicate,
     Invalid,
+    /// Invalid, where showing the value would not help.
+    InvalidHidden,
     NotSupported,
     Forbidden,
     TooLong,
@@ -57,7 +59,7 @@ impl ErrorKind {
             Self::NotFound => "FieldValueNotFound",
             Self::Required => "FieldValueRequired",
             Self::Duplicate => "FieldValueDuplicate",
-            Self::Invalid => "FieldValueInvalid",
+            Self::Invalid | Self::InvalidHidden => "FieldValueInvalid",
             Self::NotSupported => "FieldValueNotSupported",
             Self::Forbidden => "FieldValueForbidden",
             Self::TooLong => "FieldValueTooLong",
@@ -72,7 +74,7 @@ impl ErrorKind {
             Self::NotFound => "Not found",
             Self::Required => "Required value",
             Self::Duplicate => "Duplicate value",
-            Self::Invalid | Self::TypeInvalid => "Invalid value",
+            Self::Invalid | Self::InvalidHidden | Self::TypeInvalid => "Invalid value",
             Self::NotSupported => "Unsupported value",
             Self::Forbidden => "Forbidden",
             Self::TooLong => "Too long",
@@ -93,6 +95,10 @@ pub struct FieldError {
 impl FieldError {
     pub fn invalid(path: &Path, value: impl Into<Value>, detail: impl Into<String>) -> Self {
         Self { kind: ErrorKind::Invalid, path: path.clone(), value: value.into(), detail: detail.into() }
+    }
+
+    pub fn invalid_hidden(path: &Path, detail: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::InvalidHidden, path: path.clone(), value: Value::Null, detail: detail.into() }
     }
 
     pub fn required(path: &Path, detail: impl Into<String>) -> Self {
@@ -126,7 +132,11 @@ impl FieldError {
     pub fn body(&self) -> String {
         let title = self.kind.title();
         let head = match self.kind {
-            ErrorKind::Required | ErrorKind::Forbidden | ErrorKind::TooLong | ErrorKind::Internal => title.to_owned(),
+            ErrorKind::Required
+            | ErrorKind::Forbidden
+            | ErrorKind::TooLong
+            | ErrorKind::Internal
+            | ErrorKind::InvalidHidden => title.to_owned(),
             _ => match &self.value {
                 Value::String(text) => format!("{title}: {text:?}"),
                 Value::Null => format!("{title}: null"),

@@ -180,6 +180,11 @@ impl Errors {
         self.push(FieldError::invalid(&at.path(), value, detail));
     }
 
+    /// Wrong, without showing the value.
+    pub fn invalid_hidden(&mut self, at: &Cursor, detail: impl Into<String>) {
+        self.push(FieldError::invalid_hidden(&at.path(), detail));
+    }
+
     /// One error for each message that a check of [`api::names`] gave about the text at the cursor.
     pub fn messages(&mut self, at: &Cursor, messages: impl IntoIterator<Item = String>) {
         for message in messages {

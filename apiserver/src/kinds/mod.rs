@@ -15,6 +15,7 @@ mod endpoint_slice;
 mod endpoints;
 mod equality;
 mod event;
+mod job;
 mod lease;
 mod namespace;
 mod node;
@@ -49,6 +50,7 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
         ("apps", "deployments") => &deployment::Deployment,
         ("apps", "replicasets") => &replica_set::ReplicaSet,
         ("apps", "statefulsets") => &stateful_set::StatefulSet,
+        ("batch", "jobs") => &job::Job,
         ("coordination.k8s.io", "leases") => &lease::Lease,
         ("discovery.k8s.io", "endpointslices") => &endpoint_slice::EndpointSlice,
         ("events.k8s.io", "events") => &event::NewEvent,

@@ -6,6 +6,7 @@
 mod addresses;
 mod config_map;
 mod controller_revision;
+mod cron_job;
 mod cursor;
 mod daemon_set;
 mod deployment;
@@ -50,6 +51,7 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
         ("apps", "deployments") => &deployment::Deployment,
         ("apps", "replicasets") => &replica_set::ReplicaSet,
         ("apps", "statefulsets") => &stateful_set::StatefulSet,
+        ("batch", "cronjobs") => &cron_job::CronJob,
         ("batch", "jobs") => &job::Job,
         ("coordination.k8s.io", "leases") => &lease::Lease,
         ("discovery.k8s.io", "endpointslices") => &endpoint_slice::EndpointSlice,

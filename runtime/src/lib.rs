@@ -14,6 +14,7 @@
 mod cgroup;
 pub mod client;
 pub mod config;
+mod container;
 pub mod images;
 pub mod launcher;
 pub mod net;

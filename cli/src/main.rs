@@ -1,1 +1,109 @@
-fn main() {}
+//! `setpoint`: the cluster, its nodes, and the command line, in one binary.
+//!
+//! - [`up`] wires everything together: it is the one place that knows all crates.
+//! - [`verbs`]: kubectl-compatible verbs, clients of the API like any other; one file each, one row in [`verbs::Verb`].
+//! - [`session`], [`resources`]: the command line's view of a server.
+//! - [`demo`]: what the built-in image runs.
+
+mod demo;
+mod kubeconfig;
+mod manifests;
+mod output;
+mod resources;
+mod session;
+mod target;
+mod up;
+mod verbs;
+mod watch;
+mod yaml;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use session::Connection;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Kubernetes as one small program
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    disable_version_flag = true,
+    propagate_version = false,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+struct Arguments {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a cluster on this machine, or start it again
+    Up(up::Up),
+    /// Stop the cluster and leave nothing of it running
+    Down(up::Down),
+    /// Print the cluster's kubeconfig
+    Kubeconfig(up::PrintKubeconfig),
+    /// Serve HTTP as the demo image does
+    #[command(hide = true)]
+    Demo(demo::Demo),
+    #[command(flatten)]
+    Verb(verbs::Verb),
+}
+
+fn main() -> ExitCode {
+    // Before anything else: the launcher is single-threaded and stays small.
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == "launcher") {
+        return ExitCode::from(u8::try_from(runtime::launcher::main(arguments)).unwrap_or(1));
+    }
+    let arguments = Arguments::parse();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match run(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            output::note(format_args!("{}", words(&error)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error as people read it: the server's words are kubectl's already, others get its prefix.
+fn words(error: &anyhow::Error) -> String {
+    let prefix = if error.downcast_ref::<session::ApiError>().is_some() { "" } else { "error: " };
+    format!("{prefix}{error:#}")
+}
+
+fn run(arguments: Arguments) -> Result<ExitCode> {
+    let serves = matches!(arguments.command, Command::Up(_));
+    init_logging(serves);
+    let mut builder = if serves {
+        tokio::runtime::Builder::new_multi_thread()
+    } else {
+        tokio::runtime::Builder::new_current_thread()
+    };
+    let runtime = builder.enable_all().build()?;
+    runtime.block_on(async {
+        match arguments.command {
+            Command::Up(up) => up.run().await,
+            Command::Down(down) => down.run().await.map(|()| ExitCode::SUCCESS),
+            Command::Kubeconfig(print) => print.run().map(|()| ExitCode::SUCCESS),
+            Command::Demo(demo) => demo.run().await.map(|()| ExitCode::SUCCESS),
+            Command::Verb(verb) => verb.run(&arguments.connection).await,
+        }
+    })
+}
+
+/// `SETPOINT_LOG` is a filter such as `debug` or `kubelet=trace`. The cluster reports warnings, the verbs nothing.
+fn init_logging(serves: bool) {
+    let default = if serves { "warn" } else { "off" };
+    let filter = std::env::var("SETPOINT_LOG").unwrap_or_else(|_| default.to_owned());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+}

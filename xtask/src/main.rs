@@ -3,16 +3,26 @@
 use clap::Parser;
 
 mod facts;
+mod tidy;
 
 #[derive(Parser)]
 #[command(about = "Chores of this repository")]
 enum Command {
     /// Write api/facts from the Go modules of Kubernetes
     Facts(facts::Options),
+    /// Check what no compiler checks: dependency direction, lengths, registration, words
+    Tidy,
 }
 
 fn main() -> anyhow::Result<()> {
     match Command::parse() {
         Command::Facts(options) => facts::run(&options),
+        Command::Tidy => tidy::run(),
     }
+}
+
+/// A line for the person who runs this.
+#[allow(clippy::print_stdout, reason = "a chore talks to a person")]
+fn say(text: std::fmt::Arguments<'_>) {
+    println!("{text}");
 }

@@ -12,12 +12,14 @@
 
 use serde_json::{Map, Value};
 
+mod diff;
 mod error;
 mod list;
 mod order;
 #[cfg(test)]
 mod tests;
 
+pub use diff::three_way;
 pub use error::{Answer, StrategicPatchError};
 
 use crate::schema::{Field, Scalar, SchemaSet, Shape, Type, TypeId};

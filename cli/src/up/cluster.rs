@@ -1,0 +1,201 @@
+//! The composition root: a control plane and a node in this process, the launcher beside it.
+//!
+//! Order of a start: lock, facts, credentials; bridge; store and API server, with their listeners; launcher and kubelet;
+//! controllers, scheduler and service rules, which are clients of the API in-process. A stop is the reverse.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use apiserver::front::authz::BuiltinAuthorizer;
+use apiserver::front::kubelet::KubeletClient;
+use apiserver::front::pki::{self, ClientCertificate};
+use apiserver::front::serve::{Front, serve};
+use apiserver::front::tokens::ServiceAccountTokens;
+use apiserver::{ApiServer, UserInfo};
+use jiff::Timestamp;
+use reconcile::informer::Informers;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::credentials::Credentials;
+use super::layout::{Facts, Layout, Network, parse_routes};
+use super::lock::{self, Lock};
+use super::{DEFAULT_PORT, preflight};
+use crate::kubeconfig;
+
+const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+/// The image that the binary carries: itself.
+const DEMO_IMAGE: &str = "setpoint/demo:v1";
+const POD_MTU: u32 = 1500;
+/// Parts that do not end by themselves by then are dropped.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A running control plane and node. Dropping it without `stop` is a crash, which it survives.
+pub struct Cluster {
+    cancel: CancellationToken,
+    tasks: JoinSet<()>,
+    _lock: Lock,
+}
+
+impl Cluster {
+    /// Returns when the API answers and the kubeconfig is written; the node becomes Ready a moment later. `progress` hears of
+    /// each step.
+    pub async fn start(layout: &Layout, api_port: Option<u16>, progress: &(dyn Fn(&str) + Sync)) -> Result<Self> {
+        preflight::raise_file_limit();
+        layout.prepare()?;
+        let lock = match lock::acquire(&layout.lock())? {
+            Ok(lock) => lock,
+            Err(holder) => anyhow::bail!("process {} has {}", holder.pid, layout.data.display()),
+        };
+        let facts = facts(layout, api_port)?;
+        preflight::port_is_free(facts.api_port)?;
+        let credentials = Credentials::open(layout, &facts, Timestamp::now())?;
+        progress("starting the API server");
+        let gateway = IpAddr::from(facts.node_address());
+        runtime::net::ensure_bridge(&facts.bridge(), gateway, facts.pod_network.prefix, POD_MTU)
+            .context("make the pod bridge")?;
+        let (cancel, mut tasks) = (CancellationToken::new(), JoinSet::new());
+        let server = start_api(layout, &facts, &credentials, &cancel, &mut tasks).await?;
+        write_kubeconfig(layout, &facts, &credentials)?;
+        progress("starting the node");
+        start_node(layout, &facts, &credentials, &server, &cancel, &mut tasks).await?;
+        start_control(&facts, &credentials, &server, &cancel, &mut tasks);
+        Ok(Self { cancel, tasks, _lock: lock })
+    }
+
+    /// Ends the control plane and the kubelet; containers go on.
+    pub async fn stop(mut self) {
+        self.cancel.cancel();
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_TIMEOUT, all).await.is_err() {
+            tracing::warn!("a part of the cluster did not end in time");
+        }
+    }
+}
+
+/// The facts of an earlier start, or new ones.
+fn facts(layout: &Layout, api_port: Option<u16>) -> Result<Facts> {
+    let path = layout.facts();
+    let known = Facts::load(&path)?;
+    let facts = match known.clone() {
+        Some(mut facts) => {
+            facts.api_port = api_port.unwrap_or(facts.api_port);
+            facts
+        }
+        None => {
+            let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
+            let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+            let id = format!("{:06x}", random() & 0xff_ffff);
+            Facts::choose(id, node_name(&hostname), api_port.unwrap_or(DEFAULT_PORT), &parse_routes(&routes))?
+        }
+    };
+    if known.as_ref() != Some(&facts) {
+        facts.save(&path)?;
+    }
+    Ok(facts)
+}
+
+/// A host name as a Node may be called (DNS-1123 subdomain).
+fn node_name(hostname: &str) -> String {
+    let lower = hostname.trim().to_lowercase();
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
+    let name: String = lower.chars().map(allowed).collect();
+    let name = name.trim_matches(['-', '.']).to_owned();
+    if name.is_empty() { "setpoint".to_owned() } else { name }
+}
+
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    // Cannot fail for so few bytes once the system is up; then a constant is as good as a crash.
+    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    u64::from_ne_bytes(bytes)
+}
+
+async fn start_api(
+    layout: &Layout,
+    facts: &Facts,
+    credentials: &Credentials,
+    cancel: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+) -> Result<Arc<ApiServer>> {
+    let store = store::Embedded::open(&layout.store(), store::Options::default()).context("open the store")?;
+    let tokens = Arc::new(ServiceAccountTokens::new(&credentials.token_key, ISSUER).context("use the token key")?);
+    let authority = credentials.authority.certificate();
+    let mut config = apiserver::Config::new(Arc::new(store), Arc::new(Timestamp::now), Arc::new(random));
+    config.authorizer = Arc::new(BuiltinAuthorizer);
+    config.token_issuer = tokens.clone();
+    config.node_proxy = Arc::new(KubeletClient::new(pki::client_config(&credentials.kubelet_client, authority)?));
+    let Network { address, prefix } = facts.service_network;
+    config.service_cidr = apiserver::config::Cidr { address, prefix };
+    config.advertise = SocketAddr::from((facts.node_address(), facts.api_port));
+    let server = Arc::new(ApiServer::new(config));
+
+    let protocols = ["h2", "http/1.1"];
+    let tls = pki::server_config(&credentials.api_server, authority, ClientCertificate::Optional, &protocols)?;
+    let front = Arc::new(Front { server: server.clone(), tokens, tls: Arc::new(tls) });
+    // Loopback for people on this machine, the bridge for pods: nothing is open to other machines.
+    for address in [IpAddr::from([127, 0, 0, 1]), facts.node_address().into()] {
+        let listener = TcpListener::bind((address, facts.api_port))
+            .await
+            .with_context(|| format!("listen on {address}:{}", facts.api_port))?;
+        tasks.spawn(serve(front.clone(), listener, cancel.clone()));
+    }
+    Ok(server)
+}
+
+fn write_kubeconfig(layout: &Layout, facts: &Facts, credentials: &Credentials) -> Result<()> {
+    let server = format!("https://127.0.0.1:{}", facts.api_port);
+    let admin = &credentials.admin;
+    let config = kubeconfig::render(&server, credentials.authority.certificate(), &admin.certificate, &admin.key);
+    kubeconfig::write(&layout.kubeconfig(), &config)
+}
+
+/// Where the runtime of the cluster's node keeps its things.
+pub fn runtime_config(layout: &Layout, facts: &Facts) -> runtime::Config {
+    runtime::Config {
+        state_dir: layout.node().join("runtime"),
+        images_dir: layout.images(),
+        socket: facts.run_directory().join("launcher.sock"),
+        cgroup_root: facts.cgroup(),
+        launcher: runtime::Config::own_launcher(),
+    }
+}
+
+/// A client of the API in this process, as a user.
+fn client(server: &Arc<ApiServer>, user: UserInfo) -> kube::Client {
+    let server = server.clone();
+    let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+        let (server, user) = (server.clone(), user.clone());
+        async move {
+            let request = request.map(apiserver::body::wrap);
+            Ok::<_, std::convert::Infallible>(server.handle(user, request).await)
+        }
+    });
+    kube::Client::new(service, "default")
+}
+
+async fn start_node(
+    layout: &Layout,
+    facts: &Facts,
+    credentials: &Credentials,
+    server: &Arc<ApiServer>,
+    cancel: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+) -> Result<()> {
+    let executable = std::env::current_exe().context("find this program's file")?;
+    let (runtime, events) =
+        runtime::Runtime::connect(runtime_config(layout, facts)).await.context("start the launcher")?;
+    Ok(())
+}
+
+fn start_control(
+    facts: &Facts,
+    credentials: &Credentials,
+    server: &Arc<ApiServer>,
+    cancel: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+) {
+}

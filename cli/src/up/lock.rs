@@ -1,0 +1,87 @@
+//! One control plane at a time on a data directory: an flock that ends with the process, however it ends.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use rustix::fs::{FlockOperation, flock};
+
+/// Held until dropped.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Another process has the data directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// 0 when it has not written its id yet.
+    pub pid: i32,
+}
+
+pub fn acquire(path: &Path) -> Result<std::result::Result<Lock, Holder>> {
+    let mut file = open(path)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {
+            file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", std::process::id()))?;
+            Ok(Ok(Lock { _file: file }))
+        }
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(Err(Holder { pid: read_pid(&mut file) })),
+        Err(error) => Err(error).with_context(|| format!("lock {}", path.display())),
+    }
+}
+
+/// Who holds it, if anybody does.
+pub fn holder(path: &Path) -> Result<Option<Holder>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let mut file = open(path)?;
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(None),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(Some(Holder { pid: read_pid(&mut file) })),
+        Err(error) => Err(error).with_context(|| format!("look at {}", path.display())),
+    }
+}
+
+/// Blocks until nobody holds it.
+pub fn wait_released(path: &Path) -> Result<()> {
+    let file = open(path)?;
+    flock(&file, FlockOperation::LockShared).with_context(|| format!("wait for {}", path.display()))
+}
+
+fn open(path: &Path) -> Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .with_context(|| format!("open {}", path.display()))
+}
+
+fn read_pid(file: &mut File) -> i32 {
+    let mut text = String::new();
+    let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
+    text.trim().parse().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_has_one_holder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        assert_eq!(holder(&path).unwrap(), None);
+        let lock = acquire(&path).unwrap().unwrap();
+        let own = Holder { pid: std::process::id() as i32 };
+        assert_eq!(acquire(&path).unwrap().unwrap_err(), own);
+        assert_eq!(holder(&path).unwrap(), Some(own));
+        drop(lock);
+        assert_eq!(holder(&path).unwrap(), None);
+        assert!(acquire(&path).unwrap().is_ok());
+    }
+}

@@ -1,0 +1,169 @@
+//! A whole cluster on this machine: `up`, `down`, and the kubeconfig between them.
+
+mod cluster;
+mod credentials;
+mod daemon;
+mod layout;
+mod lock;
+mod preflight;
+mod stop;
+mod wait;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::output::{self, Progress};
+use crate::session::{DEFAULT_DATA_DIR, Session};
+use crate::{kubeconfig, yaml};
+use cluster::Cluster;
+use layout::Layout;
+pub use stop::Down;
+
+const DEFAULT_PORT: u16 = 6443;
+
+#[derive(Debug, clap::Args)]
+pub struct Up {
+    /// Manifests to apply and wait for: files, folders, or - for standard input
+    #[arg(short = 'f', long = "filename")]
+    files: Vec<PathBuf>,
+    /// Where the cluster keeps everything
+    #[arg(long, default_value = DEFAULT_DATA_DIR)]
+    data_dir: PathBuf,
+    /// Port of the API server [default: 6443, or the one of the last start]
+    #[arg(long)]
+    api_port: Option<u16>,
+    /// Return when the cluster and what -f asked for are Ready, and leave it running
+    #[arg(short, long)]
+    detach: bool,
+    /// Pipe on which a daemon tells its parent how it went
+    #[arg(long, hide = true)]
+    ready_fd: Option<i32>,
+}
+
+impl Up {
+    pub async fn run(self) -> Result<ExitCode> {
+        match self.ready_fd {
+            Some(fd) => self.run_daemon(daemon::Parent::from_fd(fd)?).await,
+            None => self.run_for_person().await,
+        }
+    }
+
+    async fn run_daemon(self, parent: daemon::Parent) -> Result<ExitCode> {
+        let layout = Layout::new(&self.data_dir)?;
+        let cluster = match Cluster::start(&layout, self.api_port, &|_| {}).await {
+            Ok(cluster) => cluster,
+            Err(error) => {
+                parent.failed(&error);
+                return Err(error);
+            }
+        };
+        parent.ready();
+        // Containers go on when the daemon ends: only `down` stops them.
+        wait_for_signal().await?;
+        cluster.stop().await;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn run_for_person(self) -> Result<ExitCode> {
+        preflight::check()?;
+        let layout = Layout::new(&self.data_dir)?;
+        if let Some(holder) = lock::holder(&layout.lock())? {
+            bail!(
+                "a cluster is already running on {} (process {}): use it with --kubeconfig {}, or stop it with `setpoint down`",
+                layout.data.display(),
+                holder.pid,
+                layout.kubeconfig().display()
+            );
+        }
+        let progress = Progress::start();
+        let cluster = if self.detach {
+            layout.prepare()?;
+            progress.step("starting the cluster");
+            daemon::spawn(&self, &layout)?;
+            None
+        } else {
+            Some(Cluster::start(&layout, self.api_port, &|step| progress.step(step)).await?)
+        };
+        let outcome = self.greet(&layout, &progress).await;
+        progress.finish();
+        let Some(cluster) = cluster else { return outcome.map(|()| ExitCode::SUCCESS) };
+        if let Err(error) = &outcome {
+            output::note(format_args!("{}", crate::words(error)));
+        }
+        let interrupted = wait_for_signal().await?;
+        cluster.stop().await;
+        if interrupted {
+            output::note(format_args!("stopping the cluster; its data stays in {}", layout.data.display()));
+            stop::tear_down(&layout, stop::DEFAULT_GRACE).await?;
+        }
+        outcome.map(|()| ExitCode::SUCCESS)
+    }
+
+    /// Merges the kubeconfig, applies what was asked for, waits, and says how to go on.
+    async fn greet(&self, layout: &Layout, progress: &Progress) -> Result<()> {
+        let text = std::fs::read_to_string(layout.kubeconfig()).context("read the cluster's kubeconfig")?;
+        let own = yaml::documents(&text)?.into_iter().next().context("the cluster's kubeconfig is empty")?;
+        let merged = kubeconfig::users_file().and_then(|path| match kubeconfig::merge_into(&path, &own) {
+            Ok(()) => Some(path),
+            Err(error) => {
+                progress.done(&format!("Warning: the context was not added to your kubeconfig: {error:#}"));
+                None
+            }
+        });
+        let connection = crate::session::Connection { kubeconfig: Some(layout.kubeconfig()), ..Default::default() };
+        let session = Session::open(&connection).await?;
+        progress.step("waiting for the node");
+        wait::node_ready(&session).await?;
+        progress.done("the node is Ready");
+        let mut applied = Vec::new();
+        if !self.files.is_empty() {
+            applied = crate::verbs::apply_files(&session, &self.files, &|line| progress.done(line)).await?;
+            wait::ready(&session, &applied, progress).await?;
+        }
+        let addresses = wait::addresses(&session, &applied).await?;
+        progress.finish();
+        let server = own.pointer("/clusters/0/cluster/server").and_then(|server| server.as_str()).unwrap_or_default();
+        output::line(format_args!("API server:  {server}"));
+        let file = merged.as_ref().unwrap_or(&layout.kubeconfig()).display().to_string();
+        output::line(format_args!("Kubeconfig:  {file} (context {})", kubeconfig::CONTEXT));
+        for (name, address) in &addresses {
+            output::line(format_args!("{:<12} {address}", format!("{name}:")));
+        }
+        let next = match addresses.first() {
+            Some((_, address)) if address.starts_with("http") => format!("curl {address}"),
+            _ => "setpoint get pods -A".to_owned(),
+        };
+        output::line(format_args!("Next:        {next}"));
+        Ok(())
+    }
+}
+
+/// True for ^C, false for a termination that leaves containers alone.
+async fn wait_for_signal() -> Result<bool> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(tokio::select! {
+        _ = interrupt.recv() => true,
+        _ = terminate.recv() => false,
+    })
+}
+
+#[derive(Debug, clap::Args)]
+pub struct PrintKubeconfig {
+    /// Where the cluster keeps everything
+    #[arg(long, default_value = DEFAULT_DATA_DIR)]
+    data_dir: PathBuf,
+}
+
+impl PrintKubeconfig {
+    pub fn run(self) -> Result<()> {
+        let path = Layout::new(&self.data_dir)?.kubeconfig();
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("there is no cluster in {} (no {})", self.data_dir.display(), path.display()))?;
+        output::line(format_args!("{}", text.trim_end()));
+        Ok(())
+    }
+}

@@ -1,8 +1,8 @@
 //! Why a pod was refused: the reason of each node, and the sentence that users read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::framework::{Profile, Refusal};
+use crate::framework::{Profile, Reason, Refusal};
 use crate::pod::PodInfo;
 use crate::preemption::{self, Preemption};
 use crate::snapshot::Snapshot;
@@ -59,13 +59,12 @@ impl Diagnosis {
         narrowed: Option<Vec<&'static str>>,
     ) -> Diagnosis {
         let nodes = snapshot.len();
-        let mut plugins: Vec<&'static str> = refused.iter().map(|refused| refused.plugin).collect();
+        let mut plugins: BTreeSet<&'static str> = refused.iter().map(|refused| refused.plugin).collect();
         let unasked = narrowed.map(|narrowed| {
             plugins.extend(&narrowed);
             (nodes - refused.len(), format!("node(s) didn't satisfy plugin(s) [{}]", narrowed.join(" ")))
         });
-        plugins.sort_unstable();
-        plugins.dedup();
+        let plugins = plugins.into_iter().collect();
         let preemption = Some(preemption::try_out(pod, snapshot, profile, &refused));
         Diagnosis { nodes, refused, plugins, outright: None, unasked, preemption }
     }
@@ -81,10 +80,10 @@ impl Diagnosis {
             None => {
                 let mut counts = Counts::default();
                 for reason in self.refused.iter().flat_map(|refused| &refused.refusal.reasons) {
-                    counts.add(reason, 1);
+                    counts.add(reason.clone(), 1);
                 }
                 if let Some((count, reason)) = &self.unasked {
-                    counts.add(reason, *count);
+                    counts.add(reason.clone().into(), *count);
                 }
                 message.push_str(&counts.sentence());
             }
@@ -97,13 +96,13 @@ impl Diagnosis {
 }
 
 /// Reasons and how many nodes have them.
-#[derive(Default)]
-pub(crate) struct Counts(BTreeMap<String, usize>);
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counts(BTreeMap<Reason, usize>);
 
 impl Counts {
-    pub(crate) fn add(&mut self, reason: &str, count: usize) {
+    pub(crate) fn add(&mut self, reason: Reason, count: usize) {
         if count > 0 {
-            *self.0.entry(reason.to_owned()).or_default() += count;
+            *self.0.entry(reason).or_default() += count;
         }
     }
 

@@ -1,5 +1,6 @@
 //! What a plugin is, and which of them a profile runs.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::pod::PodInfo;
@@ -38,21 +39,24 @@ pub enum Filter<'a> {
     Only(Vec<&'a str>, Check<'a>),
 }
 
+/// Thousands of nodes may say the same, so the frequent ones are not copied.
+pub type Reason = Cow<'static, str>;
+
 /// Why a node was refused, in upstream's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    pub reasons: Vec<String>,
+    pub reasons: Vec<Reason>,
     /// Fewer pods on the node would not change it, so preempting is no use.
     pub unresolvable: bool,
 }
 
 impl Refusal {
-    pub fn unresolvable(reason: &str) -> Refusal {
-        Refusal { reasons: vec![reason.to_owned()], unresolvable: true }
+    pub fn unresolvable(reason: &'static str) -> Refusal {
+        Refusal { reasons: vec![reason.into()], unresolvable: true }
     }
 
-    pub fn resolvable(reason: &str) -> Refusal {
-        Refusal { reasons: vec![reason.to_owned()], unresolvable: false }
+    pub fn resolvable(reason: &'static str) -> Refusal {
+        Refusal { reasons: vec![reason.into()], unresolvable: false }
     }
 }
 

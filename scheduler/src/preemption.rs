@@ -11,8 +11,8 @@ use crate::snapshot::Snapshot;
 pub(crate) enum Preemption {
     /// The pod says that it must not.
     Never,
-    /// Reasons of the nodes on which it was tried, and their number.
-    Useless(usize, Vec<String>),
+    /// The number of nodes on which it was tried, and their reasons.
+    Useless(usize, Counts),
     /// The nodes on which the pod would fit without the pods of lower priority.
     WouldHelp(Vec<String>),
 }
@@ -23,18 +23,15 @@ const NO_VICTIMS: &str = "No preemption victims found for incoming pod";
 impl Preemption {
     /// No node could be helped.
     pub(crate) fn not_helpful(pod: &PodInfo) -> Preemption {
-        if pod.may_preempt { Preemption::Useless(0, Vec::new()) } else { Preemption::Never }
+        if pod.may_preempt { Preemption::Useless(0, Counts::default()) } else { Preemption::Never }
     }
 
     pub(crate) fn message(&self, nodes: usize) -> String {
         match self {
             Preemption::Never => "not eligible due to preemptionPolicy=Never.".to_owned(),
             Preemption::Useless(tried, reasons) => {
-                let mut counts = Counts::default();
-                for reason in reasons {
-                    counts.add(reason, 1);
-                }
-                counts.add(NOT_HELPFUL, nodes - tried);
+                let mut counts = reasons.clone();
+                counts.add(NOT_HELPFUL.into(), nodes - tried);
                 format!("0/{nodes} nodes are available:{}", counts.sentence())
             }
             Preemption::WouldHelp(names) => format!(
@@ -50,18 +47,18 @@ pub(crate) fn try_out(pod: &PodInfo, snapshot: &Snapshot, profile: &Profile, ref
     if !pod.may_preempt {
         return Preemption::Never;
     }
-    let (mut helped, mut tried, mut reasons) = (Vec::new(), 0, Vec::new());
+    let (mut helped, mut tried, mut reasons) = (Vec::new(), 0, Counts::default());
     for refused in refused.iter().filter(|refused| !refused.refusal.unresolvable) {
         let Some(row) = snapshot.row(&refused.node) else { continue };
         tried += 1;
         if snapshot.pods(row).all(|other| other.priority >= pod.priority) {
-            reasons.push(NO_VICTIMS.to_owned());
+            reasons.add(NO_VICTIMS.into(), 1);
             continue;
         }
         let alone = snapshot.alone(row, |other| other.priority >= pod.priority);
         let fit = alone.rows().next().map(|row| fits(pod, &alone, profile, row));
         match fit {
-            Some(Err((_, refusal))) => reasons.extend(refusal.reasons),
+            Some(Err((_, refusal))) => refusal.reasons.into_iter().for_each(|reason| reasons.add(reason, 1)),
             _ => helped.push(refused.node.clone()),
         }
     }

@@ -25,12 +25,14 @@ pub fn schedule(pod: &PodInfo, snapshot: &Snapshot, profile: &Profile, tie: u64)
     if snapshot.is_empty() {
         return Decision::Unschedulable(Diagnosis::no_nodes());
     }
-    let mut checks = Checks::new(pod, snapshot, profile);
+    let checks = Checks::new(pod, snapshot, profile);
     if let Some((plugin, reason)) = checks.refused {
         return Decision::Unschedulable(Diagnosis::refused_outright(pod, snapshot.len(), plugin, reason));
     }
-    let (fitting, refused) = judge(&mut checks, snapshot, tie);
+    let (fitting, refused) = judge(&checks, snapshot, tie);
     if fitting.is_empty() {
+        let named = |(row, plugin, refusal)| Refused { node: snapshot.node(row).name.clone(), plugin, refusal };
+        let refused = refused.into_iter().map(named).collect();
         let narrowed = checks.only.is_some().then(|| checks.narrowed_by.clone());
         return Decision::Unschedulable(Diagnosis::new(pod, snapshot, profile, refused, narrowed));
     }
@@ -87,7 +89,9 @@ impl<'a> Checks<'a> {
     }
 }
 
-fn judge(checks: &mut Checks<'_>, snapshot: &Snapshot, tie: u64) -> (Vec<Row>, Vec<Refused>) {
+type RefusedRow = (Row, &'static str, Refusal);
+
+fn judge(checks: &Checks<'_>, snapshot: &Snapshot, tie: u64) -> (Vec<Row>, Vec<RefusedRow>) {
     let rows: Vec<Row> = match &checks.only {
         Some(names) => names.iter().filter_map(|name| snapshot.row(name)).collect(),
         None => snapshot.rows().collect(),
@@ -98,9 +102,7 @@ fn judge(checks: &mut Checks<'_>, snapshot: &Snapshot, tie: u64) -> (Vec<Row>, V
     for row in rows[start..].iter().chain(&rows[..start]) {
         match checks.run(*row) {
             Ok(()) => fitting.push(*row),
-            Err((plugin, refusal)) => {
-                refused.push(Refused { node: snapshot.node(*row).name.clone(), plugin, refusal });
-            }
+            Err((plugin, refusal)) => refused.push((*row, plugin, refusal)),
         }
         if fitting.len() == enough {
             break;

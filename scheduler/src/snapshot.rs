@@ -64,9 +64,12 @@ pub struct Snapshot {
     /// CPU and memory with the usual amounts for containers that name none.
     usual: [Vec<i64>; 2],
     pods_allowed: Vec<i64>,
-    /// Pods of every node name that has some, known or not.
-    pods: BTreeMap<String, BTreeMap<Uid, Arc<PodInfo>>>,
+    pods: Vec<Pods>,
+    /// Pods on node names that are not known.
+    homeless: BTreeMap<String, Pods>,
 }
+
+type Pods = BTreeMap<Uid, Arc<PodInfo>>;
 
 #[derive(Clone, Debug)]
 struct Resource {
@@ -84,7 +87,8 @@ impl Default for Snapshot {
             columns: Column::FIXED.map(column).into(),
             usual: Default::default(),
             pods_allowed: Vec::new(),
-            pods: BTreeMap::new(),
+            pods: Vec::new(),
+            homeless: BTreeMap::new(),
         }
     }
 }
@@ -134,8 +138,7 @@ impl Snapshot {
     }
 
     pub fn pods(&self, row: Row) -> impl ExactSizeIterator<Item = &Arc<PodInfo>> {
-        static NONE: BTreeMap<Uid, Arc<PodInfo>> = BTreeMap::new();
-        self.pods.get(&self.nodes[row.0].name).unwrap_or(&NONE).values()
+        self.pods[row.0].values()
     }
 
     pub fn used_ports(&self, row: Row) -> impl Iterator<Item = &HostPort> {
@@ -168,11 +171,12 @@ impl Snapshot {
         }
         self.usual.iter_mut().for_each(|column| column.push(0));
         self.pods_allowed.push(0);
+        let pods = self.homeless.remove(&node.name).unwrap_or_default();
         self.nodes.push(node);
-        let pods: Vec<_> = self.pods(row).cloned().collect();
-        for pod in pods {
-            self.count(row, &pod, 1);
+        for pod in pods.values() {
+            self.count(row, pod, 1);
         }
+        self.pods.push(pods);
         row
     }
 
@@ -187,6 +191,10 @@ impl Snapshot {
         }
         self.pods_allowed.swap_remove(row.0);
         let node = self.nodes.swap_remove(row.0);
+        let pods = self.pods.swap_remove(row.0);
+        if !pods.is_empty() {
+            self.homeless.insert(name.to_owned(), pods);
+        }
         if let Some(moved) = self.nodes.get(row.0) {
             self.rows.insert(moved.name.clone(), row);
         }
@@ -199,21 +207,28 @@ impl Snapshot {
         for name in pod.requests.keys() {
             self.make_column(name);
         }
-        if let Some(row) = self.row(node) {
-            self.count(row, &pod, 1);
+        match self.row(node) {
+            Some(row) => {
+                self.count(row, &pod, 1);
+                self.pods[row.0].insert(pod.uid.clone(), pod);
+            }
+            None => {
+                self.homeless.entry(node.to_owned()).or_default().insert(pod.uid.clone(), pod);
+            }
         }
-        self.pods.entry(node.to_owned()).or_default().insert(pod.uid.clone(), pod);
     }
 
     pub fn remove_pod(&mut self, node: &str, uid: &str) -> Option<Arc<PodInfo>> {
-        let pods = self.pods.get_mut(node)?;
-        let pod = pods.remove(uid)?;
-        if pods.is_empty() {
-            self.pods.remove(node);
-        }
-        if let Some(row) = self.row(node) {
-            self.count(row, &pod, -1);
-        }
+        let Some(row) = self.row(node) else {
+            let pods = self.homeless.get_mut(node)?;
+            let pod = pods.remove(uid);
+            if pods.is_empty() {
+                self.homeless.remove(node);
+            }
+            return pod;
+        };
+        let pod = self.pods[row.0].remove(uid)?;
+        self.count(row, &pod, -1);
         Some(pod)
     }
 

@@ -1,7 +1,7 @@
 //! NodeResourcesFit: a node must have what the pod requests; of those that do, the one with the most left is best
 //! (strategy LeastAllocated over CPU and memory).
 
-use crate::framework::{Change, Filter, MAX_SCORE, Normalize, Plugin, Refusal, Score};
+use crate::framework::{Change, Filter, MAX_SCORE, Normalize, Plugin, Reason, Refusal, Score};
 use crate::pod::PodInfo;
 use crate::requests::{CPU, MEMORY, PODS};
 use crate::snapshot::{Column, NodeInfo, Row, Snapshot};
@@ -26,7 +26,7 @@ impl Plugin for NodeResourcesFit {
             let scores = known.map(|(column, amount)| {
                 let requested = snapshot.usual_requested(row, *column) + amount;
                 let allocatable = snapshot.allocatable(row, *column);
-                ((allocatable - requested).max(0) as i128 * i128::from(MAX_SCORE) / i128::from(allocatable)) as i64
+                share(allocatable.saturating_sub(requested), allocatable)
             });
             let (sum, count) = scores.fold((0, 0), |(sum, count), score| (sum + score, count + 1));
             if count == 0 { 0 } else { sum / count }
@@ -51,6 +51,12 @@ impl Plugin for NodeResourcesFit {
     }
 }
 
+/// From 0 to [`MAX_SCORE`]. Amounts that times 100 do not fit are divided first: they are petabytes.
+fn share(left: i64, of: i64) -> i64 {
+    let left = left.max(0);
+    left.checked_mul(MAX_SCORE).map_or_else(|| left / (of / MAX_SCORE), |scaled| scaled / of)
+}
+
 fn amount(pod: &PodInfo, name: &str) -> i64 {
     pod.usual.get(name).copied().unwrap_or(0)
 }
@@ -58,7 +64,7 @@ fn amount(pod: &PodInfo, name: &str) -> i64 {
 fn check(wanted: &[(&str, Option<Column>, i64)], snapshot: &Snapshot, row: Row) -> Result<(), Refusal> {
     let mut refusal = Refusal { reasons: Vec::new(), unresolvable: false };
     if snapshot.pods(row).len() as i64 + 1 > snapshot.pods_allowed(row) {
-        refusal.reasons.push("Too many pods".to_owned());
+        refusal.reasons.push("Too many pods".into());
     }
     for (name, column, amount) in wanted {
         let (allocatable, requested) = match column {
@@ -66,11 +72,19 @@ fn check(wanted: &[(&str, Option<Column>, i64)], snapshot: &Snapshot, row: Row) 
             None => (0, 0),
         };
         if *amount > allocatable.saturating_sub(requested) {
-            refusal.reasons.push(format!("Insufficient {name}"));
+            refusal.reasons.push(insufficient(name));
             refusal.unresolvable |= *amount > allocatable;
         }
     }
     if refusal.reasons.is_empty() { Ok(()) } else { Err(refusal) }
+}
+
+fn insufficient(resource: &str) -> Reason {
+    match resource {
+        CPU => "Insufficient cpu".into(),
+        MEMORY => "Insufficient memory".into(),
+        other => format!("Insufficient {other}").into(),
+    }
 }
 
 #[cfg(test)]

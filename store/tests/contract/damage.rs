@@ -128,7 +128,7 @@ fn size(directory: &Path) -> u64 {
 #[tokio::test]
 async fn disk_and_memory_are_bounded_by_live_data() {
     const VALUE: usize = 256 << 10;
-    const WRITES: u64 = 1_000;
+    const WRITES: u64 = 800;
     let directory = tempfile::tempdir().unwrap();
     let options = Options { history_bytes: 16 << 20, write_buffer: 4 << 20 };
     let store = Embedded::open(directory.path(), options.clone()).unwrap();

@@ -259,7 +259,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn embedded_is_an_ordered_map_per_revision(steps in prop::collection::vec(step(), 1..80)) {
         let directory = tempfile::tempdir().unwrap();

@@ -2,6 +2,11 @@
 
 pub mod common;
 pub mod deployment;
+pub mod discovery;
 pub mod endpoints;
 pub mod endpointslices;
+pub mod garbagecollector;
+pub mod namespace;
 pub mod replicaset;
+pub mod rootca;
+pub mod serviceaccount;

@@ -62,6 +62,11 @@ pub fn read<K: Kind>() -> Watch {
     Watch { connect: Box::new(|informers, _| drop(informers.start::<K>())) }
 }
 
+/// Objects of kind `K` get an index (see [`Store::add_index`]); a change concerns nobody.
+pub fn indexed<K: Kind>(name: &'static str, values_of: fn(&K) -> Vec<String>) -> Watch {
+    Watch { connect: Box::new(move |informers, _| informers.start::<K>().add_index(name, values_of)) }
+}
+
 /// The key of the controlling owner, if that is a `Root`.
 pub fn owner_key<Root: Kind>(meta: &kube::core::ObjectMeta) -> Option<Key> {
     let owner = meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))?;

@@ -15,7 +15,7 @@ use crate::events::{Recorder, is_namespace_terminating};
 use crate::expectation::Expectation;
 use crate::informer::Caches;
 use crate::metrics::Counters;
-use crate::plan::{Action, PatchKind, Plan, PlanEvent, Preconditions, StatusWrite, Verb};
+use crate::plan::{Action, Confirm, PatchKind, Plan, PlanEvent, Preconditions, StatusWrite, Verb};
 use crate::request::http_request;
 use crate::{Error, Key};
 
@@ -93,8 +93,12 @@ impl Executor {
     pub async fn perform(&self, root: Option<&Root>, plan: &Plan) -> Performed {
         let mut performed = Performed::default();
         let mut root = root.cloned();
-        if plan.actions.iter().any(|action| action.confirm_root) {
-            performed.error = self.confirm(root.as_ref()).await.err();
+        let mut confirmed: Vec<&Confirm> = Vec::new();
+        for confirm in plan.actions.iter().filter_map(|action| action.confirm.as_ref()) {
+            if performed.error.is_none() && !confirmed.contains(&confirm) {
+                performed.error = self.confirm(confirm, root.as_ref()).await.err();
+                confirmed.push(confirm);
+            }
         }
         let mut rest = plan.actions.as_slice();
         while performed.error.is_none() && !rest.is_empty() {
@@ -192,17 +196,30 @@ impl Executor {
         }
     }
 
-    async fn confirm(&self, root: Option<&Root>) -> Result<(), Error> {
-        let root = root.ok_or(Error::RootGone)?;
-        let path =
-            <kube::core::DynamicObject as kube::Resource>::url_path(&root.resource, root.key.namespace.as_deref());
-        let request = Request::new(path).get(&root.key.name, &Default::default()).map_err(kube::Error::BuildRequest)?;
+    async fn confirm(&self, confirm: &Confirm, root: Option<&Root>) -> Result<(), Error> {
+        match (confirm, root) {
+            (Confirm::RootLives, None) => Err(Error::Outdated("the object is gone")),
+            (Confirm::RootLives, Some(root)) => {
+                let live = self.live(&root.resource, &root.key).await?.unwrap_or_default();
+                let lives =
+                    live["metadata"]["uid"] == root.uid.as_str() && live["metadata"]["deletionTimestamp"].is_null();
+                lives.then_some(()).ok_or(Error::Outdated("the object is gone"))
+            }
+            (Confirm::Absent { resource, key }, _) => match self.live(resource, key).await? {
+                None => Ok(()),
+                Some(_) => Err(Error::Outdated("what was missing is there")),
+            },
+        }
+    }
+
+    /// The object as the server has it now.
+    pub async fn live(&self, resource: &ApiResource, key: &Key) -> Result<Option<Value>, Error> {
+        let path = <kube::core::DynamicObject as kube::Resource>::url_path(resource, key.namespace.as_deref());
+        let request = Request::new(path).get(&key.name, &Default::default()).map_err(kube::Error::BuildRequest)?;
         match self.client.request::<Value>(request).await {
-            Ok(live) if live["metadata"]["uid"] != root.uid.as_str() => Err(Error::RootGone),
-            Ok(live) if !live["metadata"]["deletionTimestamp"].is_null() => Err(Error::RootGone),
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.is_not_found() => Err(Error::RootGone),
-            Err(source) => Err(Error::Request { what: format!("get {} {}", root.resource.kind, root.key), source }),
+            Ok(live) => Ok(Some(live)),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+            Err(source) => Err(Error::Request { what: format!("get {} {key}", resource.kind), source }),
         }
     }
 

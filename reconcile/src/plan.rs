@@ -44,12 +44,20 @@ pub struct Action {
     pub preconditions: Preconditions,
     /// The driver adds the root as the controlling owner (of a create).
     pub owned: bool,
-    /// Only while the root lives, read from the server and not from the cache: for adoptions.
-    pub confirm_root: bool,
+    /// Asked of the server, and not of the cache, before the plan is performed; if it does not hold, nothing is done.
+    pub confirm: Option<Confirm>,
     /// `{name}` in the message becomes the object's name.
     pub on_success: Option<PlanEvent>,
     /// `{error}` in the message becomes the failure.
     pub on_failure: Option<PlanEvent>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Confirm {
+    /// The root is still there and is not being deleted: for adoptions.
+    RootLives,
+    /// There is no such object: for what is done because of its absence.
+    Absent { resource: ApiResource, key: Key },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -192,7 +200,7 @@ impl Action {
             key,
             preconditions: Preconditions::default(),
             owned: false,
-            confirm_root: false,
+            confirm: None,
             on_success: None,
             on_failure: None,
         }
@@ -235,7 +243,12 @@ impl Action {
     }
 
     pub fn confirm_root(mut self) -> Self {
-        self.confirm_root = true;
+        self.confirm = Some(Confirm::RootLives);
+        self
+    }
+
+    pub fn confirm_absent<K: Resource<DynamicType = ()>>(mut self, key: Key) -> Self {
+        self.confirm = Some(Confirm::Absent { resource: ApiResource::erase::<K>(&()), key });
         self
     }
 

@@ -51,7 +51,9 @@ impl Controller for Keeper {
                 .owned()
                 .on_success(PlanEvent::normal("Created", "Created pod: {name}"))
                 .on_failure(PlanEvent::warning("Failed", "Error: {error}"));
-            create.confirm_root = self.adopts;
+            if self.adopts {
+                create = create.confirm_root();
+            }
             plan.push(create);
         }
         for pod in pods.iter().skip(wanted) {

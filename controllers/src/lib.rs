@@ -1,4 +1,8 @@
 //! The controllers of the control plane, one file (or folder) each. [`run`] starts all of them over shared informers.
+//!
+//! A new controller is a file with a [`reconcile::Controller`] and a line in [`start`]. Those that must ask the server while
+//! they decide (`namespace`, `garbagecollector`) implement [`reconcile::Reconciler`] instead, around a pure core. `common` has
+//! what several decide alike, `discovery` what the server has.
 
 pub mod common;
 pub mod deployment;
@@ -7,6 +11,42 @@ pub mod endpoints;
 pub mod endpointslices;
 pub mod garbagecollector;
 pub mod namespace;
+pub mod nodelifecycle;
+pub mod podgc;
 pub mod replicaset;
 pub mod rootca;
 pub mod serviceaccount;
+pub mod tainteviction;
+
+use kube::Client;
+use reconcile::Manager;
+use tokio_util::sync::CancellationToken;
+
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// PEM; what pods verify the API server by.
+    pub root_ca: String,
+    pub node_lifecycle: nodelifecycle::Config,
+}
+
+/// Run all controllers until the cancellation, and then until what they are at is done.
+pub async fn run(client: Client, config: Config, cancel: CancellationToken) {
+    let manager = Manager::new(client, cancel);
+    start(&manager, config);
+    manager.run().await;
+}
+
+/// Register all controllers, for those who have a manager (and its informers and metrics) in hand.
+pub fn start(manager: &Manager, config: Config) {
+    manager.add(deployment::Deployments);
+    manager.add(replicaset::ReplicaSets);
+    manager.add(endpoints::Endpoints);
+    manager.add(endpointslices::EndpointSlices);
+    manager.add(serviceaccount::ServiceAccounts);
+    manager.add(rootca::RootCa { certificates: config.root_ca });
+    manager.add(nodelifecycle::NodeLifecycle::new(config.node_lifecycle));
+    manager.add(tainteviction::TaintEviction::default());
+    manager.add(podgc::PodGc::default());
+    namespace::start(manager);
+    garbagecollector::start(manager);
+}

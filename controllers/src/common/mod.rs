@@ -1,6 +1,8 @@
 //! What several controllers decide alike.
 
 pub mod claim;
+pub mod firstseen;
+pub mod nodes;
 pub mod pods;
 pub mod selector;
 pub mod services;

@@ -18,6 +18,7 @@ mod equality;
 mod event;
 mod job;
 mod lease;
+mod limit_range;
 mod namespace;
 mod node;
 mod pod;
@@ -25,12 +26,15 @@ mod pod_disruption_budget;
 mod pod_template;
 mod priority_class;
 mod quantities;
+mod rbac;
 mod replica_set;
+mod resource_quota;
 mod runtime_class;
 mod secret;
 mod selectors;
 mod service;
 mod stateful_set;
+mod storage_class;
 mod workload;
 
 use crate::strategy::{Plain, Strategy};
@@ -41,9 +45,12 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
         ("", "configmaps") => &config_map::ConfigMap,
         ("", "endpoints") => &endpoints::Endpoints,
         ("", "events") => &event::Event,
+        ("", "limitranges") => &limit_range::LimitRange,
         ("", "namespaces") => &namespace::Namespace,
         ("", "nodes") => &node::Node,
         ("", "pods") => &pod::Pod,
+        ("", "podtemplates") => &pod_template::kind::PodTemplate,
+        ("", "resourcequotas") => &resource_quota::ResourceQuota,
         ("", "secrets") => &secret::Secret,
         ("", "services") => &service::Service,
         ("apps", "controllerrevisions") => &controller_revision::ControllerRevision,
@@ -58,7 +65,12 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
         ("events.k8s.io", "events") => &event::NewEvent,
         ("node.k8s.io", "runtimeclasses") => &runtime_class::RuntimeClass,
         ("policy", "poddisruptionbudgets") => &pod_disruption_budget::PodDisruptionBudget,
+        ("rbac.authorization.k8s.io", "clusterrolebindings") => &rbac::Binding(rbac::Scope::Cluster),
+        ("rbac.authorization.k8s.io", "clusterroles") => &rbac::Role(rbac::Scope::Cluster),
+        ("rbac.authorization.k8s.io", "rolebindings") => &rbac::Binding(rbac::Scope::Namespace),
+        ("rbac.authorization.k8s.io", "roles") => &rbac::Role(rbac::Scope::Namespace),
         ("scheduling.k8s.io", "priorityclasses") => &priority_class::PriorityClass,
+        ("storage.k8s.io", "storageclasses") => &storage_class::StorageClass,
         _ => &Plain,
     }
 }

@@ -12,11 +12,11 @@ use super::{find, is_mirror, metadata_and_spec};
 
 /// Everything but the ephemeral containers stays as it was.
 pub fn prepare(new: &mut Value, old: &Value) {
-    let added = field(field(new, "spec"), "ephemeralContainers").clone();
+    let asked = field(new, "spec").clone();
     keep_all_but_spec(new, old);
     copy(new, old, "spec");
     if let Some(spec) = get_mut(new, "spec") {
-        copy(spec, &serde_json::json!({ "ephemeralContainers": added }), "ephemeralContainers");
+        copy(spec, &asked, "ephemeralContainers");
     }
 }
 

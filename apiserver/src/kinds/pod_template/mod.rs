@@ -10,6 +10,7 @@ mod dns;
 mod env;
 pub mod handlers;
 mod image;
+pub mod kind;
 mod mounts;
 mod paths;
 pub mod pod_level;

@@ -50,6 +50,8 @@ const INTEGER_RESOURCES: [&str; 9] = [
 pub enum Owner {
     Container,
     Pod,
+    /// Anything that a quota or a range may speak of.
+    Other,
 }
 
 /// A ResourceRequirements. `claims` are the names in `spec.resourceClaims`.
@@ -110,7 +112,8 @@ fn is_multiple(amount: &Quantity, size: &Quantity) -> bool {
     size > 0 && amount.value() % size == 0
 }
 
-fn resource_name(at: &Cursor, name: &str, owner: Owner, errors: &mut Errors) {
+/// The name of a resource; `at` is where its amount stands.
+pub fn resource_name(at: &Cursor, name: &str, owner: Owner, errors: &mut Errors) {
     let before = errors.len();
     for message in names::qualified_name(name) {
         errors.invalid_as(at, name, message);
@@ -120,6 +123,7 @@ fn resource_name(at: &Cursor, name: &str, owner: Owner, errors: &mut Errors) {
         errors.invalid_as(at, name, "must be a standard resource type or fully qualified");
     }
     match owner {
+        Owner::Other => {}
         Owner::Pod => {
             let supported = matches!(name, "cpu" | "memory") || is_huge_page(name);
             if errors.len() == before && !supported {
@@ -161,7 +165,7 @@ fn is_integer_resource(name: &str) -> bool {
     INTEGER_RESOURCES.contains(&name) || is_extended(name)
 }
 
-fn overcommit_allowed(name: &str) -> bool {
+pub fn overcommit_allowed(name: &str) -> bool {
     is_native(name) && !is_huge_page(name)
 }
 

@@ -1,0 +1,100 @@
+//! StorageClass.
+
+use api::Object;
+use api::field::FieldError;
+use api::names;
+
+use super::cursor::{Cursor, Errors, IS_IMMUTABLE, text};
+use super::edit::default_to;
+use super::equality::same_field;
+use crate::strategy::Strategy;
+
+const MAX_PARAMETERS: usize = 512;
+/// Bytes of all names and values.
+const MAX_PARAMETERS_SIZE: usize = 256 * 1024;
+
+#[derive(Debug)]
+pub struct StorageClass;
+
+impl Strategy for StorageClass {
+    fn defaults(&self, new: &mut Object, _old: Option<&Object>) {
+        default_to(new, "reclaimPolicy", "Delete");
+        default_to(new, "volumeBindingMode", "Immediate");
+    }
+
+    fn validate(&self, new: &Object) -> Vec<FieldError> {
+        let mut errors = Errors::default();
+        let provisioner = Cursor::root(new, "provisioner");
+        if provisioner.str().is_empty() {
+            errors.required(&provisioner);
+        } else {
+            let lower = provisioner.str().to_lowercase();
+            for message in names::qualified_name(&lower) {
+                errors.invalid_as(&provisioner, lower.as_str(), message);
+            }
+        }
+        let parameters = Cursor::root(new, "parameters");
+        let size = parameters.entries().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        if parameters.len() > MAX_PARAMETERS {
+            errors.too_long(&parameters, MAX_PARAMETERS);
+        } else {
+            if parameters.has("") {
+                errors.invalid_as(&parameters, "", "field can not be empty.");
+            }
+            if size > MAX_PARAMETERS_SIZE {
+                errors.too_long(&parameters, MAX_PARAMETERS_SIZE);
+            }
+        }
+        let policy = Cursor::root(new, "reclaimPolicy");
+        if !policy.str().is_empty() {
+            errors.one_of(&policy, &["Delete", "Retain"]);
+        }
+        let mode = Cursor::root(new, "volumeBindingMode");
+        if mode.is_set() {
+            errors.one_of_if_set(&mode, &["Immediate", "WaitForFirstConsumer"]);
+        } else {
+            errors.required(&mode);
+        }
+        errors.into_vec()
+    }
+
+    fn validate_update(&self, new: &Object, old: &Object) -> Vec<FieldError> {
+        let mut errors = Errors::default();
+        for name in ["parameters", "provisioner", "reclaimPolicy"] {
+            if !same_field(new, old, name) {
+                errors.forbidden(&Cursor::root(new, name), format!("updates to {name} are forbidden."));
+            }
+        }
+        if text(new, "volumeBindingMode") != text(old, "volumeBindingMode") {
+            errors.invalid(&Cursor::root(new, "volumeBindingMode"), IS_IMMUTABLE);
+        }
+        errors.into_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn classes_stay_as_they_are() {
+        let mut class = json!({"provisioner": "example.com/disk"});
+        StorageClass.defaults(&mut class, None);
+        assert_eq!((&class["reclaimPolicy"], &class["volumeBindingMode"]), (&json!("Delete"), &json!("Immediate")));
+        assert_eq!(StorageClass.validate(&class), []);
+        let mut other = class.clone();
+        other["provisioner"] = json!("");
+        other["volumeBindingMode"] = json!("WaitForFirstConsumer");
+        let errors: Vec<String> = StorageClass.validate(&other).iter().map(ToString::to_string).collect();
+        assert_eq!(errors, ["provisioner: Required value"]);
+        let errors: Vec<String> =
+            StorageClass.validate_update(&other, &class).iter().map(ToString::to_string).collect();
+        let expected = [
+            "provisioner: Forbidden: updates to provisioner are forbidden.",
+            "volumeBindingMode: Invalid value: \"WaitForFirstConsumer\": field is immutable",
+        ];
+        assert_eq!(errors, expected);
+    }
+}

@@ -6,6 +6,7 @@ pub mod gvk;
 pub mod jsonpath;
 pub mod meta;
 pub mod names;
+pub mod openapi;
 pub mod patch;
 pub mod protobuf;
 pub mod quantity;

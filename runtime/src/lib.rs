@@ -11,12 +11,15 @@
 //! - [`net`]: the node's bridge.
 //! - [`images`]: the image store; it lives in the daemon, the launcher sees only unpacked directories.
 
+mod cgroup;
 pub mod client;
 pub mod config;
+mod container;
 pub mod images;
 pub mod launcher;
 pub mod net;
 mod protocol;
+mod seccomp;
 pub mod spec;
 mod sys;
 mod wire;

@@ -4,9 +4,6 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 pub const MOUNT_ATTR_RDONLY: u64 = 0x1;
-pub const MOUNT_ATTR_NOSUID: u64 = 0x2;
-pub const MOUNT_ATTR_NODEV: u64 = 0x4;
-pub const MOUNT_ATTR_NOEXEC: u64 = 0x8;
 
 /// mount_setattr(2)'s `struct mount_attr`.
 #[repr(C)]
@@ -104,6 +101,12 @@ pub fn unshare(kinds: libc::c_int) -> io::Result<()> {
     check(unsafe { libc::unshare(kinds) }.into()).map(drop)
 }
 
+pub fn pidfd_send_signal(process: impl AsFd, signal: libc::c_int) -> io::Result<()> {
+    let info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: a descriptor, a number, and no siginfo.
+    check(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process.as_fd().as_raw_fd(), signal, info, 0) }).map(drop)
+}
+
 /// prctl(2) with numbers only.
 pub fn prctl(option: libc::c_int, arg2: libc::c_ulong, arg3: libc::c_ulong) -> io::Result<libc::c_int> {
     // SAFETY: the callers pass options whose arguments are numbers.
@@ -113,4 +116,58 @@ pub fn prctl(option: libc::c_int, arg2: libc::c_ulong, arg3: libc::c_ulong) -> i
 
 pub fn check(result: libc::c_long) -> io::Result<libc::c_long> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+fn signal_set(signals: &[libc::c_int]) -> libc::sigset_t {
+    // SAFETY: a zeroed set is a place to write to; sigemptyset and sigaddset fill it.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in signals {
+            libc::sigaddset(&raw mut set, *signal);
+        }
+        set
+    }
+}
+
+pub fn block_signals(signals: &[libc::c_int]) -> io::Result<()> {
+    let set = signal_set(signals);
+    // SAFETY: a filled set; the old one is not asked for.
+    check(unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) }.into()).map(drop)
+}
+
+/// Makes no signal blocked and gives all their default action, as a new program expects.
+pub fn reset_signals() -> io::Result<()> {
+    for signal in 1..=64 {
+        // SAFETY: the default action is no handler of ours. KILL and STOP (and the two that libc keeps) refuse, as they should.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    let set = signal_set(&[]);
+    // SAFETY: a filled set; the old one is not asked for.
+    check(unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut()) }.into()).map(drop)
+}
+
+pub fn ignore_signals(signals: &[libc::c_int]) {
+    for signal in signals {
+        // SAFETY: ignoring is no handler of ours.
+        unsafe { libc::signal(*signal, libc::SIG_IGN) };
+    }
+}
+
+/// Waits until one of these blocked signals arrives.
+pub fn wait_for_signal(signals: &[libc::c_int]) {
+    let set = signal_set(signals);
+    let mut received = 0;
+    // SAFETY: a filled set and a place for the answer. An interruption is as good as a signal to the callers.
+    unsafe { libc::sigwait(&raw const set, &raw mut received) };
+}
+
+/// A descriptor that is readable while one of these blocked signals waits.
+pub fn signal_descriptor(signals: &[libc::c_int]) -> io::Result<OwnedFd> {
+    let set = signal_set(signals);
+    // SAFETY: a filled set; -1 asks for a new descriptor.
+    let fd = unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+    check(fd.into())?;
+    // SAFETY: the kernel has just made it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

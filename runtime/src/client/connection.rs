@@ -46,7 +46,8 @@ pub async fn open(config: &Config) -> Result<Socket> {
         .await
         .map_err(|error| Error::Spawn(error.to_string()))??;
     let lost = |_| Error::Disconnected;
-    let mut channel = Channel::new(AsyncFd::new(socket).map_err(lost)?);
+    // SAFETY: an `OwnedFd` is open and the same for as long as it lives, and it lives in the `AsyncFd`.
+    let mut channel = Channel::new(unsafe { AsyncFd::register(socket) }.map_err(|_| Error::Disconnected)?);
     channel.push(&Call { number: 0, request: Request::Hello }, Vec::new()).map_err(lost)?;
     channel.flush().map_err(lost)?;
     loop {

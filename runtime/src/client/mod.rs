@@ -10,9 +10,12 @@ mod spawn;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::cgroup::{Cgroups, Hierarchies};
 use crate::config::Config;
 use crate::images::{ImageError, ImageStore};
 use crate::protocol::{Answer, Failure, Request, Stream};
@@ -60,6 +63,7 @@ const EVENTS: usize = 256;
 pub struct Runtime {
     images: ImageStore,
     commands: mpsc::Sender<Command>,
+    cgroup_root: Arc<str>,
 }
 
 impl Runtime {
@@ -71,10 +75,11 @@ impl Runtime {
             .await
             .map_err(|error| Error::Spawn(error.to_string()))??;
         let channel = connection::open(&config).await?;
+        let cgroup_root = config.cgroup_root.as_str().into();
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let (events, event_receiver) = mpsc::channel(EVENTS);
         tokio::spawn(connection::run(config, channel, receiver, events));
-        Ok((Self { images, commands }, event_receiver))
+        Ok((Self { images, commands, cgroup_root }, event_receiver))
     }
 
     pub fn images(&self) -> &ImageStore {
@@ -163,7 +168,12 @@ impl Runtime {
     /// Stops everything and removes every mount, namespace, cgroup and link of this runtime; the launcher ends. Images and
     /// logs stay. No call works afterwards.
     pub async fn shutdown(&self) -> Result<()> {
-        self.done(Request::Shutdown).await
+        self.done(Request::Shutdown).await?;
+        let root = Arc::clone(&self.cgroup_root);
+        tokio::task::spawn_blocking(move || remove_cgroups(&root))
+            .await
+            .unwrap_or_else(|error| Err(std::io::Error::other(error)))
+            .map_err(|source| Error::Io { what: "remove the cgroups", source })
     }
 
     pub(crate) async fn signal_exec(&self, exec: u64, signal: i32) -> Result<()> {
@@ -186,6 +196,20 @@ impl Runtime {
         self.commands.send(Command { request, reply, exit }).await.map_err(|_| Error::Disconnected)?;
         answer.await.map_err(|_| Error::Disconnected)?
     }
+}
+
+/// The launcher has answered and is ending: its own group can be removed when it is gone.
+fn remove_cgroups(root: &str) -> std::io::Result<()> {
+    const ATTEMPTS: u32 = 400;
+    const PAUSE: Duration = Duration::from_millis(5);
+    let cgroups = Cgroups::new(Hierarchies::detect()?, root);
+    for _ in 0..ATTEMPTS {
+        if cgroups.remove("")? {
+            return Ok(());
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Err(std::io::ErrorKind::ResourceBusy.into())
 }
 
 fn unexpected(answer: &Answer) -> Error {

@@ -34,6 +34,18 @@ fn check_container(more: Value) -> Vec<String> {
     check(json!({"containers": [container(more)]}))
 }
 
+fn check_containers(table: &[(&str, Value, &[&str])]) {
+    for (name, more, expected) in table {
+        assert_eq!(check_container(more.clone()), *expected, "{name}");
+    }
+}
+
+fn check_specs(table: &[(&str, Value, &[&str])]) {
+    for (name, spec, expected) in table {
+        assert_eq!(check(spec.clone()), *expected, "{name}");
+    }
+}
+
 #[test]
 fn a_template_is_filled_in() {
     let mut template = json!({"spec": {
@@ -129,6 +141,13 @@ fn containers_are_checked() {
             json!({"ports": [{"containerPort": 80, "hostPort": 80}, {"containerPort": 81, "hostPort": 80}]}),
             &["template.spec.containers[0].ports[1].hostPort: Duplicate value: \"TCP//80\""],
         ),
+    ];
+    check_containers(table);
+}
+
+#[test]
+fn mounts_and_resources_are_checked() {
+    let table: &[(&str, Value, &[&str])] = &[
         (
             "mount of no volume",
             json!({"volumeMounts": [{"name": "data", "mountPath": "/data"}]}),
@@ -175,6 +194,13 @@ fn containers_are_checked() {
                for containers",
             ],
         ),
+    ];
+    check_containers(table);
+}
+
+#[test]
+fn handlers_environment_and_security_are_checked() {
+    let table: &[(&str, Value, &[&str])] = &[
         (
             "probe without handler",
             json!({"livenessProbe": {}}),
@@ -226,9 +252,7 @@ fn containers_are_checked() {
             ],
         ),
     ];
-    for (name, more, expected) in table {
-        assert_eq!(check_container(more.clone()), *expected, "{name}");
-    }
+    check_containers(table);
 }
 
 #[test]
@@ -287,7 +311,7 @@ fn volumes_are_checked() {
 }
 
 #[test]
-fn the_rest_of_a_spec_is_checked() {
+fn policies_and_networks_are_checked() {
     let table: &[(&str, Value, &[&str])] = &[
         (
             "restart policy",
@@ -308,6 +332,13 @@ fn the_rest_of_a_spec_is_checked() {
             &["template.spec.containers[0].ports[0].hostPort: Invalid value: 81: must match `containerPort` when \
                `hostNetwork` is true"],
         ),
+    ];
+    check_specs(table);
+}
+
+#[test]
+fn scheduling_is_checked() {
+    let table: &[(&str, Value, &[&str])] = &[
         (
             "toleration of no key",
             json!({"tolerations": [{"operator": "Equal"}]}),
@@ -349,6 +380,13 @@ fn the_rest_of_a_spec_is_checked() {
             json!({"topologySpreadConstraints": [{"topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}]}),
             &["template.spec.topologySpreadConstraints[0].maxSkew: Invalid value: 0: must be greater than zero"],
         ),
+    ];
+    check_specs(table);
+}
+
+#[test]
+fn deadlines_and_other_containers_are_checked() {
+    let table: &[(&str, Value, &[&str])] = &[
         (
             "deadline",
             json!({"activeDeadlineSeconds": 0}),
@@ -398,9 +436,7 @@ fn the_rest_of_a_spec_is_checked() {
             ],
         ),
     ];
-    for (name, spec, expected) in table {
-        assert_eq!(check(spec.clone()), *expected, "{name}");
-    }
+    check_specs(table);
     assert_eq!(check(json!({"containers": []})), ["template.spec.containers: Required value"]);
 }
 

@@ -15,6 +15,12 @@ fn texts(errors: Vec<api::field::FieldError>) -> Vec<String> {
     errors.iter().map(ToString::to_string).collect()
 }
 
+fn check(table: &[(&str, Value, &[&str])]) {
+    for (name, spec, expected) in table {
+        assert_eq!(texts(Service.validate(&service(spec.clone()))), *expected, "{name}");
+    }
+}
+
 #[test]
 fn services_are_filled_in() {
     let table = [
@@ -103,6 +109,14 @@ fn services_are_checked() {
                 "spec.ipFamilyPolicy: Invalid value: \"RequireDualStack\": this cluster is not configured for dual-stack services",
             ],
         ),
+    ];
+    check(table);
+}
+
+#[test]
+fn types_have_their_own_fields() {
+    let port = json!({"port": 80});
+    let table: &[(&str, Value, &[&str])] = &[
         (
             "headless node port",
             json!({"type": "NodePort", "clusterIP": "None", "ports": [port], "selector": {"a": "b"}}),
@@ -153,9 +167,7 @@ fn services_are_checked() {
             ],
         ),
     ];
-    for (name, spec, expected) in table {
-        assert_eq!(texts(Service.validate(&service(spec.clone()))), *expected, "{name}");
-    }
+    check(table);
 }
 
 #[test]

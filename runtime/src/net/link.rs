@@ -113,10 +113,21 @@ impl Netlink {
         self.apply(message)
     }
 
+    /// The gateway need not be in the link's own network: a sandbox may have its address as a network of one.
     pub fn add_default_route(&self, index: u32, gateway: IpAddr) -> io::Result<()> {
+        const ONLINK: u32 = 4;
         let mut message = Message::new(libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_REPLACE);
-        message.default_route(family(gateway));
+        message.route(family(gateway), 0, ONLINK);
         message.ip(libc::RTA_GATEWAY, gateway);
+        message.number(libc::RTA_OIF, index);
+        self.apply(message)
+    }
+
+    /// A network that is reached through the link without a gateway.
+    pub fn add_route(&self, index: u32, network: IpAddr, prefix_len: u8) -> io::Result<()> {
+        let mut message = Message::new(libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_REPLACE);
+        message.route(family(network), prefix_len, 0);
+        message.ip(libc::RTA_DST, network);
         message.number(libc::RTA_OIF, index);
         self.apply(message)
     }

@@ -46,6 +46,14 @@ pub fn ensure_bridge(name: &str, gateway: IpAddr, prefix_len: u8, mtu: u32) -> R
     forward(name, gateway)
 }
 
+/// Sends what the host addresses to a network to the bridge, with the bridge's address as its source. Addresses that exist only
+/// in translation rules need a route to be translated at all. Goes with the bridge. Blocks.
+pub fn route_to_bridge(name: &str, network: IpAddr, prefix_len: u8) -> Result<()> {
+    let netlink = context(Netlink::open(), || "open rtnetlink".into())?;
+    let index = bridge_index(&netlink, name)?.ok_or_else(|| lost(name))?;
+    context(netlink.add_route(index, network, prefix_len), || format!("route {network}/{prefix_len} to bridge {name}"))
+}
+
 /// Removes the bridge; no error when there is none. Blocks.
 pub fn remove_bridge(name: &str) -> Result<()> {
     let netlink = context(Netlink::open(), || "open rtnetlink".into())?;

@@ -45,11 +45,12 @@ impl Message {
     }
 
     /// `struct rtmsg` of a default route.
-    pub fn default_route(&mut self, family: u8) {
+    /// The header of a route to a network of `prefix_len` bits, the default route with none.
+    pub fn route(&mut self, family: u8, prefix_len: u8, flags: u32) {
         let (table, protocol, scope, kind) =
             (libc::RT_TABLE_MAIN, libc::RTPROT_STATIC, libc::RT_SCOPE_UNIVERSE, libc::RTN_UNICAST);
-        self.0.extend_from_slice(&[family, 0, 0, 0, table, protocol, scope, kind]);
-        self.0.extend_from_slice(&0u32.to_ne_bytes());
+        self.0.extend_from_slice(&[family, prefix_len, 0, 0, table, protocol, scope, kind]);
+        self.0.extend_from_slice(&flags.to_ne_bytes());
     }
 
     pub fn attribute(&mut self, kind: u16, data: &[u8]) {

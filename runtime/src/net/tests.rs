@@ -37,6 +37,10 @@ fn a_bridge_is_made_repaired_and_removed() {
         assert_eq!(std::fs::read_to_string("/proc/sys/net/ipv4/conf/sptest0/route_localnet").expect("read"), "1\n");
         assert_eq!(std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").expect("read"), "1\n");
         std::net::UdpSocket::bind((gateway, 0)).expect("the gateway is an address of this host");
+        route_to_bridge("sptest0", "10.97.0.0".parse().expect("ip"), 16).expect("route");
+        let socket = std::net::UdpSocket::bind(("0.0.0.0", 0)).expect("bind");
+        socket.connect("10.97.1.2:1").expect("there is a route");
+        assert_eq!(socket.local_addr().expect("address").ip(), gateway);
         let six: IpAddr = "fd00:99::1".parse().expect("ip");
         ensure_bridge("sptest0", six, 64, 1400).expect("second family");
         std::net::UdpSocket::bind((six, 0)).expect("usable at once");
@@ -61,7 +65,8 @@ fn a_sandbox_reaches_the_gateway() {
             let network = SandboxNetwork {
                 bridge: "sptest1".into(),
                 address: "10.98.0.7".parse().expect("ip"),
-                prefix_len: 24,
+                // The gateway is outside of it, and reached all the same.
+                prefix_len: 32,
                 gateway,
                 mtu: 1500,
             };

@@ -173,7 +173,9 @@ pub(crate) fn pod_reference(pod: &Pod) -> ObjectReference {
 
 /// Name, number, protocol and application protocol; `None` for a headless Service without ports.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct PortKey(Option<(Option<String>, i32, Option<String>, Option<String>)>);
+struct PortKey(Option<PortParts>);
+
+type PortParts = (Option<String>, i32, Option<String>, Option<String>);
 
 impl PortKey {
     fn port(self) -> Option<EndpointPort> {
@@ -224,6 +226,9 @@ mod tests {
     use reconcile::plan::Verb;
     use serde_json::{Value, json};
 
+    /// Numbers and states.
+    type Pods<'a> = &'a [(&'a str, &'a str)];
+
     fn decide(root: Value, pods: Vec<Value>, current: Option<Value>) -> Plan {
         let view = View { pods: shared(pods), current: current.map(|value| Arc::new(object(value))) };
         Endpoints.decide(&object(root), &view, now())
@@ -256,7 +261,7 @@ mod tests {
         let publish = json!({"spec": {"publishNotReadyAddresses": true}});
         let two =
             json!({"spec": {"ports": [{"name": "a", "port": 80, "targetPort": 8080}, {"name": "b", "port": 81}]}});
-        let table: &[(&str, Value, &[(&str, &str)], &[&str])] = &[
+        let table: &[(&str, Value, Pods, &[&str])] = &[
             ("no pods", json!({}), &[], &[]),
             ("ready and not", json!({}), &[("1", "ready"), ("2", "")], &["10.0.0.1/10.0.0.2:8080"]),
             ("ended and leaving ones", json!({}), &[("1", "ready failed"), ("2", "ready deleted")], &[]),

@@ -261,6 +261,9 @@ mod tests {
     use reconcile::plan::Verb;
     use serde_json::{Value, json};
 
+    /// Numbers and states.
+    type Pods<'a> = &'a [(&'a str, &'a str)];
+
     fn decide(root: Value, pods: Vec<Value>, slices: Vec<Value>) -> Plan {
         let nodes = shared([json!({"metadata": {"name": "n1", "labels": {ZONE: "z1"}}})]);
         let view = View { pods: shared(pods), slices: shared(slices), nodes };
@@ -297,7 +300,7 @@ mod tests {
     #[test]
     fn endpoints_follow_from_the_pods() {
         let publish = json!({"spec": {"publishNotReadyAddresses": true}});
-        let table: &[(&str, Value, &[(&str, &str)], &[&str])] = &[
+        let table: &[(&str, Value, Pods, &[&str])] = &[
             ("ready and not", json!({}), &[("1", "ready"), ("2", "")], &["10.0.0.1 RS", "10.0.0.2 "]),
             (
                 "leaving ones may still serve",

@@ -18,8 +18,10 @@ use crate::common::{nodes, pods};
 #[derive(Default)]
 pub struct TaintEviction {
     /// The pod's UID and its node's taints, by the pod's key.
-    tainted: FirstSeen<(Option<String>, Vec<(String, Option<String>)>)>,
+    tainted: FirstSeen<(Option<String>, Vec<KeyAndValue>)>,
 }
+
+type KeyAndValue = (String, Option<String>);
 
 pub struct View {
     pub node: Option<Arc<Node>>,

@@ -13,6 +13,7 @@ pub mod execute;
 mod expectation;
 pub mod informer;
 mod key;
+pub mod lease;
 pub mod metrics;
 pub mod plan;
 mod queue;

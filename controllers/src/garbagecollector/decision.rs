@@ -114,7 +114,8 @@ mod tests {
         };
         let gone = "delete Thing shop/a Background".to_owned();
         let foreground = "delete Thing shop/a Foreground".to_owned();
-        let table: &[(&str, &str, &[Owner], &[&str], Vec<String>)] = &[
+        type Row<'a> = (&'a str, &'a str, &'a [Owner], &'a [&'a str], Vec<String>);
+        let table: &[Row] = &[
             ("no owner", "a", &[], &[], vec![]),
             ("a living owner", "a <o", &[Lives], &[], vec![]),
             ("an absent owner", "a <o", &[Absent], &[], vec![gone.clone()]),

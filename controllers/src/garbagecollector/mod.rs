@@ -51,7 +51,9 @@ pub fn start(manager: &Manager) {
 impl Reconciler for GarbageCollector {
     fn reconcile<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Outcome> {
         async move {
-            self.monitors.filled().await;
+            if !self.monitors.filled().await {
+                return Outcome::default();
+            }
             let plan = match self.plan(&key.name).await {
                 Ok(plan) => plan,
                 Err(error) => return Outcome { error: Some(error), ..Outcome::default() },
@@ -110,10 +112,10 @@ impl GarbageCollector {
             graph.dependents(&node.uid).filter(|dependent| dependent.blocks(&node.uid)).cloned().collect()
         };
         let mut plan = Plan::default();
-        if blocking.is_empty() {
-            if let Some(latest) = self.live(node).await? {
-                plan.actions.extend(decision::lift_finalizer(node, &latest, FOREGROUND));
-            }
+        if blocking.is_empty()
+            && let Some(latest) = self.live(node).await?
+        {
+            plan.actions.extend(decision::lift_finalizer(node, &latest, FOREGROUND));
         }
         for dependent in blocking.iter().filter(|dependent| dependent.state == State::Lives) {
             self.queue.add(Key::cluster(&dependent.uid));

@@ -55,10 +55,14 @@ impl Monitors {
     }
 
     /// Wait until every monitor has its first list: before that, "no dependents" may just be "none seen yet".
-    pub async fn filled(&self) {
+    ///
+    /// Returns false when it was cancelled before.
+    pub async fn filled(&self) -> bool {
         let mut filling = self.filling.subscribe();
-        // The sender lives in `self`.
-        let _ = filling.wait_for(BTreeSet::is_empty).await;
+        tokio::select! {
+            () = self.cancel.cancelled() => false,
+            filled = filling.wait_for(BTreeSet::is_empty) => filled.is_ok(),
+        }
     }
 
     /// Until the cancellation.

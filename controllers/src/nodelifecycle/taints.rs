@@ -77,7 +77,8 @@ mod tests {
 
     #[test]
     fn taints_follow_from_conditions() {
-        let table: &[(&str, &str, bool, &[&str], &[&str])] = &[
+        type Taints<'a> = &'a [&'a str];
+        let table: &[(&str, &str, bool, Taints, Taints)] = &[
             ("ready", "Ready=True", false, &[], &[]),
             ("not ready", "Ready=False", false, &[], &["not-ready:NoSchedule", "not-ready:NoExecute"]),
             ("unknown", "Ready=Unknown", false, &[], &["unreachable:NoSchedule", "unreachable:NoExecute"]),

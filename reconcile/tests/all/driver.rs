@@ -1,12 +1,11 @@
 //! The driver's promises, against a fake API server whose watches lag behind its answers.
 
-mod fake;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use fake::FakeApi;
+use crate::eventually;
+use crate::fake::FakeApi;
 use http::Method;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
@@ -108,15 +107,6 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.cancel.cancel();
     }
-}
-
-async fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let waiting = async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(5), waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 #[tokio::test]

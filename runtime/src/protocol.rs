@@ -59,9 +59,17 @@ pub enum Request {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ToDaemon {
-    Reply { number: u64, result: Result<Answer, Failure> },
+    Reply {
+        number: u64,
+        result: Result<Answer, Failure>,
+    },
     Event(RuntimeEvent),
-    ExecExited { exec: u64, exit: Exit },
+    ExecExited {
+        exec: u64,
+        exit: Exit,
+    },
+    /// Another daemon has shut the runtime down: nothing is left to reconnect to.
+    Ended,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

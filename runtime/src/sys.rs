@@ -138,9 +138,11 @@ pub fn block_signals(signals: &[libc::c_int]) -> io::Result<()> {
 
 /// Makes no signal blocked and gives all their default action, as a new program expects.
 pub fn reset_signals() -> io::Result<()> {
+    // The kernel's structure, all zero: the default action, no flags, no mask. libc would refuse the two signals that it keeps.
+    let default = [0u64; 4];
     for signal in 1..=64 {
-        // SAFETY: the default action is no handler of ours. KILL and STOP (and the two that libc keeps) refuse, as they should.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: structure and mask size are the kernel's; the old action is not asked for. KILL and STOP refuse, as they should.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null::<u64>(), 8) };
     }
     let set = signal_set(&[]);
     // SAFETY: a filled set; the old one is not asked for.

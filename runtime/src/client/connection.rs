@@ -179,6 +179,8 @@ impl Connection {
             match self.channel.receive::<ToDaemon>() {
                 Ok((message, fds)) => self.handle(message, fds),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                // The launcher goes away right after it has said so.
+                Err(_) if self.ended => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
@@ -187,6 +189,7 @@ impl Connection {
     fn handle(&mut self, message: ToDaemon, fds: Vec<OwnedFd>) {
         match message {
             ToDaemon::Event(event) => self.events.push_back(event),
+            ToDaemon::Ended => self.ended = true,
             ToDaemon::ExecExited { exec, exit } => {
                 if let Some(sender) = self.execs.remove(&exec) {
                     // The caller may have stopped waiting.

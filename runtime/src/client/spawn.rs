@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -39,6 +40,7 @@ fn start(config: &Config) -> Result<()> {
         _ => Error::Spawn(format!("open {}: {error}", program.display())),
     })?;
     let output = Command::new(format!("/proc/self/fd/{}", executable.as_raw_fd()))
+        .arg0(program)
         .args(arguments)
         .arg("--state-dir")
         .arg(&config.state_dir)

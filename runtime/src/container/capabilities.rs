@@ -159,7 +159,8 @@ mod tests {
         const DEFAULTS: u64 = 0xa804_25fb;
         const ALL: u64 = (1 << 41) - 1;
         let available = ALL & !(1 << 24);
-        let cases: [(&str, &[&str], &[&str], Result<u64, &str>); 8] = [
+        type Case<'a> = (&'a str, &'a [&'a str], &'a [&'a str], Result<u64, &'a str>);
+        let cases: [Case<'_>; 8] = [
             ("defaults", &[], &[], Ok(DEFAULTS)),
             ("add", &["NET_ADMIN"], &[], Ok(DEFAULTS | 1 << 12)),
             ("prefix and case", &["cap_net_admin"], &["CAP_CHOWN"], Ok((DEFAULTS | 1 << 12) & !1)),

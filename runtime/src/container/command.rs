@@ -142,7 +142,8 @@ mod tests {
         let (tool, data, gone) = (path("tool"), path("data"), path("gone"));
         let directory = dir.path().to_str().expect("utf-8");
         let missing = format!("exec: {gone:?}: stat {gone}: no such file or directory");
-        let cases: [(&str, Result<&str, (i32, String)>); 7] = [
+        type Case<'a> = (&'a str, Result<&'a str, (i32, String)>);
+        let cases: [Case<'_>; 7] = [
             ("tool", Ok(&tool)),
             (&tool, Ok(&tool)),
             ("foo", Err((127, "exec: \"foo\": executable file not found in $PATH".into()))),

@@ -1,6 +1,6 @@
 //! The first process of a process namespace that containers share: it reaps what they leave behind and does nothing else.
 
-use std::io;
+use std::io::{self, Write};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountAttrFlags, MountPropagationFlags, UnmountFlags};
@@ -14,7 +14,9 @@ const USER: u32 = 65535;
 
 /// Runs until it is killed. The containers can see this process, so it owns nothing: no file, no root, no privilege.
 pub fn run() -> ! {
-    if become_nobody().is_err() {
+    if let Err(error) = become_nobody() {
+        // Into the launcher's log.
+        let _ = writeln!(io::stderr(), "reaper of a process namespace: {error}");
         exit(1);
     }
     loop {
@@ -37,6 +39,8 @@ fn become_nobody() -> io::Result<()> {
     rustix::process::fchdir(&empty)?;
     rustix::process::pivot_root(".", ".")?;
     rustix::mount::unmount(".", UnmountFlags::DETACH)?;
+    drop((empty, place));
+    // All that the launcher owns: this copy of it is never used.
     sys::close_range(0, 0)?;
     capabilities::bound(0)?;
     // SAFETY: numbers and an empty list.

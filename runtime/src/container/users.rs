@@ -106,7 +106,8 @@ mod tests {
         let identity = |uid, gid, groups: &[u32], home: &str| {
             Ok(Identity { uid, gid, groups: groups.to_vec(), home: home.to_owned() })
         };
-        let cases: [(&str, Option<u32>, &[u32], Result<Identity, &str>); 10] = [
+        type Case<'a> = (&'a str, Option<u32>, &'a [u32], Result<Identity, &'a str>);
+        let cases: [Case<'_>; 10] = [
             ("", None, &[], identity(0, 0, &[0, 6, 26], "/root")),
             ("web", None, &[], identity(33, 34, &[26, 34], "/var/www")),
             ("33", None, &[], identity(33, 34, &[26, 34], "/var/www")),

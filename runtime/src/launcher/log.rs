@@ -179,7 +179,8 @@ mod tests {
         let with = |tail: &[u8]| [full.as_slice(), tail].concat();
         let f = |content: &[u8]| ('F', content.to_vec());
         let p = |content: &[u8]| ('P', content.to_vec());
-        let cases: [(&str, Vec<Vec<u8>>, Vec<(char, Vec<u8>)>); 7] = [
+        type Case = (&'static str, Vec<Vec<u8>>, Vec<(char, Vec<u8>)>);
+        let cases: [Case; 7] = [
             ("two lines", vec![b"a\nbc\n".to_vec()], vec![f(b"a"), f(b"bc")]),
             ("an empty line", vec![b"\n\n".to_vec()], vec![f(b""), f(b"")]),
             ("a line in pieces", vec![b"a".to_vec(), b"b".to_vec(), b"c\nd".to_vec()], vec![f(b"abc"), f(b"d")]),

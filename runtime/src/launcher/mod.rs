@@ -32,6 +32,7 @@ use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 use rustix::process::{Resource, Rlimit};
@@ -68,8 +69,7 @@ fn start(options: Options) -> io::Result<()> {
     let lock = explain(lock(&options), "lock the state directory")?;
     let cgroups =
         Cgroups::new(explain(Hierarchies::detect(), "find the cgroups of this machine")?, &options.cgroup_root);
-    // Left over by a launcher that was killed; nobody can be asked about them any more.
-    let _ = cgroups.kill("");
+    explain(clear(&cgroups), "remove the cgroups of an earlier launcher")?;
     explain(cgroups.create(GROUP, &Resources::default(), Kind::Leaf(Devices::All)), "make the launcher's cgroup")?;
     let group = cgroups.open_unified(GROUP)?;
     let listener = explain(wire::listen(&options.socket), "listen")?;
@@ -86,6 +86,24 @@ fn start(options: Options) -> io::Result<()> {
             }
         };
     container::exit(code)
+}
+
+/// A launcher that was killed has left containers that nobody can be asked about any more. The groups go, too: Linux 6.18 kills
+/// what is cloned into a group that was killed before (it compares the kill counters of two different groups).
+fn clear(cgroups: &Cgroups) -> io::Result<()> {
+    const ATTEMPTS: u32 = 1000;
+    const PAUSE: Duration = Duration::from_millis(5);
+    for _ in 0..ATTEMPTS {
+        match cgroups.kill("") {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        if cgroups.remove("")? {
+            return Ok(());
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Err(io::Error::other("their processes do not end"))
 }
 
 /// Held by every descriptor of the file: as long as the launcher lives.

@@ -87,7 +87,7 @@ impl Shm {
             return Ok(Self { mount, path: None });
         }
         std::fs::create_dir_all(&path)?;
-        container::attach(&mount, &OwnedFd::from(File::open(&path)?))?;
+        container::attach(&mount, OwnedFd::from(File::open(&path)?))?;
         Ok(Self { mount, path: Some(path) })
     }
 

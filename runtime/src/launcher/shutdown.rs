@@ -6,8 +6,10 @@ use std::os::fd::AsFd;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::clients::ReplyTo;
+use super::poller::Token;
 use super::report;
 use super::state::Launcher;
+use crate::protocol::ToDaemon;
 
 impl Launcher {
     pub fn begin_end(&mut self, to: ReplyTo) {
@@ -35,16 +37,20 @@ impl Launcher {
         for path in [self.options.socket.clone(), self.options.state_dir.join("launcher.lock")] {
             let _ = std::fs::remove_file(path);
         }
-        if let Some(to) = self.ending.take() {
-            self.reply_done([to]);
-            self.wait_until_sent(to);
+        let asked = self.ending.take();
+        for client in self.clients.keys().copied().collect::<Vec<_>>() {
+            match asked {
+                Some(to) if to.client == client => self.reply_done([to]),
+                _ => self.send(client, &ToDaemon::Ended, Vec::new()),
+            }
+            self.wait_until_sent(client);
         }
         true
     }
 
-    fn wait_until_sent(&mut self, to: ReplyTo) {
+    fn wait_until_sent(&mut self, client: Token) {
         let patience = Timespec { tv_sec: 1, tv_nsec: 0 };
-        while let Some(client) = self.clients.get_mut(&to.client).filter(|client| client.has_output()) {
+        while let Some(client) = self.clients.get_mut(&client).filter(|client| client.has_output()) {
             let mut socket = [PollFd::from_borrowed_fd(client.socket().as_fd(), PollFlags::OUT)];
             let ready = rustix::event::poll(&mut socket, Some(&patience));
             if !matches!(ready, Ok(1)) || client.flush().is_err() {

@@ -2,4 +2,10 @@
 //! pass. Each test has a network namespace, a state directory, cgroups and a launcher of its own, and removes them.
 
 mod basics;
+mod isolation;
+mod life;
+mod logs;
+mod mounts;
+mod network;
 mod node;
+mod streams;

@@ -57,7 +57,9 @@ where
         let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio");
         tokio.block_on(async {
             let node = Arc::new(Node::start(&name).await);
-            let outcome = tokio::spawn(body(Arc::clone(&node))).await;
+            let outcome = tokio::spawn(tokio::time::timeout(3 * PATIENCE, body(Arc::clone(&node)))).await;
+            let outcome =
+                outcome.map_err(|panic| panic.to_string()).and_then(|done| done.map_err(|late| late.to_string()));
             let ended = tokio::time::timeout(PATIENCE, node.reconnect().await.0.shutdown()).await;
             if let Err(error) = outcome {
                 let log = std::fs::read_to_string(node.dir.join("state/launcher.log")).unwrap_or_default();

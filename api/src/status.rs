@@ -106,17 +106,19 @@ pub struct Status {
     pub reason: Reason,
     pub message: String,
     pub details: Option<Details>,
+    /// `metadata.continue`: where an expired list may go on, inconsistently. Empty is left out.
+    pub continue_token: String,
 }
 
 impl Status {
     fn of(code: u16, reason: Reason, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: None }
+        Self { code, reason, message: message.into(), details: None, continue_token: String::new() }
     }
 
     fn about(code: u16, reason: Reason, message: String, what: Qualified<'_>, name: &str) -> Self {
         let details =
             Details { name: name.into(), group: what.group.into(), kind: what.name.into(), ..Details::default() };
-        Self { code, reason, message, details: Some(details) }
+        Self { code, reason, message, details: Some(details), continue_token: String::new() }
     }
 
     pub fn not_found(resource: Qualified<'_>, name: &str) -> Self {
@@ -205,6 +207,13 @@ impl Status {
     pub fn method_not_allowed() -> Self {
         let message = "the server does not allow this method on the requested resource";
         let mut status = Self::of(405, Reason::MethodNotAllowed, message);
+        status.details = Some(Details::default());
+        status
+    }
+
+    /// 422 that is not about fields: a JSON patch that does not apply.
+    pub fn unprocessable(message: impl Into<String>) -> Self {
+        let mut status = Self::of(422, Reason::Invalid, message);
         status.details = Some(Details::default());
         status
     }
@@ -298,6 +307,9 @@ impl Status {
         }
         if self.reason != Reason::Unknown {
             object["reason"] = self.reason.as_str().into();
+        }
+        if !self.continue_token.is_empty() {
+            object["metadata"]["continue"] = self.continue_token.as_str().into();
         }
         if let Some(details) = &self.details {
             object["details"] = details.to_json();

@@ -35,7 +35,8 @@ pub struct Config {
     /// Cluster addresses of Services. The first one is that of `default/kubernetes`.
     pub service_cidr: Cidr,
     pub node_ports: RangeInclusive<u16>,
-    /// Where pods reach this server: the endpoint of `default/kubernetes`.
+    /// Where pods reach this server: the endpoint of `default/kubernetes`. Never a loopback address, which endpoints may not
+    /// have. The default is of a network for documentation, where nobody is.
     pub advertise: SocketAddr,
     pub event_ttl: Duration,
     /// How often history is compacted; what is younger than one interval stays readable.
@@ -54,7 +55,7 @@ impl Config {
             token_issuer: Arc::new(NoTokens),
             service_cidr: Cidr { address: Ipv4Addr::new(10, 96, 0, 0), prefix: 16 },
             node_ports: 30000..=32767,
-            advertise: SocketAddr::from(([127, 0, 0, 1], 6443)),
+            advertise: SocketAddr::from(([192, 0, 2, 1], 6443)),
             event_ttl: Duration::from_secs(3600),
             compaction_interval: Duration::from_secs(300),
         }

@@ -100,6 +100,45 @@ impl Reader for Core {
             Ok(self.read(row, namespace, name).await?.map(|existing| existing.object))
         })
     }
+
+    fn get_soon<'a>(
+        &'a self,
+        group: &'a str,
+        resource: &'a str,
+        namespace: &'a str,
+        name: &'a str,
+        patience: Duration,
+    ) -> BoxFuture<'a, Result<Option<Object>, Status>> {
+        Box::pin(async move {
+            // Subscribed before the first look, so that no creation falls in between.
+            let row = self.registry.find(group, resource);
+            let cache = row.and_then(|row| self.caches.get(&row.storage));
+            let mut watcher = cache.and_then(|cache| cache.watch(self.caches.complete()).ok());
+            let deadline = tokio::time::Instant::now() + patience;
+            loop {
+                let found = self.get(group, resource, namespace, name).await?;
+                let Some(watcher) = watcher.as_mut().filter(|_| found.is_none()) else { return Ok(found) };
+                if tokio::time::timeout_at(deadline, watcher.changed()).await.is_err() {
+                    return Ok(None);
+                }
+            }
+        })
+    }
+
+    fn list<'a>(
+        &'a self,
+        group: &'a str,
+        resource: &'a str,
+        namespace: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<Object>, Status>> {
+        Box::pin(async move {
+            let row = self.registry.find(group, resource);
+            let Some(cache) = row.and_then(|row| self.caches.get(&row.storage)) else { return Ok(Vec::new()) };
+            let prefix = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
+            let objects = cache.list(&prefix, self.caches.complete()).objects;
+            objects.iter().map(|stored| serde_json::from_slice(&stored.json).map_err(Status::internal)).collect()
+        })
+    }
 }
 
 pub(crate) fn key(row: &Descriptor, namespace: &str, name: &str) -> Bytes {

@@ -2,17 +2,18 @@
 
 use api::Object;
 use api::gvk::GroupVersionKind;
+use api::protobuf;
 use api::schema::decode::{StrictError, strict_message};
 use api::schema::{SchemaSet, check};
 use api::status::Status;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use serde_json::Value;
 
 use crate::body::Body;
-use crate::media::SUPPORTED;
+use crate::media::{PROTOBUF, SUPPORTED};
 use crate::options::FieldValidation;
 
 /// Upstream's limit (`DefaultMaxRequestBodyBytes`).
@@ -20,12 +21,22 @@ pub const BODY_LIMIT: usize = 3 * 1024 * 1024;
 /// How much of a body a message quotes.
 const QUOTED: usize = 30;
 
-pub async fn read(body: Body) -> Result<Bytes, Status> {
-    match Limited::new(body, BODY_LIMIT).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Status::too_large(&format!("limit is {BODY_LIMIT}"))),
-        Err(error) => Err(Status::bad_request(format!("read the request's body: {error}"))),
+pub async fn read(mut body: Body) -> Result<Bytes, Status> {
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Status::bad_request(format!("read the request's body: {error}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if first.len() + rest.len() + data.len() > BODY_LIMIT {
+            return Err(Status::too_large(&format!("limit is {BODY_LIMIT}")));
+        }
+        // Most bodies are one frame, which needs no copy.
+        if first.is_empty() { first = data } else { rest.extend_from_slice(&data) }
     }
+    if rest.is_empty() {
+        return Ok(first);
+    }
+    Ok([&first[..], &rest[..]].concat().into())
 }
 
 /// The media type without parameters.
@@ -53,12 +64,18 @@ pub fn object(
         let kind = &expected.kind;
         Status::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {why} ({quoted})"))
     };
-    let json = to_json(bytes, content_type)?.map_err(&unrecognized)?;
     let set = SchemaSet::builtin();
     let ty = set.of_kind(expected);
-    let decoded = api::schema::decode::json(&json, ty.map(|id| (set, id)))
-        .map_err(|error| unrecognized(format!("couldn't get version/kind; json parse error: {error}")))?;
-    let (mut object, mut strict) = (decoded.value, decoded.strict);
+    let (mut object, mut strict) = if content_type == PROTOBUF {
+        // The format has no unknown names: it cannot be strict.
+        let decoded = protobuf::decode_object(set, bytes, Some(expected));
+        (decoded.map_err(|error| unrecognized(error.to_string()))?, Vec::new())
+    } else {
+        let json = to_json(bytes, content_type)?.map_err(&unrecognized)?;
+        let decoded = api::schema::decode::json(&json, ty.map(|id| (set, id)))
+            .map_err(|error| unrecognized(format!("couldn't get version/kind; json parse error: {error}")))?;
+        (decoded.value, decoded.strict)
+    };
     if !object.is_object() {
         return Err(unrecognized("couldn't get version/kind; json parse error: not an object".to_owned()));
     }
@@ -84,8 +101,13 @@ pub fn object(
     }
 }
 
-/// Any JSON, YAML or protobuf value: options, patches' documents.
-pub fn value(bytes: &[u8], content_type: &str) -> Result<Value, Status> {
+/// Options in a body, such as DeleteOptions, in any group's version of them.
+pub fn options(bytes: &[u8], content_type: &str, kind: &str) -> Result<Value, Status> {
+    if content_type == PROTOBUF {
+        let expected = GroupVersionKind::new("", "v1", kind);
+        let decoded = protobuf::decode_object(SchemaSet::builtin(), bytes, Some(&expected));
+        return decoded.map_err(|error| Status::bad_request(error.to_string()));
+    }
     let json = to_json(bytes, content_type)?.map_err(Status::bad_request)?;
     serde_json::from_slice(&json).map_err(|error| Status::bad_request(error.to_string()))
 }

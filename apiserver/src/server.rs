@@ -1,28 +1,198 @@
 //! The server: takes an authenticated request, answers with a response.
+//!
+//! ```text
+//! handle: parse -> authorize -> is it a resource?
+//!                                 yes: row of the registry -> subresource or verb -> reply
+//!                                 no:  routes (version, health, discovery, OpenAPI)
+//! ```
 
+use std::sync::Arc;
+
+use api::status::{Qualified, Status};
+use futures::future::BoxFuture;
 use http::{Request, Response};
+use tokio_util::sync::CancellationToken;
 
-use crate::body::{self, Body};
+use crate::admission;
+use crate::allocation::Allocator;
+use crate::authorizer::Decision;
+use crate::body::Body;
+use crate::cache::{Cache, Caches};
+use crate::call::Call;
 use crate::config::Config;
+use crate::core::{Core, qualified};
+use crate::media::Accepted;
+use crate::query::Query;
+use crate::registry::{Descriptor, Registry, Role};
+use crate::reply::{Reply, refuse, respond};
+use crate::request::RequestInfo;
 use crate::user::UserInfo;
+use crate::warnings::Warnings;
+use crate::{background, bootstrap, routes, subresources, verbs};
 
+/// Cheap to clone.
+#[derive(Clone)]
 pub struct ApiServer {
-    config: Config,
+    core: Arc<Core>,
 }
 
 impl ApiServer {
     pub fn new(config: Config) -> Self {
-        Self { config }
+        let registry = Registry::built_in();
+        let stored = registry.stored().into_iter();
+        let caches = stored.map(|(resource, selectable)| (resource, Arc::new(Cache::new(selectable)))).collect();
+        let caches = Caches::new(config.store.clone(), caches);
+        let allocator = Allocator::new(config.service_cidr, config.node_ports.clone());
+        Self { core: Arc::new(Core { registry, caches, admission: admission::chain(), allocator, config }) }
     }
 
     pub fn config(&self) -> &Config {
-        &self.config
+        &self.core.config
+    }
+
+    pub fn registry(&self) -> &Registry {
+        &self.core.registry
+    }
+
+    /// Fills the caches, makes the objects that every cluster has, and does the periodic work, until cancelled. Reads wait
+    /// for it to begin.
+    pub async fn run_background(&self, cancel: CancellationToken) {
+        tokio::join!(
+            self.core.caches.run(cancel.clone()),
+            bootstrap::run(&self.core, cancel.clone()),
+            background::run(&self.core, cancel),
+        );
+    }
+
+    /// Whether requests are answered from loaded caches.
+    pub fn is_ready(&self) -> bool {
+        self.core.caches.is_ready()
     }
 
     /// Answers one request of an authenticated user, from authorization on. Never fails: an error is a response.
-    pub async fn handle(&self, _user: UserInfo, _request: Request<Body>) -> Response<Body> {
-        let mut response = Response::new(body::empty());
-        *response.status_mut() = http::StatusCode::NOT_FOUND;
-        response
+    pub async fn handle(&self, user: UserInfo, request: Request<Body>) -> Response<Body> {
+        // One box for the whole tree of futures below: callers' types stay small.
+        let answer: BoxFuture<'static, Response<Body>> = Box::pin(answer(self.core.clone(), user, request));
+        answer.await
     }
+}
+
+async fn answer(core: Arc<Core>, user: UserInfo, request: Request<Body>) -> Response<Body> {
+    let query = Query::parse(request.uri().query().unwrap_or_default());
+    let info = RequestInfo::parse(request.method(), request.uri().path(), &query);
+    tracing::debug!(verb = %info.verb, path = %info.path, user = %user.name, "request");
+    if let Err(status) = authorize(&core, &user, &info).await {
+        return refuse(&status, &Accepted::JSON);
+    }
+    if !info.is_resource {
+        return routes::answer(&core, &request.into_parts().0, &query);
+    }
+    match Call::begin(core, user, info, query, &request) {
+        Ok(call) => match call.answer(request).await {
+            Ok(reply) => respond(&call, reply),
+            Err(status) => refuse(&status, &call.accepted),
+        },
+        Err(status) => refuse(&status, &Accepted::JSON),
+    }
+}
+
+impl Call {
+    fn begin(
+        core: Arc<Core>,
+        user: UserInfo,
+        info: RequestInfo,
+        query: Query,
+        request: &Request<Body>,
+    ) -> Result<Self, Status> {
+        let row = core.registry.get(&info.group, &info.version, &info.resource).cloned();
+        let row = row.ok_or_else(Status::no_such_path)?;
+        check_scope(&row, &info)?;
+        check_verb(&row, &info)?;
+        let streams = subresources::special(&row, &info.subresource).is_some_and(|special| special.streams());
+        let accepted = if streams {
+            Accepted::JSON
+        } else {
+            let list = matches!(info.verb.as_str(), "list" | "deletecollection");
+            Accepted::negotiate(request.headers(), &query, list)?
+        };
+        let headers = request.headers().clone();
+        Ok(Self { core, user, headers, query, row, accepted, warnings: Warnings::default(), info })
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Result<Reply, Status> {
+        if self.row.role == Role::Review {
+            return subresources::review(self, request.into_body()).await;
+        }
+        if let Some(special) = subresources::special(&self.row, &self.info.subresource) {
+            return special.answer(self, request).await;
+        }
+        let body = request.into_body();
+        match self.info.verb.as_str() {
+            "get" => verbs::get(self).await,
+            "list" => verbs::list(self).await,
+            "watch" => verbs::watch(self).await,
+            "create" => verbs::create(self, body).await,
+            "update" => verbs::update(self, body).await,
+            "patch" => verbs::patch(self, body).await,
+            "delete" => verbs::delete(self, body).await,
+            "deletecollection" => verbs::delete_collection(self, body).await,
+            verb => Err(Status::method_not_supported(qualified(&self.row), verb)),
+        }
+    }
+}
+
+/// A namespaced kind is written inside a namespace, a cluster-scoped one never is.
+fn check_scope(row: &Descriptor, info: &RequestInfo) -> Result<(), Status> {
+    let in_namespace = !info.namespace.is_empty() && info.resource != "namespaces";
+    if !row.info.namespaced && in_namespace {
+        return Err(Status::no_such_path());
+    }
+    if row.info.namespaced && !in_namespace && !matches!(info.verb.as_str(), "list" | "watch") {
+        return Err(Status::method_not_allowed());
+    }
+    Ok(())
+}
+
+fn check_verb(row: &Descriptor, info: &RequestInfo) -> Result<(), Status> {
+    if info.subresource.is_empty() {
+        // A kind without a collection verb answers like a server without the route.
+        return if row.info.allows(&info.verb) {
+            Ok(())
+        } else {
+            Err(Status::method_not_supported(qualified(row), &info.verb))
+        };
+    }
+    let subresource = row.info.subresource(&info.subresource).ok_or_else(Status::no_such_path)?;
+    if subresource.allows(&info.verb) { Ok(()) } else { Err(Status::method_not_allowed()) }
+}
+
+pub(crate) async fn authorize(core: &Core, user: &UserInfo, info: &RequestInfo) -> Result<(), Status> {
+    let reason = match core.config.authorizer.authorize(user, info).await {
+        Decision::Allow => return Ok(()),
+        Decision::Deny(reason) | Decision::NoOpinion(reason) => reason,
+    };
+    let mut why = forbidden(user, info);
+    if !reason.is_empty() {
+        why = format!("{why}: {reason}");
+    }
+    Err(Status::forbidden(Qualified::new(&info.group, &info.resource), &info.name, &why))
+}
+
+/// What the user may not do, without characters that a browser could take for markup.
+fn forbidden(user: &UserInfo, info: &RequestInfo) -> String {
+    let (user, verb) = (&user.name, &info.verb);
+    let text = if info.is_resource {
+        let resource = match info.subresource.as_str() {
+            "" => info.resource.clone(),
+            subresource => format!("{}/{subresource}", info.resource),
+        };
+        let place = match info.namespace.as_str() {
+            "" => "at the cluster scope".to_owned(),
+            namespace => format!("in the namespace {namespace:?}"),
+        };
+        format!("User {user:?} cannot {verb} resource {resource:?} in API group {:?} {place}", info.group)
+    } else {
+        format!("User {user:?} cannot {verb} path {:?}", info.path)
+    };
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -1,6 +1,13 @@
 //! Admission: what the cluster adds to or refuses of a write that its kind allows. One chain for all kinds, verbs and
 //! subresources; a step is one file here and one entry of its `chain`.
 
+mod default_tolerations;
+mod namespace_lifecycle;
+mod priority;
+mod service_account;
+
+use std::time::Duration;
+
 use api::Object;
 use api::resource::ResourceInfo;
 use api::status::Status;
@@ -17,7 +24,7 @@ pub enum Operation {
     Connect,
 }
 
-/// Reads for admission steps, past authorization. Answers are as fresh as the watch cache unless said otherwise.
+/// Reads for admission steps, past authorization.
 pub trait Reader: Send + Sync {
     /// `resource` is the plural with its group: `("", "namespaces")`. `namespace` is empty for cluster-scoped kinds.
     fn get<'a>(
@@ -27,6 +34,24 @@ pub trait Reader: Send + Sync {
         namespace: &'a str,
         name: &'a str,
     ) -> BoxFuture<'a, Result<Option<Object>, Status>>;
+
+    /// As [`Reader::get`], but waits up to `patience` for an object that somebody is about to create.
+    fn get_soon<'a>(
+        &'a self,
+        group: &'a str,
+        resource: &'a str,
+        namespace: &'a str,
+        name: &'a str,
+        patience: Duration,
+    ) -> BoxFuture<'a, Result<Option<Object>, Status>>;
+
+    /// Of a namespace, or of all when it is empty; as fresh as the watch cache.
+    fn list<'a>(
+        &'a self,
+        group: &'a str,
+        resource: &'a str,
+        namespace: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<Object>, Status>>;
 }
 
 pub struct Attributes<'a> {
@@ -42,6 +67,8 @@ pub struct Attributes<'a> {
     /// The stored object of an update or delete.
     pub old: Option<&'a Object>,
     pub dry_run: bool,
+    /// Random bits for generated names.
+    pub random: u64,
     pub reader: &'a dyn Reader,
 }
 
@@ -66,4 +93,14 @@ pub trait Admission: Send + Sync {
     fn validate<'a>(&'a self, _cx: &'a Attributes<'a>, _object: Option<&'a Object>) -> Verdict<'a> {
         Box::pin(std::future::ready(Ok(())))
     }
+}
+
+/// All steps in upstream's order.
+pub fn chain() -> Vec<Box<dyn Admission>> {
+    vec![
+        Box::new(namespace_lifecycle::NamespaceLifecycle),
+        Box::new(service_account::ServiceAccount),
+        Box::new(priority::Priority),
+        Box::new(default_tolerations::DefaultTolerationSeconds),
+    ]
 }

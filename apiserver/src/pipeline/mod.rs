@@ -55,6 +55,11 @@ impl Target<'_> {
         Status::not_found(qualified(self.row), name)
     }
 
+    /// What admission sees of an exec, attach or port-forward.
+    pub fn connecting<'s>(&'s self, name: &'s str, object: &'s Object) -> Attributes<'s> {
+        self.attributes(Operation::Connect, name, Some(object))
+    }
+
     fn attributes<'s>(&'s self, operation: Operation, name: &'s str, old: Option<&'s Object>) -> Attributes<'s> {
         Attributes {
             operation,
@@ -65,6 +70,7 @@ impl Target<'_> {
             name,
             old,
             dry_run: self.dry_run,
+            random: self.core.random(),
             reader: self.core,
         }
     }

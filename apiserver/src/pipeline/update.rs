@@ -66,7 +66,7 @@ impl Target<'_> {
         self.warnings.extend(metadata::dedup_owners(&mut new));
         let admitted = Decoded(new).admit(self, Some(&old.object)).await?;
         let validated = admitted.validate_update(self, &old.object).await?;
-        if finishes_deletion(validated.object(), &old.object) {
+        if finishes_deletion(validated.object(), &old.object) && !self.row.strategy.keeps(validated.object()) {
             let last = validated.object().clone();
             return self.remove_finalized(last, old).await;
         }

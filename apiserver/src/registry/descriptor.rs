@@ -219,8 +219,6 @@ impl Descriptor {
     /// Served in another form but stored as `storage`.
     pub(super) fn stored_as(mut self, storage: &str, shape: &'static dyn Shape) -> Self {
         self.storage = storage.to_owned();
-        let (group, plural) = storage.split_once('/').unwrap_or(("core", storage));
-        self.strategy = kinds::strategy(if group == "core" { "" } else { group }, plural);
         self.shape = Some(shape);
         self
     }

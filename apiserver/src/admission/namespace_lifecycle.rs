@@ -1,0 +1,51 @@
+//! NamespaceLifecycle: objects are made in namespaces that exist and are not on their way out; some namespaces stay.
+
+use api::Object;
+use api::status::{Cause, Qualified, Status};
+
+use super::{Admission, Attributes, Operation, Verdict};
+
+const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
+
+#[derive(Debug)]
+pub struct NamespaceLifecycle;
+
+impl Admission for NamespaceLifecycle {
+    fn name(&self) -> &'static str {
+        "NamespaceLifecycle"
+    }
+
+    fn mutate<'a>(&'a self, cx: &'a Attributes<'a>, _object: &'a mut Object) -> Verdict<'a> {
+        Box::pin(check(cx))
+    }
+
+    fn validate<'a>(&'a self, cx: &'a Attributes<'a>, _object: Option<&'a Object>) -> Verdict<'a> {
+        // Creates and updates were checked in `mutate`.
+        Box::pin(async move { if cx.operation == Operation::Delete { check(cx).await } else { Ok(()) } })
+    }
+}
+
+async fn check(cx: &Attributes<'_>) -> Result<(), Status> {
+    let resource = Qualified::new(&cx.resource.group, &cx.resource.plural);
+    if cx.resource.group.is_empty() && cx.resource.plural == "namespaces" {
+        let immortal = cx.operation == Operation::Delete && IMMORTAL.contains(&cx.name);
+        let refused = || Status::forbidden(resource, cx.name, "this namespace may not be deleted");
+        return if immortal { Err(refused()) } else { Ok(()) };
+    }
+    if cx.namespace.is_empty() || cx.operation == Operation::Delete {
+        return Ok(());
+    }
+    let namespace = cx.reader.get("", "namespaces", "", cx.namespace).await?;
+    let Some(namespace) = namespace else {
+        return Err(Status::not_found(Qualified::new("", "namespaces"), cx.namespace));
+    };
+    if cx.operation != Operation::Create || namespace["status"]["phase"] != "Terminating" {
+        return Ok(());
+    }
+    let why = format!("unable to create new content in namespace {} because it is being terminated", cx.namespace);
+    Err(Status::forbidden(resource, cx.name, &why).with_cause(Cause {
+        reason: "NamespaceTerminating".into(),
+        message: format!("namespace {} is being terminated", cx.namespace),
+        field: "metadata.namespace".into(),
+    }))
+}

@@ -1,0 +1,66 @@
+//! One request on a resource: everything its verb needs to know.
+
+use std::sync::Arc;
+
+use api::status::Status;
+use bytes::Bytes;
+use http::HeaderMap;
+
+use crate::body::Body;
+use crate::core::Core;
+use crate::decode;
+use crate::media::Accepted;
+use crate::options::WriteOptions;
+use crate::pipeline::Target;
+use crate::query::Query;
+use crate::registry::Descriptor;
+use crate::request::RequestInfo;
+use crate::user::UserInfo;
+use crate::warnings::Warnings;
+
+pub(crate) struct Call {
+    pub core: Arc<Core>,
+    pub user: UserInfo,
+    pub info: RequestInfo,
+    pub query: Query,
+    pub headers: HeaderMap,
+    pub row: Arc<Descriptor>,
+    pub accepted: Accepted,
+    pub warnings: Warnings,
+}
+
+impl Call {
+    /// The namespace of the object, empty for cluster-scoped kinds.
+    pub fn namespace(&self) -> &str {
+        if self.row.info.namespaced { &self.info.namespace } else { "" }
+    }
+
+    pub fn target(&self, dry_run: bool) -> Target<'_> {
+        Target {
+            core: &self.core,
+            user: &self.user,
+            row: &self.row,
+            subresource: &self.info.subresource,
+            namespace: self.namespace(),
+            dry_run,
+            warnings: &self.warnings,
+        }
+    }
+
+    /// The body as an object of the row's kind, in the stored form.
+    pub async fn object(&self, body: Body, options: &WriteOptions) -> Result<api::Object, Status> {
+        let bytes = decode::read(body).await?;
+        let content_type = decode::content_type(&self.headers);
+        let decoded = decode::object(&bytes, content_type, &self.row.gvk(), options.field_validation)?;
+        self.warnings.extend(decoded.warnings);
+        let mut object = decoded.object;
+        if let Some(shape) = self.row.shape {
+            shape.to_stored(&mut object);
+        }
+        Ok(object)
+    }
+
+    pub async fn bytes(&self, body: Body) -> Result<Bytes, Status> {
+        decode::read(body).await
+    }
+}

@@ -1,0 +1,277 @@
+//! Answers: from stored bytes to what the client reads. The usual case, a whole object as JSON, copies nothing.
+
+use std::sync::Arc;
+
+use api::Object;
+use api::status::Status;
+use api::table::{self, Columns, IncludeObject, TableOptions};
+use bytes::{Bytes, BytesMut};
+use futures::stream;
+use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY, WARNING};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::body::{self, Body, BoxError};
+use crate::cache::Stored;
+use crate::call::Call;
+use crate::gzip::Gzip;
+use crate::media::{Accepted, Format, View};
+use crate::registry::Descriptor;
+
+/// Answers of this size and more are compressed, and lists are sent in pieces of it (upstream compresses from 128 KiB).
+const COMPRESS_FROM: usize = 128 * 1024;
+const PIECE: usize = 64 * 1024;
+
+pub(crate) enum Reply {
+    /// An object of the row's kind in the stored form.
+    Object {
+        code: StatusCode,
+        json: Bytes,
+    },
+    /// Anything else, as it is.
+    Value {
+        code: StatusCode,
+        value: Value,
+    },
+    List(List),
+    /// A stream, an upgrade, a proxy's answer.
+    Raw(Response<Body>),
+}
+
+/// Objects in the stored form, in the order of their keys.
+pub(crate) struct List {
+    pub revision: u64,
+    /// Empty when nothing is left.
+    pub continue_token: String,
+    pub remaining: Option<usize>,
+    pub items: Vec<Arc<Stored>>,
+}
+
+impl Reply {
+    pub fn ok(json: Bytes) -> Self {
+        Self::Object { code: StatusCode::OK, json }
+    }
+}
+
+pub(crate) fn respond(call: &Call, reply: Reply) -> Response<Body> {
+    let encoded = match reply {
+        Reply::Raw(mut response) => {
+            add_warnings(call, response.headers_mut());
+            return response;
+        }
+        Reply::Object { code, json } => {
+            object(call, json).map(|bytes| full(code, bytes, &call.accepted, &call.headers))
+        }
+        Reply::Value { code, value } => {
+            write(&value, &call.accepted).map(|bytes| full(code, bytes, &call.accepted, &call.headers))
+        }
+        Reply::List(list) => self::list(call, list),
+    };
+    match encoded {
+        Ok(mut response) => {
+            add_warnings(call, response.headers_mut());
+            response
+        }
+        Err(status) => refuse(&status, &call.accepted),
+    }
+}
+
+fn add_warnings(call: &Call, headers: &mut HeaderMap) {
+    for warning in call.warnings.headers() {
+        headers.append(WARNING, warning);
+    }
+}
+
+/// An error as a response.
+pub(crate) fn refuse(status: &Status, accepted: &Accepted) -> Response<Body> {
+    let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let whole = Accepted { view: View::Whole, ..*accepted };
+    let bytes = write(&status.to_json(), &whole).unwrap_or_default();
+    let mut response = full(code, bytes, &whole, &HeaderMap::new());
+    let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+    if seconds > 0 {
+        response.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
+    response
+}
+
+fn full(code: StatusCode, bytes: Bytes, accepted: &Accepted, request: &HeaderMap) -> Response<Body> {
+    let size = bytes.len();
+    finish(code, accepted, request, size, body::full(bytes))
+}
+
+/// Headers, and compression of what is large. `size` is an estimate.
+fn finish(code: StatusCode, accepted: &Accepted, request: &HeaderMap, size: usize, body: Body) -> Response<Body> {
+    let compress = size >= COMPRESS_FROM && accepts_gzip(request);
+    let mut response = Response::new(if compress { body::wrap(Gzip::new(body)) } else { body });
+    *response.status_mut() = code;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(accepted.content_type()));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    if compress {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+    response
+}
+
+fn accepts_gzip(request: &HeaderMap) -> bool {
+    let header = request.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    header.split(',').any(|coding| coding.split(';').next().unwrap_or_default().trim() == "gzip")
+}
+
+fn object(call: &Call, json: Bytes) -> Result<Bytes, Status> {
+    let viewer = Viewer::of(call);
+    if viewer.is_plain() {
+        return Ok(json);
+    }
+    let object = viewer.parse(&json)?;
+    let metadata = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
+    let value = match call.accepted.view {
+        View::Whole => object,
+        View::Metadata => viewer.partial(&object),
+        View::Table => viewer.table(&[object], metadata, &call.query, true, call.core.now())?,
+    };
+    write(&value, &call.accepted)
+}
+
+fn list(call: &Call, list: List) -> Result<Response<Body>, Status> {
+    let viewer = Viewer::of(call);
+    let mut metadata = json!({"resourceVersion": list.revision.to_string()});
+    if !list.continue_token.is_empty() {
+        metadata["continue"] = list.continue_token.as_str().into();
+    }
+    if let Some(remaining) = list.remaining {
+        metadata["remainingItemCount"] = remaining.into();
+    }
+    if viewer.is_plain() {
+        let size = list.items.iter().map(|item| item.json.len() + 1).sum::<usize>() + 200;
+        let kind = &call.row.info.kind;
+        let head = format!(
+            "{{\"kind\":\"{kind}List\",\"apiVersion\":\"{}\",\"metadata\":{metadata},\"items\":[",
+            call.row.info.api_version()
+        );
+        let body = pieces(head, list.items);
+        return Ok(finish(StatusCode::OK, &call.accepted, &call.headers, size, body));
+    }
+    let objects = list.items.iter().map(|item| viewer.parse(&item.json)).collect::<Result<Vec<Object>, Status>>()?;
+    let value = match call.accepted.view {
+        View::Table => viewer.table(&objects, metadata, &call.query, true, call.core.now())?,
+        View::Whole => json!({
+            "kind": format!("{}List", call.row.info.kind), "apiVersion": call.row.info.api_version(),
+            "metadata": metadata, "items": objects,
+        }),
+        View::Metadata => json!({
+            "kind": "PartialObjectMetadataList", "apiVersion": viewer.meta_version(), "metadata": metadata,
+            "items": objects.iter().map(|object| viewer.partial(object)).collect::<Vec<_>>(),
+        }),
+    };
+    let bytes = write(&value, &call.accepted)?;
+    Ok(full(StatusCode::OK, bytes, &call.accepted, &call.headers))
+}
+
+/// The list's text in pieces, each made when the client is ready for it.
+fn pieces(head: String, items: Vec<Arc<Stored>>) -> Body {
+    let mut items = items.into_iter().enumerate();
+    let mut begun = Some(head);
+    let mut ended = false;
+    let next = move || {
+        if ended {
+            return None;
+        }
+        let mut piece = BytesMut::with_capacity(PIECE);
+        piece.extend_from_slice(begun.take().unwrap_or_default().as_bytes());
+        for (index, item) in items.by_ref() {
+            if index > 0 {
+                piece.extend_from_slice(b",");
+            }
+            piece.extend_from_slice(&item.json);
+            if piece.len() >= PIECE {
+                return Some(piece.freeze());
+            }
+        }
+        ended = true;
+        piece.extend_from_slice(b"]}");
+        Some(piece.freeze())
+    };
+    let frames = stream::iter(std::iter::from_fn(next).map(|piece| Ok::<_, BoxError>(Frame::data(piece))));
+    StreamBody::new(frames).boxed_unsync()
+}
+
+/// Indented or not, JSON or YAML.
+pub(crate) fn write(value: &Value, accepted: &Accepted) -> Result<Bytes, Status> {
+    match accepted.format {
+        Format::Json if accepted.pretty => {
+            let mut text = serde_json::to_string_pretty(value).map_err(Status::internal)?;
+            text.push('\n');
+            Ok(text.into())
+        }
+        Format::Json => Ok(value.to_string().into()),
+        Format::Yaml => serde_saphyr::to_string(value).map(Bytes::from).map_err(Status::internal),
+    }
+}
+
+/// How objects of a row are shown to one client.
+#[derive(Clone)]
+pub(crate) struct Viewer {
+    row: Arc<Descriptor>,
+    accepted: Accepted,
+}
+
+impl Viewer {
+    pub fn of(call: &Call) -> Self {
+        Self { row: call.row.clone(), accepted: call.accepted }
+    }
+
+    /// The stored bytes are the answer.
+    pub fn is_plain(&self) -> bool {
+        let Accepted { format, view, pretty, .. } = self.accepted;
+        self.row.shape.is_none() && format == Format::Json && view == View::Whole && !pretty
+    }
+
+    pub fn view(&self) -> View {
+        self.accepted.view
+    }
+
+    /// A stored object in the form of the row.
+    pub fn parse(&self, json: &[u8]) -> Result<Object, Status> {
+        let mut object = serde_json::from_slice(json).map_err(Status::internal)?;
+        if let Some(shape) = self.row.shape {
+            shape.from_stored(&mut object);
+        }
+        Ok(object)
+    }
+
+    pub fn meta_version(&self) -> String {
+        format!("meta.k8s.io/{}", self.accepted.view_version)
+    }
+
+    pub fn partial(&self, object: &Object) -> Value {
+        json!({
+            "kind": "PartialObjectMetadata", "apiVersion": self.meta_version(), "metadata": object["metadata"],
+        })
+    }
+
+    pub fn table(
+        &self,
+        objects: &[Object],
+        metadata: Value,
+        query: &crate::query::Query,
+        headers: bool,
+        now: Timestamp,
+    ) -> Result<Value, Status> {
+        let include = query.get("includeObject").unwrap_or_default();
+        let include: IncludeObject = include.parse().map_err(|wrong: String| {
+            let path = api::field::Path::new("includeObject");
+            let detail = "must be 'Metadata', 'Object', 'None', or empty";
+            let error = api::field::FieldError::invalid(&path, wrong, detail);
+            Status::invalid(api::status::Qualified::new("meta.k8s.io", "TableOptions"), "", &[error])
+        })?;
+        let columns = Columns::BuiltIn(table::columns(&self.row.gvk()));
+        let options = TableOptions { version: self.accepted.view_version, include, headers };
+        Ok(table::build(&columns, objects, metadata, &options, now))
+    }
+}

@@ -1,0 +1,155 @@
+//! Paths that are no resource: version, health, metrics, discovery.
+
+use api::discovery::{self, AggregatedVersion};
+use api::resource::ResourceInfo;
+use api::status::Status;
+use http::header::{ACCEPT, CONTENT_TYPE, VARY};
+use http::request::Parts;
+use http::{HeaderValue, Method, Response, StatusCode};
+use serde_json::{Value, json};
+
+use crate::body::{self, Body};
+use crate::core::Core;
+use crate::media::Accepted;
+use crate::query::Query;
+use crate::reply::{refuse, write};
+
+/// The version that this server behaves as.
+const MAJOR: &str = "1";
+const MINOR: &str = "35";
+const GIT_VERSION: &str = "v1.35.4+setpoint";
+
+pub(crate) fn answer(core: &Core, request: &Parts, query: &Query) -> Response<Body> {
+    let path = request.uri.path().trim_end_matches('/');
+    if !matches!(request.method, Method::GET | Method::HEAD) {
+        return refuse(&Status::method_not_allowed(), &Accepted::JSON);
+    }
+    let resources = core.registry.infos();
+    match path {
+        "/version" => json_response(&version(), request, query),
+        "/healthz" | "/livez" => text(StatusCode::OK, "ok"),
+        "/readyz" if core.caches.is_ready() => text(StatusCode::OK, "ok"),
+        "/readyz" => text(StatusCode::INTERNAL_SERVER_ERROR, "[-]watch-cache failed: not loaded yet"),
+        "/metrics" => text(StatusCode::OK, &metrics(core)),
+        "" => json_response(&paths(&resources), request, query),
+        "/api" | "/apis" => groups(core, &resources, path == "/api", request, query),
+        path => match document(&resources, path) {
+            Some(document) => json_response(&document, request, query),
+            None => refuse(&Status::no_such_path(), &Accepted::JSON),
+        },
+    }
+}
+
+fn version() -> Value {
+    json!({
+        "major": MAJOR, "minor": MINOR, "emulationMajor": MAJOR, "emulationMinor": MINOR,
+        "minCompatibilityMajor": MAJOR, "minCompatibilityMinor": "34",
+        "gitVersion": GIT_VERSION, "gitCommit": "", "gitTreeState": "clean", "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "none", "compiler": "rustc", "platform": "linux/amd64",
+    })
+}
+
+/// `/api` and `/apis`: all groups at once when the client can read that.
+fn groups(core: &Core, resources: &[ResourceInfo], is_core: bool, request: &Parts, query: &Query) -> Response<Body> {
+    if let Some(version) = aggregated(request) {
+        let document = discovery::aggregated(resources, is_core, version);
+        let mut response = Response::new(body::full(document.to_string()));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(version.content_type()));
+        headers.insert(VARY, HeaderValue::from_static("Accept"));
+        return response;
+    }
+    let document = if is_core {
+        discovery::api_versions(&core.config.advertise.to_string())
+    } else {
+        discovery::api_group_list(resources)
+    };
+    json_response(&document, request, query)
+}
+
+/// The aggregated form that the client prefers over plain JSON.
+fn aggregated(request: &Parts) -> Option<AggregatedVersion> {
+    let accept = request.headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    for clause in accept.split(',') {
+        let mut parts = clause.split(';').map(str::trim);
+        if parts.next() != Some("application/json") {
+            continue;
+        }
+        let parameters: Vec<&str> = parts.collect();
+        let has = |parameter: &str| parameters.contains(&parameter);
+        if !has("as=APIGroupDiscoveryList") {
+            // Plain JSON, preferred to whatever follows.
+            return None;
+        }
+        if has("g=apidiscovery.k8s.io") && has("v=v2") {
+            return Some(AggregatedVersion::V2);
+        }
+        if has("g=apidiscovery.k8s.io") && has("v=v2beta1") {
+            return Some(AggregatedVersion::V2Beta1);
+        }
+    }
+    None
+}
+
+/// `/api/v1`, `/apis/<group>` and `/apis/<group>/<version>`.
+fn document(resources: &[ResourceInfo], path: &str) -> Option<Value> {
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    match parts.as_slice() {
+        ["api", version] => discovery::api_resource_list(resources, "", version),
+        ["apis", group] => discovery::api_group(resources, group),
+        ["apis", group, version] => discovery::api_resource_list(resources, group, version),
+        _ => None,
+    }
+}
+
+fn paths(resources: &[ResourceInfo]) -> Value {
+    let mut paths: Vec<String> =
+        ["/api", "/apis", "/healthz", "/livez", "/metrics", "/readyz", "/version"].map(str::to_owned).into();
+    for resource in resources {
+        let (group, version) = (&resource.group, &resource.version);
+        match group.as_str() {
+            "" => paths.push(format!("/api/{version}")),
+            group => paths.extend([format!("/apis/{group}"), format!("/apis/{group}/{version}")]),
+        }
+    }
+    paths.sort();
+    paths.dedup();
+    json!({"paths": paths})
+}
+
+/// The little that is counted so far, in upstream's names.
+fn metrics(core: &Core) -> String {
+    let mut text = String::from("# TYPE apiserver_storage_objects gauge\n");
+    for row in core.registry.all().filter(|row| row.shape.is_none()) {
+        if let Some(cache) = core.caches.get(&row.storage) {
+            let name = match row.info.group.as_str() {
+                "" => row.info.plural.clone(),
+                group => format!("{}.{group}", row.info.plural),
+            };
+            text += &format!("apiserver_storage_objects{{resource=\"{name}\"}} {}\n", cache.len());
+        }
+    }
+    text
+}
+
+fn text(code: StatusCode, text: &str) -> Response<Body> {
+    let mut response = Response::new(body::full(text.to_owned()));
+    *response.status_mut() = code;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+fn json_response(value: &Value, request: &Parts, query: &Query) -> Response<Body> {
+    let accepted = match Accepted::negotiate(&request.headers, query, false) {
+        Ok(accepted) => accepted,
+        Err(status) => return refuse(&status, &Accepted::JSON),
+    };
+    match write(value, &accepted) {
+        Ok(bytes) => {
+            let mut response = Response::new(body::full(bytes));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(accepted.content_type()));
+            response
+        }
+        Err(status) => refuse(&status, &accepted),
+    }
+}

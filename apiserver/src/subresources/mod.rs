@@ -1,0 +1,69 @@
+//! Subresources that are not just another view of their parent. The others (`status`, `ephemeralcontainers`, `resize`,
+//! `finalize`) are ordinary updates.
+
+mod binding;
+mod eviction;
+mod node;
+mod review;
+mod scale;
+mod token;
+
+use api::status::Status;
+use http::Request;
+
+use crate::body::Body;
+use crate::call::Call;
+use crate::registry::Descriptor;
+use crate::reply::Reply;
+
+pub(crate) use review::review;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Special {
+    Scale,
+    Binding,
+    Eviction,
+    Token,
+    /// Answered by the node's kubelet.
+    Log,
+    Exec,
+    Attach,
+    PortForward,
+    NodeProxy,
+}
+
+pub(crate) fn special(row: &Descriptor, subresource: &str) -> Option<Special> {
+    Some(match (row.info.plural.as_str(), subresource) {
+        (_, "scale") => Special::Scale,
+        ("pods", "binding") => Special::Binding,
+        ("pods", "eviction") => Special::Eviction,
+        ("serviceaccounts", "token") => Special::Token,
+        ("pods", "log") => Special::Log,
+        ("pods", "exec") => Special::Exec,
+        ("pods", "attach") => Special::Attach,
+        ("pods", "portforward") => Special::PortForward,
+        ("nodes", "proxy") => Special::NodeProxy,
+        _ => return None,
+    })
+}
+
+impl Special {
+    /// The answer is not an object, so nothing is negotiated.
+    pub fn streams(self) -> bool {
+        matches!(self, Self::Log | Self::Exec | Self::Attach | Self::PortForward | Self::NodeProxy)
+    }
+
+    pub async fn answer(self, call: &Call, request: Request<Body>) -> Result<Reply, Status> {
+        match self {
+            Self::Scale => scale::scale(call, request.into_body()).await,
+            Self::Binding => binding::bind(call, request.into_body()).await,
+            Self::Eviction => eviction::evict(call, request.into_body()).await,
+            Self::Token => token::issue(call, request.into_body()).await,
+            Self::Log => node::log(call, request).await,
+            Self::Exec => node::stream(call, request, "exec").await,
+            Self::Attach => node::stream(call, request, "attach").await,
+            Self::PortForward => node::port_forward(call, request).await,
+            Self::NodeProxy => node::proxy(call, request).await,
+        }
+    }
+}

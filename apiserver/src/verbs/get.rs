@@ -1,0 +1,22 @@
+//! GET of one object.
+
+use api::status::Status;
+
+use crate::call::Call;
+use crate::core::qualified;
+use crate::reply::Reply;
+use crate::verbs::list::parse_version;
+
+/// Without a resourceVersion the newest state, read from the store; with one, anything at least as new, from the cache.
+pub(crate) async fn get(call: &Call) -> Result<Reply, Status> {
+    let (row, name) = (&call.row, call.info.name.as_str());
+    let version = call.query.get("resourceVersion").unwrap_or_default();
+    let json = if version.is_empty() {
+        call.core.read_bytes(row, call.namespace(), name).await?.map(|(json, _)| json)
+    } else {
+        call.core.at_least(parse_version(version)?).await?;
+        let cached = call.core.caches.get(&row.storage);
+        cached.and_then(|cache| cache.get(&row.object_key(call.namespace(), name))).map(|stored| stored.json.clone())
+    };
+    json.map(Reply::ok).ok_or_else(|| Status::not_found(qualified(row), name))
+}

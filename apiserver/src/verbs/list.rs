@@ -1,0 +1,201 @@
+//! LIST. Which state is shown depends on resourceVersion, resourceVersionMatch and continue, exactly as upstream documents
+//! it: the newest, any, at least as new, or exactly that.
+
+use std::sync::Arc;
+
+use api::status::Status;
+use bytes::Bytes;
+use store::{Range, Revision};
+
+use super::continuation::Continuation;
+use crate::cache::{ROOT, Stored, prefix_range};
+use crate::call::Call;
+use crate::core::{EXPIRED, store_error};
+use crate::options::{ListOptions, VersionMatch};
+use crate::reply::{List, Reply};
+use crate::selection::Selection;
+
+/// How many keys are read at once when selectors skip some.
+const CHUNK: usize = 500;
+
+const CONTINUE_EXPIRED: &str = "The provided continue parameter is too old to display a consistent list result. You can \
+    start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder \
+    of the results. Continuing with the provided token results in an inconsistent list - objects that were created, \
+    modified, or deleted between the time the first chunk was returned and now may show up in the list.";
+
+/// The state that a list shows.
+#[derive(Debug, PartialEq, Eq)]
+enum At {
+    Newest,
+    NotOlderThan(u64),
+    Exactly(u64),
+}
+
+pub(crate) async fn list(call: &Call) -> Result<Reply, Status> {
+    select(call).await.map(Reply::List)
+}
+
+/// The objects that a request's scope, selectors and options choose.
+pub(crate) async fn select(call: &Call) -> Result<List, Status> {
+    let options = ListOptions::parse(&call.query, false)?;
+    let selection = Selection::parse(&call.row, &call.info)?;
+    let prefix = selection.key_prefix(&call.row);
+    if !options.continue_token.is_empty() {
+        let from = Continuation::decode(&options.continue_token)?;
+        if !matches!(options.resource_version.as_str(), "" | "0") {
+            return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
+        }
+        return match from.revision {
+            Some(revision) => read_store(call, &options, &selection, &prefix, revision, Some(&from)).await,
+            None => {
+                let complete = call.core.fresh().await?;
+                Ok(read_cache(call, options.limit, &selection, &prefix, complete, &from.start))
+            }
+        };
+    }
+    match at(&options)? {
+        At::Exactly(revision) => read_store(call, &options, &selection, &prefix, revision, None).await,
+        At::Newest => {
+            let complete = call.core.fresh().await?;
+            Ok(read_cache(call, options.limit, &selection, &prefix, complete, ""))
+        }
+        At::NotOlderThan(revision) => {
+            let complete = call.core.at_least(revision).await?;
+            // From any state there is nothing to continue at: the limit does not count (upstream).
+            let limit = if revision == 0 { 0 } else { options.limit };
+            Ok(read_cache(call, limit, &selection, &prefix, complete, ""))
+        }
+    }
+}
+
+fn at(options: &ListOptions) -> Result<At, Status> {
+    if options.resource_version.is_empty() {
+        return Ok(At::Newest);
+    }
+    let revision = parse_version(&options.resource_version)?;
+    Ok(match options.version_match {
+        Some(VersionMatch::Exact) => At::Exactly(revision),
+        Some(VersionMatch::NotOlderThan) => At::NotOlderThan(revision),
+        None if options.limit > 0 && revision > 0 => At::Exactly(revision),
+        None => At::NotOlderThan(revision),
+    })
+}
+
+pub(crate) fn parse_version(text: &str) -> Result<u64, Status> {
+    let wrong = |_| {
+        Status::bad_request(format!("invalid resource version: strconv.ParseUint: parsing {text:?}: invalid syntax"))
+    };
+    text.parse().map_err(wrong)
+}
+
+/// `start` is the first key wanted, relative to the resource.
+fn read_cache(call: &Call, limit: usize, selection: &Selection, prefix: &str, complete: u64, start: &str) -> List {
+    let Some(cache) = call.core.caches.get(&call.row.storage) else {
+        return List { revision: complete, continue_token: String::new(), remaining: None, items: Vec::new() };
+    };
+    let snapshot = cache.list(prefix, complete);
+    let key = |object: &Stored| call.row.object_key(&object.namespace, &object.name);
+    let mut wanted = snapshot.objects.into_iter().filter(|object| selection.matches(object));
+    if !start.is_empty() {
+        // Keys may differ from the order of their parts only by the separator, so they are compared whole.
+        let start = start.trim_start_matches('/').to_owned();
+        let items: Vec<_> = wanted.filter(|object| key(object).as_str() >= start.as_str()).collect();
+        return page(snapshot.revision, limit, selection, items.into_iter(), key);
+    }
+    page(snapshot.revision, limit, selection, &mut wanted, key)
+}
+
+fn page(
+    revision: u64,
+    limit: usize,
+    selection: &Selection,
+    mut wanted: impl Iterator<Item = Arc<Stored>>,
+    key: impl Fn(&Stored) -> String,
+) -> List {
+    if limit == 0 {
+        return List { revision, continue_token: String::new(), remaining: None, items: wanted.collect() };
+    }
+    let items: Vec<Arc<Stored>> = wanted.by_ref().take(limit).collect();
+    let rest = wanted.count();
+    let last = items.last().filter(|_| rest > 0);
+    let next = |last: &Arc<Stored>| Continuation { revision: Some(revision), start: key(last) + "\0" }.encode();
+    let continue_token = last.map(next).unwrap_or_default();
+    // Only a count of everything is exact; with selectors upstream gives none.
+    let remaining = (rest > 0 && !selection.has_selectors()).then_some(rest);
+    List { revision, continue_token, remaining, items }
+}
+
+/// The state exactly at a revision, from the store's history.
+async fn read_store(
+    call: &Call,
+    options: &ListOptions,
+    selection: &Selection,
+    prefix: &str,
+    revision: u64,
+    from: Option<&Continuation>,
+) -> Result<List, Status> {
+    let root = format!("{ROOT}{}/", call.row.storage);
+    let mut range = prefix_range(&format!("{root}{prefix}"));
+    if let Some(from) = from {
+        let start = Bytes::from(format!("{root}{}", from.start.trim_start_matches('/')));
+        range.start = range.start.max(start);
+    }
+    let mut items = Vec::new();
+    loop {
+        let wanted = if options.limit == 0 { 0 } else { options.limit - items.len() };
+        // Without selectors every key counts; with them more are read at once.
+        let chunk = if wanted == 0 || !selection.has_selectors() { wanted } else { wanted.max(CHUNK) };
+        let page = read_page(call, &range, revision, chunk, from).await?;
+        let (read, left) = (page.items.len(), page.count - page.items.len().min(page.count));
+        let mut last = None;
+        for (index, item) in page.items.into_iter().enumerate() {
+            let stored = Stored::decode(item.value, item.modified.0, call.row.selectable).map_err(Status::internal)?;
+            last = Some(item.key);
+            if !selection.matches(&stored) {
+                continue;
+            }
+            items.push(Arc::new(stored));
+            let rest = left + read - index - 1;
+            if options.limit > 0 && items.len() == options.limit {
+                let remaining = (rest > 0 && !selection.has_selectors()).then_some(rest);
+                let start = last.as_ref().map(|key| relative(key, &root)).unwrap_or_default() + "\0";
+                let next = Continuation { revision: Some(revision), start };
+                let continue_token = if rest > 0 { next.encode() } else { String::new() };
+                return Ok(List { revision, continue_token, remaining, items });
+            }
+        }
+        match last {
+            Some(last) if left > 0 => range.start = [&last[..], &b"\0"[..]].concat().into(),
+            _ => return Ok(List { revision, continue_token: String::new(), remaining: None, items }),
+        }
+    }
+}
+
+fn relative(key: &[u8], root: &str) -> String {
+    String::from_utf8_lossy(key.get(root.len()..).unwrap_or_default()).into_owned()
+}
+
+async fn read_page(
+    call: &Call,
+    range: &Range,
+    revision: u64,
+    limit: usize,
+    from: Option<&Continuation>,
+) -> Result<store::Page, Status> {
+    let store = &call.core.config.store;
+    match store.range(range.clone(), Some(Revision(revision)), limit).await {
+        Ok(page) => Ok(page),
+        Err(store::Error::Compacted { .. }) => {
+            let Some(from) = from else { return Err(Status::expired(EXPIRED)) };
+            let mut status = Status::expired(CONTINUE_EXPIRED);
+            status.continue_token = Continuation { revision: None, start: from.start.clone() }.encode();
+            Err(status)
+        }
+        Err(store::Error::Future { .. }) => {
+            // Waits a little, for another server may be ahead, and says that the version is too large if it is not.
+            call.core.at_least(revision).await?;
+            store.range(range.clone(), Some(Revision(revision)), limit).await.map_err(store_error)
+        }
+        Err(error) => Err(store_error(error)),
+    }
+}

@@ -1,0 +1,16 @@
+//! One file for each group of verbs. They read options, run the pipeline or the cache, and answer with a reply.
+
+mod continuation;
+mod delete;
+mod get;
+mod list;
+mod patch;
+mod watch;
+mod write;
+
+pub(crate) use delete::{delete, delete_collection};
+pub(crate) use get::get;
+pub(crate) use list::list;
+pub(crate) use patch::{Patching, patch};
+pub(crate) use watch::watch;
+pub(crate) use write::{create, update};

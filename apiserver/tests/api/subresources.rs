@@ -1,0 +1,183 @@
+//! Scale, binding, eviction, tokens, reviews, and what kubelets answer.
+
+use std::sync::{Arc, Mutex};
+
+use api::Object;
+use api::status::Status;
+use apiserver::body::{self, Body};
+use apiserver::node_proxy::NodeProxy;
+use futures::future::BoxFuture;
+use http::{Request, Response};
+use serde_json::{Value, json};
+
+use crate::harness::{Server, pod};
+
+const PODS: &str = "/api/v1/namespaces/n/pods";
+
+#[tokio::test]
+async fn scale_is_read_written_and_patched() {
+    let server = Server::start().await;
+    let deployment = json!({"metadata": {"name": "d"}, "spec": {"replicas": 2, "selector": {"matchLabels": {"a": "b"}},
+        "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}});
+    server.post("/apis/apps/v1/namespaces/default/deployments", &deployment).await.expect(201);
+    let path = "/apis/apps/v1/namespaces/default/deployments/d/scale";
+    let mut scale = server.get(path).await.expect(200);
+    assert_eq!((&scale["kind"], &scale["spec"]["replicas"]), (&json!("Scale"), &json!(2)));
+    assert_eq!(scale["status"]["selector"], "a=b");
+    scale["spec"]["replicas"] = 4.into();
+    assert_eq!(server.put(path, &scale).await.expect(200)["spec"]["replicas"], 4);
+    assert_eq!(server.put(path, &scale).await.code, 409, "the version is stale");
+    let patched = server.patch(path, "merge", &json!({"spec": {"replicas": 6}})).await.expect(200);
+    assert_eq!(patched["spec"]["replicas"], 6);
+    let wrong = server.patch(path, "merge", &json!({"spec": {"replicas": -1}})).await;
+    assert_eq!(
+        (wrong.code, wrong.message()),
+        (
+            422,
+            "Scale.autoscaling \"d\" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0"
+        )
+    );
+    let parent = server.get("/apis/apps/v1/namespaces/default/deployments/d").await.expect(200);
+    assert_eq!((&parent["spec"]["replicas"], &parent["metadata"]["generation"]), (&json!(6), &json!(3)));
+}
+
+#[tokio::test]
+async fn evictions_ask_the_budget() {
+    let server = Server::start().await;
+    server.namespace("n").await;
+    let mut labelled = pod("p");
+    labelled["metadata"]["labels"] = json!({"a": "b"});
+    server.post(PODS, &labelled).await.expect(201);
+    server.patch(&format!("{PODS}/p/status"), "merge", &json!({"status": {"phase": "Running"}})).await.expect(200);
+    let budgets = "/apis/policy/v1/namespaces/n/poddisruptionbudgets";
+    let budget =
+        json!({"metadata": {"name": "b"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}}});
+    server.post(budgets, &budget).await.expect(201);
+    let status = |allowed: u64| {
+        json!({"status": {"disruptionsAllowed": allowed, "observedGeneration": 1, "desiredHealthy": 1,
+        "currentHealthy": 1, "expectedPods": 1}})
+    };
+    server.patch(&format!("{budgets}/b/status"), "merge", &status(0)).await.expect(200);
+    let eviction = json!({"metadata": {"name": "p"}});
+    let evict = format!("{PODS}/p/eviction");
+    let refused = async || server.post(&evict, &eviction).await;
+    let seen = server
+        .until(&format!("{budgets}/b?resourceVersion=0"), |answer| answer.body["status"]["currentHealthy"] == 1)
+        .await;
+    assert_eq!(seen.code, 200);
+    let answer = refused().await;
+    assert_eq!(
+        (answer.code, answer.message()),
+        (429, "Cannot evict pod as it would violate the pod's disruption budget.")
+    );
+    server.patch(&format!("{budgets}/b/status"), "merge", &status(1)).await.expect(200);
+    server.post(&evict, &eviction).await.expect(201);
+    let spent = server.get(&format!("{budgets}/b")).await.expect(200);
+    assert_eq!(spent["status"]["disruptionsAllowed"], 0);
+    assert!(spent["status"]["disruptedPods"]["p"].is_string());
+}
+
+/// Remembers what was asked.
+#[derive(Default)]
+struct Kubelet(Mutex<Vec<String>>);
+
+impl NodeProxy for Kubelet {
+    fn call<'a>(&'a self, node: &'a Object, request: Request<Body>) -> BoxFuture<'a, Result<Response<Body>, Status>> {
+        let line = format!("{} {} {}", node["metadata"]["name"].as_str().unwrap(), request.method(), request.uri());
+        self.0.lock().unwrap().push(line);
+        Box::pin(std::future::ready(Ok(Response::new(body::full("from the kubelet")))))
+    }
+}
+
+#[tokio::test]
+async fn kubelets_are_asked_at_their_own_paths() {
+    let kubelet = Arc::new(Kubelet::default());
+    let server = Server::with(|config| config.node_proxy = kubelet.clone()).await;
+    server.namespace("n").await;
+    server.post("/api/v1/nodes", &json!({"metadata": {"name": "w"}})).await.expect(201);
+    let mut two = pod("p");
+    two["spec"]["containers"] = json!([{"name": "a", "image": "i"}, {"name": "b", "image": "i"}]);
+    server.post(PODS, &two).await.expect(201);
+    let unscheduled = server.get(&format!("{PODS}/p/log?container=a")).await;
+    assert_eq!(unscheduled.code, 204);
+    let binding = json!({"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "w"}});
+    server.post(&format!("{PODS}/p/binding"), &binding).await.expect(201);
+    let table = [
+        (
+            "GET",
+            format!("{PODS}/p/log?container=a&follow=true&tailLines=5"),
+            200,
+            "GET /containerLogs/n/p/a?follow=true&tailLines=5",
+        ),
+        (
+            "POST",
+            format!("{PODS}/p/exec?container=b&command=sh&command=-c&stdin=true&stderr=false&tty=true"),
+            200,
+            "POST /exec/n/p/b?input=1&output=1&tty=1&command=sh&command=%2Dc",
+        ),
+        ("GET", format!("{PODS}/p/attach?container=a"), 200, "GET /attach/n/p/a?output=1&error=1"),
+        ("GET", format!("{PODS}/p/portforward?ports=80"), 200, "GET /portForward/n/p?port=80"),
+        ("GET", "/api/v1/nodes/w/proxy/stats/summary?x=1".to_owned(), 200, "GET /stats/summary?x=1"),
+        ("GET", "/api/v1/nodes/w/proxy".to_owned(), 301, ""),
+        ("GET", format!("{PODS}/p/log"), 400, "a container name must be specified for pod p, choose one of: [a b]"),
+        ("GET", format!("{PODS}/p/log?container=c"), 400, "container c is not valid for pod p"),
+        (
+            "GET",
+            format!("{PODS}/p/log?container=a&tailLines=-1"),
+            422,
+            "PodLogOptions \"p\" is invalid: tailLines: Invalid value: -1",
+        ),
+        ("GET", format!("{PODS}/q/log"), 404, "pods \"q\" not found"),
+        ("GET", "/api/v1/nodes/x/proxy/".to_owned(), 404, "nodes \"x\" not found"),
+    ];
+    for (method, path, code, expected) in table {
+        let answer = server.send(method, &path, &[], "").await;
+        assert_eq!(answer.code, code, "{path}: {}", answer.body);
+        let asked = kubelet.0.lock().unwrap().pop();
+        match code {
+            200 => assert_eq!(asked, Some(format!("w {expected}")), "{path}"),
+            301 => assert_eq!(answer.headers["location"], "/api/v1/nodes/w/proxy/"),
+            _ => assert!(answer.message().starts_with(expected), "{path}: {}", answer.message()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn reviews_answer_at_once() {
+    let server = Server::start().await;
+    let own = server.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", &json!({})).await.expect(201);
+    assert_eq!(own["status"]["userInfo"]["username"], "system:admin");
+    let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    let question = json!({"spec": {"resourceAttributes": {"verb": "get", "resource": "pods"}}});
+    assert_eq!(server.post(path, &question).await.expect(201)["status"], json!({"allowed": true}));
+    assert_eq!(server.post(path, &json!({"spec": {}})).await.code, 422);
+    assert_eq!(server.get(path).await.code, 405);
+    let nobody = server.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", &question).await;
+    assert_eq!(nobody.code, 422);
+}
+
+#[tokio::test]
+async fn tokens_need_an_issuer_and_a_matching_pod() {
+    let server = Server::start().await;
+    server.namespace("n").await;
+    let path = "/api/v1/namespaces/n/serviceaccounts/default/token";
+    let table: [(Value, u16, &str); 4] = [
+        (json!({"spec": {}}), 503, "this API server issues no tokens"),
+        (json!({"spec": {"expirationSeconds": 5}}), 422, "TokenRequest.authentication.k8s.io \"\" is invalid"),
+        (
+            json!({"spec": {"boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": "x"}}}),
+            404,
+            "pods \"x\" not found",
+        ),
+        (
+            json!({"metadata": {"uid": "z"}, "spec": {}}),
+            409,
+            "Operation cannot be fulfilled on TokenRequest.authentication",
+        ),
+    ];
+    for (request, code, message) in table {
+        let answer = server.post(path, &request).await;
+        assert_eq!(answer.code, code, "{request}: {}", answer.body);
+        assert!(answer.message().starts_with(message), "{}", answer.message());
+    }
+}

@@ -187,7 +187,8 @@ impl Terminated {
         let message = exit.start_error.clone().or(message).filter(|message| !message.is_empty());
         Terminated {
             id: id.to_owned(),
-            code: exit.code,
+            // What containerd answers for a process that never ran, whatever kept it from running.
+            code: if exit.start_error.is_some() { 128 } else { exit.code },
             reason,
             message,
             started_at: from_nanoseconds(exit.started_at_ns),

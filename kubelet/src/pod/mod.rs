@@ -37,7 +37,8 @@ pub use self::container::ContainerKind;
 pub use self::io::*;
 
 use self::backoff::{RetryBackoff, after};
-use self::container::{Member, from_ephemeral};
+use self::container::Member;
+pub use self::container::from_ephemeral;
 
 #[derive(Debug)]
 pub struct PodMachine {

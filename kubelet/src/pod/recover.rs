@@ -97,7 +97,14 @@ impl PodMachine {
                     State::Running(Running { id: newest.id.clone(), started_at, hook_pending: false, stop: None });
             }
             ContainerState::Exited(_) | ContainerState::Created => {
-                let Some(terminated) = terminated(newest) else { return };
+                let Some(mut terminated) = terminated(newest) else { return };
+                let ran = known.filter(|status| status.container_id.as_deref() == Some(&api_id(&newest.id)));
+                let ran = ran.and_then(|status| status.state.as_ref()).and_then(|state| state.running.as_ref());
+                if let Some(running) = ran.filter(|_| terminated.start_failed()) {
+                    // It did run; the launcher that knew its end is gone.
+                    let started_at = running.started_at.as_ref().map(|time| time.0);
+                    terminated = Terminated::unknown(&newest.id, started_at, now);
+                }
                 self.recover_exited(index, terminated, now);
             }
         }

@@ -325,7 +325,11 @@ impl PodMachine {
 
     pub(super) fn on_exited(&mut self, id: &str, exit: &Exit, message: Option<String>, now: Timestamp) {
         let Some(index) = self.find_id(id) else { return };
-        let terminated = Terminated::from_exit(id, exit, message);
+        let terminated = match self.members[index].running() {
+            // It ran, and its end was not seen: the launcher was lost.
+            Some(running) if exit.start_error.is_some() => Terminated::unknown(id, Some(running.started_at), now),
+            _ => Terminated::from_exit(id, exit, message),
+        };
         if let State::Starting { .. } = &self.members[index].state {
             // The exit overtook the answer to the start.
             self.count_created(index, id);

@@ -8,10 +8,13 @@
 pub mod actions;
 pub mod clock;
 pub mod config;
+pub mod driver;
 pub mod ipam;
 pub mod launch;
 pub mod logs;
+pub mod node;
 pub mod node_runtime;
 pub mod paths;
 pub mod pod;
+pub mod table;
 pub mod volumes;

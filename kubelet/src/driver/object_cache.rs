@@ -78,9 +78,9 @@ impl ObjectCache {
         let (sender, state) = watch::channel(None);
         let (client, changes, key) = (self.client.clone(), self.changes.clone(), key.clone());
         let task = match key.kind {
-            ObjectKind::ConfigMap => {
-                tokio::spawn(follow::<ConfigMap>(client, key, sender, changes, |object| Found::ConfigMap(Arc::new(object))))
-            }
+            ObjectKind::ConfigMap => tokio::spawn(follow::<ConfigMap>(client, key, sender, changes, |object| {
+                Found::ConfigMap(Arc::new(object))
+            })),
             ObjectKind::Secret => {
                 tokio::spawn(follow::<Secret>(client, key, sender, changes, |object| Found::Secret(Arc::new(object))))
             }

@@ -85,7 +85,12 @@ mod tests {
                 json!({"conditions": [ready]}),
                 Some(json!({"conditions": [{"type": "Ready", "status": "True", "reason": null}]})),
             ),
-            ("only conditions of others", json!({"conditions": [foreign, ready]}), json!({"conditions": [ready]}), None),
+            (
+                "only conditions of others",
+                json!({"conditions": [foreign, ready]}),
+                json!({"conditions": [ready]}),
+                None,
+            ),
             (
                 "addresses are replaced",
                 json!({"podIPs": [{"ip": "1"}]}),

@@ -201,7 +201,8 @@ impl Watch {
         let fd = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)?;
         let events = inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVE;
         inotify::add_watch(&fd, dir, events)?;
-        AsyncFd::new(fd).map(Watch)
+        // SAFETY: an OwnedFd stays open, and the same descriptor, until the AsyncFd that owns it is dropped.
+        Ok(Watch(unsafe { AsyncFd::register(fd) }?))
     }
 
     async fn changed(&self) -> io::Result<()> {

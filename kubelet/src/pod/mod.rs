@@ -36,7 +36,10 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, PodStatus};
 pub use self::container::ContainerKind;
 pub use self::io::*;
 
-use self::backoff::{RetryBackoff, after};
+pub use self::backoff::after;
+pub use self::start::container_id;
+
+use self::backoff::RetryBackoff;
 use self::container::Member;
 pub use self::container::from_ephemeral;
 
@@ -61,6 +64,8 @@ pub struct PodMachine {
     start_time: Timestamp,
     /// The pod's fate when it was decided by someone other than its containers.
     verdict: Option<Verdict>,
+    /// Somebody else has set a terminal phase in the API: it stands, and the pod ends.
+    imposed: Option<String>,
     /// The phase was terminal in the API before this kubelet started: nothing is published any more.
     settled: bool,
     published: PodStatus,
@@ -123,6 +128,7 @@ impl PodMachine {
             ips: Vec::new(),
             start_time,
             verdict: None,
+            imposed: None,
             settled: phase::is_terminal(status.phase.as_deref()),
             published: status,
             number: 0,
@@ -147,6 +153,24 @@ impl PodMachine {
     /// Uses node resources: not finished, not rejected, and not yet ended for good.
     pub fn active(&self) -> bool {
         !self.finished && !self.settled && !phase::is_terminal(self.published.phase.as_deref())
+    }
+
+    pub fn container_names(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().map(Member::name)
+    }
+
+    pub fn container(&self, name: &str) -> Option<&Container> {
+        self.members.iter().find(|member| member.name() == name).map(|member| &member.spec)
+    }
+
+    /// The address of the pod, once it has one.
+    pub fn ips(&self) -> &[IpAddr] {
+        &self.ips
+    }
+
+    /// The name of the container that this id of the runtime belongs to.
+    pub fn container_of(&self, id: &str) -> Option<&str> {
+        self.find_id(id).map(|index| self.members[index].name())
     }
 
     /// The newest container of that name and the one before it, as (id, attempt).
@@ -255,6 +279,10 @@ impl PodMachine {
 
     /// Takes over a changed spec: new ephemeral containers, changed images (which restart their containers), a deletion.
     fn on_desired(&mut self, pod: Arc<Pod>, now: Timestamp) {
+        let in_api = pod.status.as_ref().and_then(|status| status.phase.clone());
+        if phase::is_terminal(in_api.as_deref()) && !phase::is_terminal(self.published.phase.as_deref()) {
+            self.imposed = in_api;
+        }
         self.pod = pod;
         for wanted in self.wanted_members() {
             match self.members.iter().position(|member| member.name() == wanted.name()) {

@@ -184,14 +184,13 @@ mod tests {
             ProbeKind::Readiness => "readinessProbe",
         };
         let mut probes = probes(json!({"name": "c", field: probe}));
-        let mut now = Timestamp::UNIX_EPOCH;
         let mut out = String::new();
         for result in results.chars() {
             let Some(due) = probes.next_due() else {
                 out.push('.');
                 continue;
             };
-            now = due;
+            let now = due;
             assert_eq!(probes.take_due(now), [kind]);
             let outcome = match result {
                 's' => ProbeOutcome::Success,

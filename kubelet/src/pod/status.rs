@@ -113,6 +113,9 @@ impl PodMachine {
         if !live && ((self.over() && !is_terminal(Some(phase))) || self.verdict.is_some()) {
             phase = FAILED;
         }
+        if let Some(imposed) = self.imposed.as_ref().filter(|_| !live) {
+            return imposed.clone();
+        }
         match live && is_terminal(Some(phase)) {
             true => before.unwrap_or(PENDING).to_owned(),
             false => phase.to_owned(),

@@ -44,7 +44,7 @@ impl PodMachine {
         if self.ending.is_some() {
             return;
         }
-        if self.settled || self.completed() {
+        if self.settled || self.imposed.is_some() || self.completed() {
             self.end(self.grace(), now);
         } else if self.deadline().is_some_and(|deadline| deadline <= now) {
             let message = "Pod was active on the node longer than the specified deadline".to_owned();

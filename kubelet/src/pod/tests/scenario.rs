@@ -125,6 +125,11 @@ fn command(world: &mut World, text: &str) {
         ["reject", reason, message @ ..] => {
             world.input(Input::Rejected { reason: (*reason).to_owned(), message: message.join(" ") });
         }
+        ["impose", phase] => {
+            world.api.phase = Some((*phase).to_owned());
+            world.imposed = true;
+            world.update();
+        }
         ["lose", "sandbox"] => {
             world.containers.clear();
             world.input(Input::SandboxLost);

@@ -1,0 +1,92 @@
+//! What the kubelet's server may know about pods: a copy that the driver keeps up to date.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use tokio::sync::watch;
+
+use crate::pod::PodMachine;
+
+/// A container of the runtime: id and attempt number.
+pub type Instance = (String, u32);
+
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub pod: Arc<Pod>,
+    pub status: PodStatus,
+    pub containers: BTreeMap<String, ContainerRow>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct ContainerRow {
+    pub current: Option<Instance>,
+    pub previous: Option<Instance>,
+    pub running: bool,
+}
+
+impl Row {
+    pub fn of(machine: &PodMachine) -> Row {
+        let containers = machine.container_names().map(|name| {
+            let (current, previous) = machine.container_ids(name).unwrap_or_default();
+            (name.to_owned(), ContainerRow { current, previous, running: machine.is_running(name) })
+        });
+        Row { pod: machine.pod().clone(), status: machine.status().clone(), containers: containers.collect() }
+    }
+
+    pub fn is(&self, namespace: &str, name: &str) -> bool {
+        let metadata = &self.pod.metadata;
+        metadata.namespace.as_deref() == Some(namespace) && metadata.name.as_deref() == Some(name)
+    }
+}
+
+#[derive(Clone)]
+pub struct Table {
+    rows: Arc<RwLock<BTreeMap<String, Row>>>,
+    generation: watch::Sender<u64>,
+}
+
+impl Default for Table {
+    fn default() -> Table {
+        Table { rows: Arc::default(), generation: watch::Sender::new(0) }
+    }
+}
+
+impl Table {
+    pub fn put(&self, uid: &str, row: Row) {
+        self.rows.write().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), row);
+        self.generation.send_modify(|generation| *generation += 1);
+    }
+
+    pub fn remove(&self, uid: &str) {
+        self.rows.write().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.generation.send_modify(|generation| *generation += 1);
+    }
+
+    pub fn all(&self) -> Vec<Row> {
+        self.rows.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// The youngest pod of that name: an older one may still be going away.
+    pub fn find(&self, namespace: &str, name: &str) -> Option<Row> {
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        let named = rows.values().filter(|row| row.is(namespace, name));
+        named.max_by_key(|row| row.pod.metadata.creation_timestamp.clone()).cloned()
+    }
+
+    fn is_running(&self, uid: &str, container: &str, id: &str) -> bool {
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        let row = rows.get(uid).and_then(|row| row.containers.get(container));
+        row.is_some_and(|row| row.running && row.current.as_ref().is_some_and(|(current, _)| current == id))
+    }
+
+    /// Ready when this very container does not run (any more).
+    pub async fn ended(&self, uid: &str, container: &str, id: &str) {
+        let mut changes = self.generation.subscribe();
+        while self.is_running(uid, container, id) {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}

@@ -8,8 +8,7 @@ use tokio::sync::watch;
 
 use crate::pod::PodMachine;
 
-/// A container of the runtime: id and attempt number.
-pub type Instance = (String, u32);
+pub use crate::pod::Instance;
 
 #[derive(Clone, Debug)]
 pub struct Row {

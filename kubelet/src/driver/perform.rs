@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, ObjectReference, Pod};
 use reconcile::events::EventType;
+use runtime::spec::{ContainerState, Exit};
 
 use super::set_up::{self, VolumeLock, Volumes};
 use super::start::{self, Start};
@@ -86,10 +87,7 @@ pub async fn perform(
             settle(runtime.signal_container(id.clone(), signal).await, "signal", &id);
             None
         }
-        Effect::Kill { id } => {
-            kill(&shared, &id).await;
-            None
-        }
+        Effect::Kill { id } => kill(&shared, &cx, id).await,
         Effect::RemoveContainer { container, id, attempt } => {
             settle(runtime.remove_container(id.clone()).await, "remove", &id);
             let log = start::log_of(&shared.paths, &cx.pod, &container, attempt);
@@ -123,15 +121,37 @@ fn settle(result: Result<(), runtime::Error>, what: &'static str, id: &str) {
     }
 }
 
-async fn kill(shared: &Shared, id: &str) {
+/// `None`: its exit will be reported. Otherwise it had ended already, and the report may have been missed.
+async fn kill(shared: &Shared, cx: &Context, id: String) -> Option<News> {
     loop {
-        match shared.runtime.kill_container(id.to_owned()).await {
-            Ok(()) => return,
-            Err(error) if error.is_not_found() || error.is_not_running() => return,
-            Err(error) => tracing::warn!(container = id, %error, "container not killed, trying again"),
+        match shared.runtime.kill_container(id.clone()).await {
+            Ok(()) => return None,
+            Err(error) if error.is_not_found() || error.is_not_running() => break,
+            Err(error) => tracing::warn!(container = %id, %error, "container not killed, trying again"),
         }
         tokio::time::sleep(PAUSE).await;
     }
+    let listing = loop {
+        match shared.runtime.list().await {
+            Ok(listing) => break listing,
+            Err(error) => tracing::warn!(%error, "runtime not listed, trying again"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    };
+    let known = listing.containers.into_iter().find(|container| container.id == id).map(|container| container.state);
+    let exit = match known {
+        Some(ContainerState::Exited(exit)) => exit,
+        Some(ContainerState::Running { .. }) => return None,
+        Some(ContainerState::Created) | None => Exit {
+            code: 137,
+            signal: Some(9),
+            oom_killed: false,
+            started_at_ns: 0,
+            finished_at_ns: i64::try_from(shared.clock.now().as_nanosecond()).unwrap_or(0),
+            start_error: None,
+        },
+    };
+    Some(cx.news(Input::Exited { id, exit, message: None }))
 }
 
 /// Tries until it is gone.

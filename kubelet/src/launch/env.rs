@@ -46,7 +46,7 @@ pub struct EnvInputs<'a> {
 
 impl EnvInputs<'_> {
     /// `None`: an optional reference to something missing.
-    fn from_source(&self, source: &EnvVarSource) -> Result<Option<String>, String> {
+    fn resolve(&self, source: &EnvVarSource) -> Result<Option<String>, String> {
         let namespace = self.pod.metadata.namespace.as_deref().unwrap_or_default();
         if let Some(selector) = &source.field_ref {
             return field(selector, self.pod, self.facts).map(Some);
@@ -96,7 +96,7 @@ pub fn environment(inputs: &EnvInputs<'_>) -> Result<BTreeMap<String, String>, S
     for variable in inputs.container.env.iter().flatten() {
         let literal = variable.value.as_deref().unwrap_or_default();
         let value = match (literal, &variable.value_from) {
-            ("", Some(source)) => match inputs.from_source(source)? {
+            ("", Some(source)) => match inputs.resolve(source)? {
                 Some(value) => value,
                 None => continue,
             },

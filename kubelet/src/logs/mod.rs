@@ -19,6 +19,8 @@ pub struct LogOptions {
     pub since: Option<jiff::Timestamp>,
     pub timestamps: bool,
     pub limit_bytes: Option<usize>,
+    /// `stdout` or `stderr` alone.
+    pub stream: Option<String>,
 }
 
 /// Deletes the log of one container with everything that was rotated away.

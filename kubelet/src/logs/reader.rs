@@ -60,6 +60,9 @@ impl Filter {
         {
             return;
         }
+        if self.options.stream.as_ref().is_some_and(|stream| stream.as_bytes() != record.stream) {
+            return;
+        }
         if self.options.timestamps && self.fresh {
             out.extend_from_slice(record.time);
             out.push(b' ');

@@ -35,7 +35,8 @@ mod tests {
 
     #[test]
     fn records() {
-        let table: [(&[u8], Option<(&[u8], bool)>); 6] = [
+        type Text<'a> = Option<(&'a [u8], bool)>;
+        let table: [(&[u8], Text<'_>); 6] = [
             (b"2026-11-22T15:00:00.000000001Z stdout F hello world", Some((b"hello world", false))),
             (b"2026-11-22T15:00:00Z stderr P half", Some((b"half", true))),
             (b"2026-11-22T15:00:00Z stdout F ", Some((b"", false))),

@@ -270,12 +270,12 @@ impl Member {
         }
     }
 
-    /// It ended and is to start again, or is already on its way.
-    pub fn restarting(&self) -> bool {
+    /// It does not run, but will.
+    pub fn to_start(&self) -> bool {
         match &self.state {
             State::Exited(exited) => exited.restart_at.is_some(),
-            State::Pulling { before } | State::Starting { before, .. } => matches!(before, Before::Exited(_)),
-            _ => false,
+            State::Running(_) => false,
+            State::Waiting(_) | State::Pulling { .. } | State::Starting { .. } | State::Discarding => true,
         }
     }
 

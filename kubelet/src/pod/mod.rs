@@ -43,6 +43,9 @@ use self::backoff::RetryBackoff;
 use self::container::Member;
 pub use self::container::from_ephemeral;
 
+/// A container of the runtime: its id, and its attempt number.
+pub type Instance = (String, u32);
+
 #[derive(Debug)]
 pub struct PodMachine {
     pod: Arc<Pod>,
@@ -174,7 +177,7 @@ impl PodMachine {
     }
 
     /// The newest container of that name and the one before it, as (id, attempt).
-    pub fn container_ids(&self, name: &str) -> Option<(Option<(String, u32)>, Option<(String, u32)>)> {
+    pub fn container_ids(&self, name: &str) -> Option<(Option<Instance>, Option<Instance>)> {
         let member = self.members.iter().find(|member| member.name() == name)?;
         let current = member.id.clone().map(|id| (id.clone(), container::Terminated::attempt(&id)));
         Some((current, member.kept.clone()))

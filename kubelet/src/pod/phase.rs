@@ -92,7 +92,8 @@ mod tests {
     #[test]
     fn phases() {
         // init, sidecar, app: states; restarts: whether the policy starts an ended one again; over; expected
-        let table: &[(&str, &[&str], &[&str], &[&str], bool, bool, &str)] = &[
+        type States = &'static [&'static str];
+        let table: &[(&str, States, States, States, bool, bool, &str)] = &[
             ("nothing yet", &[], &[], &["waiting"], true, false, PENDING),
             ("all run", &[], &[], &["running", "running"], true, false, RUNNING),
             ("one still waits", &[], &[], &["running", "waiting"], true, false, PENDING),

@@ -97,7 +97,7 @@ impl PodMachine {
         let terminated = status.state.as_ref().and_then(|state| state.terminated.as_ref());
         let last = status.last_state.as_ref().and_then(|state| state.terminated.as_ref());
         let code = terminated.or(last).map(|terminated| terminated.exit_code);
-        let forced = member.restarting();
+        let forced = member.to_start();
         let restarts = forced || code.is_some_and(|code| policy::restarts(member.kind, &member.spec, &self.pod, code));
         Shown { kind: member.kind, status, restarts }
     }

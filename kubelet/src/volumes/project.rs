@@ -200,7 +200,10 @@ mod tests {
 
     use super::*;
 
-    fn check(context: Value, volume: Value) -> Result<Vec<(String, u32, String, Option<u32>)>, String> {
+    /// Path, mode, text and owner.
+    type Shown = (String, u32, String, Option<u32>);
+
+    fn check(context: Value, volume: Value) -> Result<Vec<Shown>, String> {
         let pod: Pod = serde_json::from_value(json!({
             "metadata": {"name": "p", "namespace": "ns", "labels": {"a": "1"}},
             "spec": {"securityContext": context, "containers": [{"name": "c", "resources": {"limits": {"cpu": "2"}}}]}

@@ -111,7 +111,9 @@ fn apply(world: &mut World, step: &Step) {
             world.update();
         }
         Step::Repeat(index) => {
-            let id = world.containers.keys().nth(*index).cloned();
+            // Also late, after its exit; but never for one that did not start.
+            let started = world.containers.iter().filter(|(_, container)| container.started());
+            let id = started.map(|(id, _)| id.clone()).nth(*index);
             let input = id.map(|id| Input::Started { id, result: Ok(world.now) });
             input.into_iter().for_each(|input| world.input(input));
         }

@@ -55,7 +55,7 @@ impl Call {
         self.warnings.extend(decoded.warnings);
         let mut object = decoded.object;
         if let Some(shape) = self.row.shape {
-            shape.to_stored(&mut object);
+            shape.store(&mut object);
         }
         Ok(object)
     }

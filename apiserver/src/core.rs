@@ -11,6 +11,7 @@ use crate::admission::{Admission, Reader};
 use crate::allocation::Allocator;
 use crate::cache::{Caches, ROOT};
 use crate::config::Config;
+use crate::openapi::Documents;
 use crate::registry::{Descriptor, Registry};
 
 /// How long a read waits for the cache to show what the store has.
@@ -24,6 +25,7 @@ pub(crate) struct Core {
     pub caches: Caches,
     pub admission: Vec<Box<dyn Admission>>,
     pub allocator: Allocator,
+    pub documents: Documents,
 }
 
 /// A stored object as a tree, for writes.

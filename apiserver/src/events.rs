@@ -37,30 +37,16 @@ const FIELDS: [(&str, &str); 12] = [
     ("metadata.name", "metadata.name"),
 ];
 
-/// Members that Go writes even when they are empty, by form.
-const STORED_ALWAYS: [(&str, fn() -> Value); 7] = [
-    ("involvedObject", empty_object),
-    ("source", empty_object),
-    ("firstTimestamp", null),
-    ("lastTimestamp", null),
-    ("eventTime", null),
-    ("reportingComponent", empty_text),
-    ("reportingInstance", empty_text),
-];
-
 impl Shape for EventsV1 {
-    fn to_stored(&self, object: &mut Object) {
+    fn store(&self, object: &mut Object) {
         let Some(members) = object.as_object_mut() else { return };
         members.insert("apiVersion".into(), "v1".into());
         for (served, stored) in RENAMED {
             rename(members, served, stored);
         }
-        for (name, value) in STORED_ALWAYS {
-            members.entry(name).or_insert_with(value);
-        }
     }
 
-    fn from_stored(&self, object: &mut Object) {
+    fn serve(&self, object: &mut Object) {
         let Some(members) = object.as_object_mut() else { return };
         members.insert("apiVersion".into(), "events.k8s.io/v1".into());
         for (served, stored) in RENAMED {
@@ -79,18 +65,6 @@ fn rename(members: &mut Map<String, Value>, from: &str, to: &str) {
     }
 }
 
-fn empty_object() -> Value {
-    Value::Object(Map::new())
-}
-
-fn empty_text() -> Value {
-    Value::String(String::new())
-}
-
-fn null() -> Value {
-    Value::Null
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,11 +78,11 @@ mod tests {
             "deprecatedSource": {}, "deprecatedFirstTimestamp": null, "deprecatedLastTimestamp": null,
         });
         let mut object = served.clone();
-        EVENTS_V1.to_stored(&mut object);
+        EVENTS_V1.store(&mut object);
         assert_eq!(object["apiVersion"], "v1");
         assert_eq!(object["involvedObject"]["name"], "a");
         assert_eq!((&object["message"], &object["reportingComponent"]), (&json!("n"), &json!("c")));
-        EVENTS_V1.from_stored(&mut object);
+        EVENTS_V1.serve(&mut object);
         assert_eq!(object, served);
     }
 }

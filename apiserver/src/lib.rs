@@ -18,6 +18,7 @@ pub mod kinds;
 mod media;
 mod metadata;
 pub mod node_proxy;
+mod openapi;
 mod options;
 mod pipeline;
 pub mod query;

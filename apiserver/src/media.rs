@@ -2,7 +2,7 @@
 
 use api::status::Status;
 use http::HeaderMap;
-use http::header::{ACCEPT, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, USER_AGENT};
 
 use crate::query::Query;
 
@@ -59,6 +59,11 @@ impl Accepted {
             Format::Yaml => "application/yaml",
         }
     }
+}
+
+pub fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let header = headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    header.split(',').any(|coding| coding.split(';').next().unwrap_or_default().trim() == "gzip")
 }
 
 struct Clause<'h> {

@@ -86,9 +86,7 @@ pub fn uid(high: u64, low: u64) -> String {
 
 /// Removes owner references that say the same twice; tells whose.
 pub fn dedup_owners(object: &mut Object) -> Option<String> {
-    let Some(owners) = object.pointer_mut("/metadata/ownerReferences").and_then(Value::as_array_mut) else {
-        return None;
-    };
+    let owners = object.pointer_mut("/metadata/ownerReferences").and_then(Value::as_array_mut)?;
     let mut seen: Vec<Value> = Vec::with_capacity(owners.len());
     let mut duplicates = Vec::new();
     for owner in std::mem::take(owners) {

@@ -7,7 +7,7 @@ use api::status::Status;
 use api::table::{self, Columns, IncludeObject, TableOptions};
 use bytes::{Bytes, BytesMut};
 use futures::stream;
-use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY, WARNING};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY, WARNING};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
@@ -18,7 +18,7 @@ use crate::body::{self, Body, BoxError};
 use crate::cache::Stored;
 use crate::call::Call;
 use crate::gzip::Gzip;
-use crate::media::{Accepted, Format, View};
+use crate::media::{Accepted, Format, View, accepts_gzip};
 use crate::registry::Descriptor;
 
 /// Answers of this size and more are compressed, and lists are sent in pieces of it (upstream compresses from 128 KiB).
@@ -116,11 +116,6 @@ fn finish(code: StatusCode, accepted: &Accepted, request: &HeaderMap, size: usiz
         headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
     }
     response
-}
-
-fn accepts_gzip(request: &HeaderMap) -> bool {
-    let header = request.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    header.split(',').any(|coding| coding.split(';').next().unwrap_or_default().trim() == "gzip")
 }
 
 fn object(call: &Call, json: Bytes) -> Result<Bytes, Status> {
@@ -240,7 +235,7 @@ impl Viewer {
     pub fn parse(&self, json: &[u8]) -> Result<Object, Status> {
         let mut object = serde_json::from_slice(json).map_err(Status::internal)?;
         if let Some(shape) = self.row.shape {
-            shape.from_stored(&mut object);
+            shape.serve(&mut object);
         }
         Ok(object)
     }

@@ -1,4 +1,4 @@
-//! Paths that are no resource: version, health, metrics, discovery.
+//! Paths that are no resource: version, health, metrics, discovery, OpenAPI.
 
 use api::discovery::{self, AggregatedVersion};
 use api::resource::ResourceInfo;
@@ -25,6 +25,9 @@ pub(crate) fn answer(core: &Core, request: &Parts, query: &Query) -> Response<Bo
         return refuse(&Status::method_not_allowed(), &Accepted::JSON);
     }
     let resources = core.registry.infos();
+    if let Some(response) = core.documents.answer(&resources, GIT_VERSION, request, query) {
+        return response;
+    }
     match path {
         "/version" => json_response(&version(), request, query),
         "/healthz" | "/livez" => text(StatusCode::OK, "ok"),
@@ -104,7 +107,9 @@ fn document(resources: &[ResourceInfo], path: &str) -> Option<Value> {
 
 fn paths(resources: &[ResourceInfo]) -> Value {
     let mut paths: Vec<String> =
-        ["/api", "/apis", "/healthz", "/livez", "/metrics", "/readyz", "/version"].map(str::to_owned).into();
+        ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
+            .map(str::to_owned)
+            .into();
     for resource in resources {
         let (group, version) = (&resource.group, &resource.version);
         match group.as_str() {

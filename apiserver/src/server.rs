@@ -22,6 +22,7 @@ use crate::call::Call;
 use crate::config::Config;
 use crate::core::{Core, qualified};
 use crate::media::Accepted;
+use crate::openapi::Documents;
 use crate::query::Query;
 use crate::registry::{Descriptor, Registry, Role};
 use crate::reply::{Reply, refuse, respond};
@@ -43,7 +44,16 @@ impl ApiServer {
         let caches = stored.map(|(resource, selectable)| (resource, Arc::new(Cache::new(selectable)))).collect();
         let caches = Caches::new(config.store.clone(), caches);
         let allocator = Allocator::new(config.service_cidr, config.node_ports.clone());
-        Self { core: Arc::new(Core { registry, caches, admission: admission::chain(), allocator, config }) }
+        Self {
+            core: Arc::new(Core {
+                registry,
+                caches,
+                admission: admission::chain(),
+                allocator,
+                documents: Documents::default(),
+                config,
+            }),
+        }
     }
 
     pub fn config(&self) -> &Config {

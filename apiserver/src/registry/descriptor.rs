@@ -29,8 +29,9 @@ impl Selectable {
 /// A second form of a stored kind, such as an older version.
 pub trait Shape: Send + Sync {
     /// Rewrites an object of this form into the stored one, `apiVersion` and `kind` included.
-    fn to_stored(&self, object: &mut Object);
-    fn from_stored(&self, object: &mut Object);
+    fn store(&self, object: &mut Object);
+    /// The inverse of [`Shape::store`].
+    fn serve(&self, object: &mut Object);
     /// The stored kind's name of a field that selectors may name in this form.
     fn stored_field(&self, field: &str) -> Option<&'static str>;
 }

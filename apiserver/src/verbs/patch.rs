@@ -156,11 +156,11 @@ impl Change for PatchStored<'_> {
     fn apply(&self, old: &Object) -> Result<Object, Status> {
         let mut object = old.clone();
         if let Some(shape) = self.row.shape {
-            shape.from_stored(&mut object);
+            shape.serve(&mut object);
         }
         let mut object = self.patch.apply_to(object)?;
         if let Some(shape) = self.row.shape {
-            shape.to_stored(&mut object);
+            shape.store(&mut object);
         }
         Ok(object)
     }

@@ -110,6 +110,18 @@ async fn other_paths_answer() {
     let groups = server.send("GET", "/apis", &[("accept", accept)], "").await;
     assert_eq!(groups.body["kind"], "APIGroupDiscoveryList");
     assert!(groups.headers["content-type"].to_str().unwrap().contains("as=APIGroupDiscoveryList"));
+    let index = server.get("/openapi/v3").await.expect(200);
+    let url = index["paths"]["apis/apps/v1"]["serverRelativeURL"].as_str().unwrap();
+    let document = server.get(url).await;
+    assert_eq!(document.body["openapi"], "3.0.0");
+    assert!(document.body["components"]["schemas"]["io.k8s.api.apps.v1.Deployment"].is_object());
+    let etag = document.headers["etag"].to_str().unwrap();
+    assert_eq!(server.send("GET", url, &[("if-none-match", etag)], "").await.code, 304);
+    assert_eq!(server.get("/openapi/v3/apis/apps/v1?hash=old").await.code, 301);
+    assert_eq!(server.get("/openapi/v2").await.body["swagger"], "2.0");
+    let accept = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    let protobuf = server.send("GET", "/openapi/v2", &[("accept", accept)], "").await;
+    assert_eq!(protobuf.headers["content-type"], "application/com.github.proto-openapi.spec.v2.v1.0+protobuf");
     assert_eq!(server.get("/nonsense").await.code, 404);
     assert_eq!(server.get("/apis/nonsense/v1").await.code, 404);
 }

@@ -1,0 +1,144 @@
+//! OpenAPI documents: made when they are first asked for, kept compressed.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use api::openapi::{OpenApi, V2_PROTOBUF, V2_PROTOBUF_ACCEPTED, v3_path};
+use api::resource::ResourceInfo;
+use api::status::Status;
+use bytes::Bytes;
+use flate2::Compression;
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, VARY};
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode};
+
+use crate::body::{self, Body};
+use crate::media::{Accepted, accepts_gzip};
+use crate::query::Query;
+use crate::reply::refuse;
+
+/// By path, and for v2 by format.
+#[derive(Default)]
+pub(crate) struct Documents(Mutex<BTreeMap<String, Arc<Document>>>);
+
+struct Document {
+    hash: String,
+    content_type: &'static str,
+    gzip: Bytes,
+}
+
+impl Documents {
+    /// Answers `/openapi/...`; `None` for any other path.
+    pub fn answer(
+        &self,
+        resources: &[ResourceInfo],
+        version: &str,
+        request: &Parts,
+        query: &Query,
+    ) -> Option<Response<Body>> {
+        let path = request.uri.path().trim_end_matches('/').strip_prefix("/openapi/")?;
+        let source = OpenApi { resources, custom: &BTreeMap::new(), version };
+        let accept = request.headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let document = match path {
+            "v2" if accepts_protobuf(accept) => {
+                self.get("v2+protobuf", || (source.v2_hash(), V2_PROTOBUF, source.v2_protobuf()))
+            }
+            "v2" => self.get("v2", || (source.v2_hash(), "application/json", source.v2_json())),
+            "v3" => {
+                let index = source.v3_index().to_string();
+                return Some(json(index.into()));
+            }
+            path => {
+                let group_version = path.strip_prefix("v3/").and_then(|wanted| find(resources, wanted));
+                let Some((group, version)) = group_version else {
+                    return Some(refuse(&Status::no_such_path(), &Accepted::JSON));
+                };
+                let hash = source.v3_hash(group, version);
+                match query.get("hash") {
+                    Some(asked) if !asked.eq_ignore_ascii_case(&hash) => return Some(redirect(path, &hash)),
+                    _ => {}
+                }
+                let make = || (hash, "application/json", source.v3(group, version).unwrap_or_default());
+                self.get(path, make)
+            }
+        };
+        Some(document.respond(request, query.get("hash").is_some()))
+    }
+
+    fn get(&self, key: &str, make: impl FnOnce() -> (String, &'static str, Vec<u8>)) -> Arc<Document> {
+        let mut documents = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(document) = documents.get(key) {
+            return document.clone();
+        }
+        let (hash, content_type, bytes) = make();
+        let document = Arc::new(Document { hash, content_type, gzip: compress(&bytes) });
+        documents.insert(key.to_owned(), document.clone());
+        document
+    }
+}
+
+impl Document {
+    /// `for_ever`: the URL names the content, so it never changes.
+    fn respond(&self, request: &Parts, for_ever: bool) -> Response<Body> {
+        let etag = format!("\"{}\"", self.hash);
+        let known = request.headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+        let mut response = Response::new(body::empty());
+        let unchanged = known.flat_map(|value| value.split(',')).any(|known| known.trim() == etag);
+        if unchanged {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+        } else if accepts_gzip(&request.headers) {
+            *response.body_mut() = body::full(self.gzip.clone());
+            response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        } else {
+            *response.body_mut() = body::full(decompress(&self.gzip));
+        }
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+        headers.extend(HeaderValue::try_from(etag).ok().map(|etag| (ETAG, etag)));
+        if for_ever {
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
+        }
+        response
+    }
+}
+
+fn find<'r>(resources: &'r [ResourceInfo], path: &str) -> Option<(&'r str, &'r str)> {
+    let names = resources.iter().map(|resource| (resource.group.as_str(), resource.version.as_str()));
+    names.into_iter().find(|(group, version)| v3_path(group, version) == path)
+}
+
+fn accepts_protobuf(accept: &str) -> bool {
+    let mut types = accept.split(',').map(|clause| clause.split(';').next().unwrap_or_default().trim());
+    let first = types.find(|kind| V2_PROTOBUF_ACCEPTED.contains(kind) || matches!(*kind, "application/json" | "*/*"));
+    first.is_some_and(|kind| V2_PROTOBUF_ACCEPTED.contains(&kind))
+}
+
+fn json(bytes: Bytes) -> Response<Body> {
+    let mut response = Response::new(body::full(bytes));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn redirect(path: &str, hash: &str) -> Response<Body> {
+    let mut response = Response::new(body::empty());
+    *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
+    let location = HeaderValue::try_from(format!("/openapi/{path}?hash={hash}"));
+    response.headers_mut().extend(location.ok().map(|location| (LOCATION, location)));
+    response
+}
+
+fn compress(bytes: &[u8]) -> Bytes {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), Compression::default());
+    // To memory: neither call can fail.
+    let _ = encoder.write_all(bytes);
+    encoder.finish().unwrap_or_default().into()
+}
+
+fn decompress(gzip: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // What `compress` made is whole.
+    let _ = flate2::read::GzDecoder::new(gzip).read_to_end(&mut bytes);
+    bytes
+}

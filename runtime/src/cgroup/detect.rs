@@ -34,7 +34,7 @@ pub enum Place<'a> {
 
 impl Hierarchies {
     pub fn detect() -> std::io::Result<Self> {
-        let mut hierarchies = Self::parse(&std::fs::read_to_string("/proc/self/mountinfo")?);
+        let mut hierarchies = Self::parse(&std::fs::read_to_string("/proc/thread-self/mountinfo")?);
         if let Some(unified) = &mut hierarchies.unified {
             let controllers = std::fs::read_to_string(unified.mount.join("cgroup.controllers"))?;
             unified.controllers = controllers.split_whitespace().map(str::to_owned).collect();
@@ -42,7 +42,7 @@ impl Hierarchies {
         Ok(hierarchies)
     }
 
-    /// From the text of /proc/self/mountinfo. The first mount of a hierarchy counts.
+    /// From the text of mountinfo. The first mount of a hierarchy counts.
     fn parse(mountinfo: &str) -> Self {
         let mut found = Self::default();
         for (mount, kind, options) in mountinfo.lines().filter_map(parse_mount) {

@@ -1,12 +1,14 @@
 //! The node's control groups: `<hierarchy>/<root>/<sandbox path>/<container>` in every hierarchy in use.
 //!
-//! [`detect`] finds out where each controller lives, [`limits`] what is written. Membership, killing and freezing use v2 whenever
+//! [`detect`] finds out where each controller lives, [`limits`] what is written, [`device_filter`] stands in for v1's devices. Membership, killing and freezing use v2 whenever
 //! it is mounted, even without controllers. Joining never writes `cgroup.procs`, which waits for the kernel 5 to 24 ms: a
 //! child is cloned into its v2 group and writes `0` to the v1 `tasks` files itself (20 us each).
 
 mod detect;
+mod device_filter;
 mod limits;
 
+use std::cell::OnceCell;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -39,12 +41,14 @@ pub enum Kind {
 pub struct Cgroups {
     hierarchies: Hierarchies,
     root: String,
+    /// Loaded when first needed.
+    device_filter: OnceCell<OwnedFd>,
 }
 
 impl Cgroups {
     /// `root` is one path component.
     pub fn new(hierarchies: Hierarchies, root: &str) -> Self {
-        Self { hierarchies, root: root.to_owned() }
+        Self { hierarchies, root: root.to_owned(), device_filter: OnceCell::new() }
     }
 
     /// Makes a group and those above it. On v2 the parents hand down the controllers we use.
@@ -101,15 +105,32 @@ impl Cgroups {
         if let Some(Place::V2(mount)) = self.hierarchies.place("memory") {
             write(&self.dir(mount, path).join("memory.oom.group"), "1")?;
         }
-        let Some(Place::V1(mount)) = self.hierarchies.place("devices") else { return Ok(()) };
-        let dir = self.dir(mount, path);
-        if devices == Devices::Default {
-            write(&dir.join("devices.deny"), "a")?;
-            for line in limits::DEVICES {
-                write(&dir.join("devices.allow"), line)?;
-            }
+        if devices == Devices::All {
+            return Ok(());
         }
-        Ok(())
+        match self.hierarchies.place("devices") {
+            Some(Place::V1(mount)) => {
+                let dir = self.dir(mount, path);
+                write(&dir.join("devices.deny"), "a")?;
+                limits::DEVICES.iter().try_for_each(|line| write(&dir.join("devices.allow"), line))
+            }
+            _ => match &self.hierarchies.unified {
+                Some(unified) => self.filter_devices(&self.dir(&unified.mount, path)),
+                None => Ok(()),
+            },
+        }
+    }
+
+    fn filter_devices(&self, dir: &Path) -> io::Result<()> {
+        let explain = |error| io::Error::other(format!("limit the devices of {}: {error}", dir.display()));
+        if self.device_filter.get().is_none() {
+            let program = device_filter::load().map_err(explain)?;
+            // It was empty.
+            let _ = self.device_filter.set(program);
+        }
+        let Some(program) = self.device_filter.get() else { return Ok(()) };
+        // A path descriptor will not do.
+        device_filter::attach(program, std::fs::File::open(dir)?).map_err(explain)
     }
 
     /// For `CLONE_INTO_CGROUP`; `None` without a v2 hierarchy.

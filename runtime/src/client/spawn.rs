@@ -5,23 +5,40 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use rustix::mount::OpenTreeFlags;
 
 use super::{Error, Result};
 use crate::config::Config;
+use crate::launcher;
 use crate::sys::{self, MountAttr};
 use crate::wire;
 
-/// A connection to the launcher of this node. Blocks while the launcher starts.
+/// A connection to the launcher of this node. Blocks while the launcher starts, or another one ends.
 pub fn reach(config: &Config) -> Result<OwnedFd> {
-    match wire::connect(&config.socket) {
-        Ok(socket) => return Ok(socket),
-        Err(error) if nobody_listens(&error) => {}
-        Err(source) => return Err(Error::Io { what: "connect to the launcher", source }),
+    const ATTEMPTS: u32 = 200;
+    const PAUSE: Duration = Duration::from_millis(10);
+    for attempt in 1.. {
+        match wire::connect(&config.socket) {
+            Ok(socket) => return Ok(socket),
+            Err(error) if nobody_listens(&error) => {}
+            Err(source) => return Err(Error::Io { what: "connect to the launcher", source }),
+        }
+        match start(config)? {
+            Start::Listens => {}
+            // It is just starting, or on its way out.
+            Start::Busy(message) if attempt == ATTEMPTS => return Err(Error::Spawn(message)),
+            Start::Busy(_) => std::thread::sleep(PAUSE),
+        }
     }
-    start(config)?;
-    wire::connect(&config.socket).map_err(|source| Error::Io { what: "connect to the launcher", source })
+    Err(Error::Disconnected)
+}
+
+enum Start {
+    Listens,
+    /// Another launcher holds the state directory.
+    Busy(String),
 }
 
 fn nobody_listens(error: &io::Error) -> bool {
@@ -29,7 +46,7 @@ fn nobody_listens(error: &io::Error) -> bool {
 }
 
 /// The launcher listens before it leaves its parent: when the command has ended well, the socket answers.
-fn start(config: &Config) -> Result<()> {
+fn start(config: &Config) -> Result<Start> {
     let (program, arguments) =
         config.launcher.split_first().ok_or_else(|| Error::Spawn("no launcher is configured".into()))?;
     for dir in [Some(config.state_dir.as_path()), config.socket.parent()].into_iter().flatten() {
@@ -53,11 +70,12 @@ fn start(config: &Config) -> Result<()> {
         .current_dir("/")
         .output()
         .map_err(|error| Error::Spawn(format!("execute {}: {error}", program.display())))?;
-    if !output.status.success() {
-        let message = String::from_utf8_lossy(&output.stderr);
-        return Err(Error::Spawn(format!("{} ({})", message.trim_end(), output.status)));
+    let message = || String::from_utf8_lossy(&output.stderr).trim_end().to_owned();
+    match output.status.code() {
+        Some(0) => Ok(Start::Listens),
+        Some(launcher::BUSY) => Ok(Start::Busy(message())),
+        _ => Err(Error::Spawn(format!("{} ({})", message(), output.status))),
     }
-    Ok(())
 }
 
 /// The executable on a read-only mount of its own that is in no mount namespace: a container that reaches the launcher's

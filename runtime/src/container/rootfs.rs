@@ -31,7 +31,8 @@ pub fn mount_overlay(dir: &Path, layers: &[PathBuf]) -> Result<Rootfs, StartErro
             mount::attach(&overlay, &target).step(explain)?;
         }
         // Before Linux 6.5 layers cannot be added one by one, and each path had to be short.
-        Err(Errno::INVAL) => overlay_by_options(layers, &upper, &work, &staging).step(explain)?,
+        Err(Errno::INVAL) => overlay_by_options(layers, &upper, &work, &staging)
+            .step(|| format!("{} (the upper layer must be on a file system such as ext4, xfs or tmpfs)", explain()))?,
         Err(error) => return Err(error).step(explain),
     }
     Ok(Rootfs { root: open_directory(&staging).step(explain)? })

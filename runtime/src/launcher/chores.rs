@@ -1,10 +1,12 @@
 //! Work that may wait and must not hold up a start: removing cgroups, deleting writable layers.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use super::state::{Launcher, Owner};
 use super::{now, report};
+use crate::cgroup::Cgroups;
 use crate::net::{self, Netlink};
 use crate::{container, sys};
 
@@ -29,6 +31,24 @@ impl Chores {
     pub fn remove_group(&mut self, path: String) {
         self.attempts = 0;
         self.groups.push(path);
+    }
+
+    /// A group of this path is about to be used: nothing of an older one may be left, nor be removed later.
+    pub fn make_way(&mut self, cgroups: &Cgroups, path: &str) -> io::Result<()> {
+        const ATTEMPTS: u32 = 100;
+        const PAUSE: Duration = Duration::from_millis(2);
+        let concerns = |pending: &String| pending == path || pending.starts_with(&format!("{path}/"));
+        if !self.groups.iter().any(concerns) {
+            return Ok(());
+        }
+        for _ in 0..ATTEMPTS {
+            if cgroups.remove(path)? {
+                self.groups.retain(|pending| !concerns(pending));
+                return Ok(());
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Err(io::Error::other("processes of an older one do not end"))
     }
 
     pub fn are_done(&self) -> bool {

@@ -43,6 +43,9 @@ use crate::{container, sys, wire};
 use options::Options;
 use state::Launcher;
 
+/// Exit code: another launcher uses the state directory.
+pub(crate) const BUSY: i32 = 75;
+
 /// The launcher's own group.
 const GROUP: &str = "launcher";
 
@@ -51,12 +54,12 @@ const GROUP: &str = "launcher";
 ///
 /// Must be called before the process has a second thread. Answers the exit code for the process.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> i32 {
-    let result = Options::parse(arguments).and_then(|options| start(options).map_err(|error| error.to_string()));
+    let result = Options::parse(arguments).map_err(io::Error::other).and_then(start);
     match result {
         Ok(()) => 0,
-        Err(message) => {
-            report(&message);
-            1
+        Err(error) => {
+            report(&error.to_string());
+            if error.kind() == io::ErrorKind::WouldBlock { BUSY } else { 1 }
         }
     }
 }
@@ -66,7 +69,7 @@ fn explain<T, E: std::fmt::Display>(result: Result<T, E>, what: &str) -> io::Res
 }
 
 fn start(options: Options) -> io::Result<()> {
-    let lock = explain(lock(&options), "lock the state directory")?;
+    let lock = lock(&options)?;
     let cgroups =
         Cgroups::new(explain(Hierarchies::detect(), "find the cgroups of this machine")?, &options.cgroup_root);
     explain(clear(&cgroups), "remove the cgroups of an earlier launcher")?;
@@ -109,10 +112,12 @@ fn clear(cgroups: &Cgroups) -> io::Result<()> {
 /// Held by every descriptor of the file: as long as the launcher lives.
 fn lock(options: &Options) -> io::Result<File> {
     let path = options.state_dir.join("launcher.lock");
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+    let file = explain(OpenOptions::new().create(true).truncate(false).write(true).open(path), "open the lock")?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
-        Err(rustix::io::Errno::AGAIN) => Err(io::Error::other("another launcher uses it")),
+        Err(rustix::io::Errno::AGAIN) => {
+            Err(io::Error::new(io::ErrorKind::WouldBlock, "lock the state directory: another launcher uses it"))
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -129,8 +129,9 @@ impl Launcher {
         self.records.write_sandbox(&status).map_err(|error| other("write a record", error))?;
         let spec = status.spec.clone();
         self.sandboxes.insert(id.clone(), Sandbox::lost(status));
-        self.cgroups
-            .create(&spec.cgroup, &spec.resources, Kind::Parent)
+        self.chores
+            .make_way(&self.cgroups, &spec.cgroup)
+            .and_then(|()| self.cgroups.create(&spec.cgroup, &spec.resources, Kind::Parent))
             .map_err(|error| other("make the cgroup of the sandbox", error))?;
         let (child, channel) = spawn(0, None, |mut reporter| {
             if let Err(error) = container::sandbox::run(&spec, &mut reporter) {

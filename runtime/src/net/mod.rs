@@ -95,7 +95,7 @@ pub(crate) fn connect_sandbox(
 ) -> Result<()> {
     let bridge = bridge_index(host, &network.bridge)?.ok_or_else(|| lost(&network.bridge))?;
     let name = host_link(id);
-    context(host.add_veth(&Veth { name: &name, bridge, namespace, mtu: network.mtu }), || {
+    context(add_veth(host, &Veth { name: &name, bridge, namespace, mtu: network.mtu }), || {
         format!("make link {name} on bridge {}", network.bridge)
     })?;
     let port = context(host.link_index(&name), || format!("find link {name}"))?.ok_or_else(|| lost(&name))?;
@@ -106,6 +106,22 @@ pub(crate) fn connect_sandbox(
     })?;
     context(inside.set_up(eth0), || "bring up eth0".into())?;
     context(inside.add_default_route(eth0, network.gateway), || format!("route by way of {}", network.gateway))
+}
+
+/// An earlier sandbox of the same id may have left its link: the kernel deletes it some time after its namespace.
+fn add_veth(host: &Netlink, veth: &Veth<'_>) -> io::Result<()> {
+    const ATTEMPTS: u32 = 20;
+    for _ in 0..ATTEMPTS {
+        match host.add_veth(veth) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => return other,
+        }
+        if let Some(index) = host.link_index(veth.name)? {
+            // It may be gone by itself now.
+            let _ = host.delete_link(index);
+        }
+    }
+    host.add_veth(veth)
 }
 
 pub(crate) fn loopback_up(inside: &Netlink) -> Result<()> {

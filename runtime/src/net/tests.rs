@@ -74,6 +74,10 @@ fn a_sandbox_reaches_the_gateway() {
             let stream = std::net::TcpStream::connect((gateway, port)).expect("reach the gateway");
             assert_eq!(stream.local_addr().expect("address").ip(), network.address);
             std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
+            // The link of an earlier sandbox of this id is in the way.
+            sys::unshare(libc::CLONE_NEWNET).expect("unshare");
+            let inside = Netlink::open().expect("netlink");
+            connect_sandbox(&host, &inside, namespace().as_fd(), "pod-a", &network).expect("connect again");
             let mut other = network.clone();
             other.bridge = "nowhere".into();
             let error = connect_sandbox(&host, &inside, namespace().as_fd(), "pod-b", &other).expect_err("no bridge");

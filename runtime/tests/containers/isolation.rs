@@ -32,6 +32,8 @@ fn capabilities_and_privileges_are_limited() {
         ] {
             assert_eq!(bits(&status, name), expected, "{name} of a default container");
         }
+        let descriptors = node.script("fds", "ls /proc/$$/fd; true").await;
+        assert_eq!(descriptors, "0\n1\n2\n", "nothing of the launcher is left open");
         let mut spec = node.spec("user", "cat /proc/self/status; touch /data/x");
         spec.user = User { user: "web".into(), gid: None, supplemental_groups: vec![7] };
         spec.security.no_new_privileges = true;
@@ -109,11 +111,10 @@ fn sensitive_files_are_hidden() {
             output.contains("\nsh\n") && output.lines().last() < Some("5"),
             "the first process is its own: {output}"
         );
-        let mut spec =
-            node.spec("unmasked", "cat /proc/keys | wc -l; echo 0 >/proc/sys/kernel/nothing 2>&1 | grep -c Read-only");
+        let mut spec = node.spec("unmasked", "cat /proc/keys | wc -l");
         spec.security.unmasked_proc = true;
         let (_, output) = node.run(spec).await;
-        assert!(!output.starts_with("0\n") && output.ends_with("0\n"), "{output}");
+        assert_ne!(output, "0\n");
     });
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::sync::Arc;
 
-use runtime::spec::{ContainerState, RuntimeEvent};
+use runtime::spec::{ContainerState, ExecSpec, RuntimeEvent};
 
-use crate::node::{Node, PATIENCE, eventually, on_node};
+use crate::node::{Cgroups, Node, PATIENCE, eventually, on_node, on_node_with};
 
 #[test]
 fn signals_reach_the_first_process() {
@@ -178,4 +178,38 @@ fn shutdown_leaves_nothing() {
         let _ = files;
         node.runtime.list().await.expect_err("no launcher");
     });
+}
+
+/// What must work whatever cgroups a machine has.
+async fn basic_life(node: Arc<Node>) {
+    node.sandbox("s").await;
+    let process = node.start_container(node.spec("long", "sleep 1000 & sleep 1000")).await.expect("start");
+    assert!(process.start_time > 0);
+    let output =
+        node.script("device", "mknod /tmp/kmsg c 1 11; head -c 1 /tmp/kmsg 2>&1; head -c 4 /dev/zero | wc -c").await;
+    assert!(output.contains("Operation not permitted") && output.ends_with("4\n"), "{output}");
+    let spec = ExecSpec { container: "long".into(), args: vec!["true".into()], terminal: false, stdin: false };
+    assert_eq!(node.runtime.exec(spec).await.expect("exec").exit.wait().await.expect("exit").code, 0);
+    assert!(node.runtime.usage("long").await.is_ok());
+    node.runtime.kill_container("long").await.expect("kill");
+    assert_eq!(node.exit("long").await.signal, Some(9));
+    // The same ids again, at once.
+    node.runtime.remove_sandbox("s").await.expect("remove");
+    node.sandbox("s").await;
+    assert!(node.script("device", "echo again").await.ends_with("\nagain\n"), "the log goes on");
+}
+
+#[test]
+fn cgroup_v2_alone_will_do() {
+    on_node_with("v2", Cgroups::V2, basic_life);
+}
+
+#[test]
+fn cgroup_v1_alone_will_do() {
+    on_node_with("v1", Cgroups::V1, basic_life);
+}
+
+#[test]
+fn the_cgroups_of_this_machine_will_do() {
+    on_node("hybrid", basic_life);
 }

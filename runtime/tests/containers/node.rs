@@ -40,8 +40,45 @@ struct Events {
     exits: BTreeMap<String, Exit>,
 }
 
+/// Which cgroup hierarchies a node sees.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Cgroups {
+    AsTheyAre,
+    V1,
+    V2,
+}
+
 /// Runs `body` on a node of its own, and removes the node whatever happens.
 pub fn on_node<F, Fut>(name: &str, body: F)
+where
+    F: FnOnce(Arc<Node>) -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    on_node_with(name, Cgroups::AsTheyAre, body);
+}
+
+/// Hides a part of the cgroup hierarchies from this thread and what it starts.
+fn hide_cgroups(cgroups: Cgroups) {
+    use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
+    if cgroups == Cgroups::AsTheyAre {
+        return;
+    }
+    // SAFETY: this thread alone leaves the others' working directory and mounts.
+    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNS) }.expect("mount namespace");
+    rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).expect("private");
+    if cgroups == Cgroups::V1 {
+        // Where there is only v2, this leaves no cgroups at all, which must work, too.
+        let found = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
+        let mounted = found.into_iter().find(|path| Path::new(path).join("cgroup.controllers").exists());
+        rustix::mount::unmount(mounted.expect("cgroup2"), UnmountFlags::DETACH).expect("unmount");
+    } else {
+        rustix::mount::unmount("/sys/fs/cgroup", UnmountFlags::DETACH).expect("unmount");
+        rustix::mount::mount("none", "/sys/fs/cgroup", "cgroup2", MountFlags::empty(), None).expect("mount cgroup2");
+    }
+}
+
+/// Like `on_node`, on a machine with these cgroup hierarchies.
+pub fn on_node_with<F, Fut>(name: &str, cgroups: Cgroups, body: F)
 where
     F: FnOnce(Arc<Node>) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
@@ -54,6 +91,7 @@ where
     let test = std::thread::Builder::new().name(name.clone()).spawn(move || {
         // SAFETY: this thread shares nothing that the namespace is about.
         unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }.expect("network namespace");
+        hide_cgroups(cgroups);
         let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio");
         tokio.block_on(async {
             let node = Arc::new(Node::start(&name).await);

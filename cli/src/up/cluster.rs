@@ -30,6 +30,9 @@ const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 /// The image that the binary carries: itself.
 const DEMO_IMAGE: &str = "setpoint/demo:v1";
 const POD_MTU: u32 = 1500;
+const KUBELET_PORT: u16 = 10250;
+/// The API that is spoken.
+const KUBERNETES_VERSION: &str = "v1.35.0";
 /// Parts that do not end by themselves by then are dropped.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -57,6 +60,9 @@ impl Cluster {
         let gateway = IpAddr::from(facts.node_address());
         runtime::net::ensure_bridge(&facts.bridge(), gateway, facts.pod_network.prefix, POD_MTU)
             .context("make the pod bridge")?;
+        let services = facts.service_network;
+        runtime::net::route_to_bridge(&facts.bridge(), services.address.into(), services.prefix)
+            .context("route service addresses")?;
         let (cancel, mut tasks) = (CancellationToken::new(), JoinSet::new());
         let server = start_api(layout, &facts, &credentials, &cancel, &mut tasks).await?;
         write_kubeconfig(layout, &facts, &credentials)?;
@@ -143,6 +149,8 @@ async fn start_api(
             .with_context(|| format!("listen on {address}:{}", facts.api_port))?;
         tasks.spawn(serve(front.clone(), listener, cancel.clone()));
     }
+    let (background, token) = (server.clone(), cancel.clone());
+    tasks.spawn(async move { background.run_background(token).await });
     Ok(server)
 }
 
@@ -185,10 +193,51 @@ async fn start_node(
     cancel: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) -> Result<()> {
-    let executable = std::env::current_exe().context("find this program's file")?;
     let (runtime, events) =
         runtime::Runtime::connect(runtime_config(layout, facts)).await.context("start the launcher")?;
+    let images = runtime.images().clone();
+    tokio::task::spawn_blocking(move || provide_demo_image(&images)).await??;
+    let address = IpAddr::from(facts.node_address());
+    let network = facts.pod_network;
+    let pods = kubelet::PodCidr { network: network.address, prefix_len: network.prefix };
+    let mut config = kubelet::Config::new(&facts.node_name, address, pods, layout.node());
+    config.bridge = facts.bridge();
+    config.mtu = POD_MTU;
+    config.kubelet_version = KUBERNETES_VERSION.to_owned();
+    config.server = Some(kubelet_server(facts, credentials)?);
+    let name = format!("system:node:{}", facts.node_name);
+    let user = UserInfo::new(&name, &["system:nodes", "system:authenticated"]);
+    let kubelet = kubelet::Kubelet::new(config, client(server, user), Arc::new(runtime), events);
+    let cancel = cancel.clone();
+    tasks.spawn(async move {
+        if let Err(error) = kubelet.run(cancel).await {
+            tracing::error!(%error, "the kubelet ended");
+        }
+    });
     Ok(())
+}
+
+fn provide_demo_image(images: &runtime::images::ImageStore) -> Result<()> {
+    let executable = std::env::current_exe().context("find this program's file")?;
+    let config = runtime::images::ImageConfig {
+        entrypoint: vec!["/setpoint".to_owned(), "demo".to_owned()],
+        ..runtime::images::ImageConfig::default()
+    };
+    images.provide(DEMO_IMAGE, &executable, "setpoint", config).context("make the demo image")?;
+    Ok(())
+}
+
+/// On the usual port when it is free, else on any: the Node object says which.
+fn kubelet_server(facts: &Facts, credentials: &Credentials) -> Result<kubelet::Server> {
+    let address = facts.node_address();
+    let listener = std::net::TcpListener::bind((address, KUBELET_PORT))
+        .or_else(|_| std::net::TcpListener::bind((address, 0)))
+        .with_context(|| format!("listen on {address} for the kubelet"))?;
+    listener.set_nonblocking(true)?;
+    let authority = credentials.authority.certificate();
+    let tls = pki::server_config(&credentials.kubelet, authority, ClientCertificate::Required, &["http/1.1"])?;
+    let authorize = kubelet::default_authorize();
+    Ok(kubelet::Server { listener: Arc::new(listener), tls: Arc::new(tls), authorize })
 }
 
 fn start_control(
@@ -198,4 +247,30 @@ fn start_control(
     cancel: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) {
+    let component = |name: &str| client(server, UserInfo::new(name, &["system:authenticated"]));
+    let manager = reconcile::Manager::new(component("system:kube-controller-manager"), cancel.clone());
+    let root_ca = credentials.authority.certificate().to_owned();
+    controllers::start(&manager, controllers::Config { root_ca, ..controllers::Config::default() });
+    tasks.spawn(async move { manager.run().await });
+
+    let scheduler = scheduler::Config { seed: random(), ..scheduler::Config::default() };
+    tasks.spawn(scheduler::run(component("system:kube-scheduler"), scheduler, cancel.clone()));
+
+    let config = network::Config {
+        node: network::Node { name: facts.node_name.clone() },
+        pods: network::nft::PodNetwork {
+            cluster: (facts.pod_network.address, facts.pod_network.prefix),
+            bridge: facts.bridge(),
+        },
+        table: facts.table(),
+    };
+    let node = format!("system:node:{}", facts.node_name);
+    let user = UserInfo::new(&node, &["system:nodes", "system:authenticated"]);
+    let informers = Informers::new(client(server, user), cancel.clone());
+    let cancel = cancel.clone();
+    tasks.spawn(async move {
+        if let Err(error) = network::run(&informers, config, cancel).await {
+            tracing::error!(%error, "services do not work: failed to write their rules");
+        }
+    });
 }

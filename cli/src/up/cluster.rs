@@ -199,7 +199,7 @@ async fn start_node(
     tokio::task::spawn_blocking(move || provide_demo_image(&images)).await??;
     let address = IpAddr::from(facts.node_address());
     let network = facts.pod_network;
-    let pods = kubelet::PodCidr { network: network.address, prefix_len: network.prefix };
+    let pods = kubelet::config::PodCidr { network: network.address, prefix_len: network.prefix };
     let mut config = kubelet::Config::new(&facts.node_name, address, pods, layout.node());
     config.bridge = facts.bridge();
     config.mtu = POD_MTU;
@@ -228,7 +228,7 @@ fn provide_demo_image(images: &runtime::images::ImageStore) -> Result<()> {
 }
 
 /// On the usual port when it is free, else on any: the Node object says which.
-fn kubelet_server(facts: &Facts, credentials: &Credentials) -> Result<kubelet::Server> {
+fn kubelet_server(facts: &Facts, credentials: &Credentials) -> Result<kubelet::config::Server> {
     let address = facts.node_address();
     let listener = std::net::TcpListener::bind((address, KUBELET_PORT))
         .or_else(|_| std::net::TcpListener::bind((address, 0)))
@@ -236,8 +236,8 @@ fn kubelet_server(facts: &Facts, credentials: &Credentials) -> Result<kubelet::S
     listener.set_nonblocking(true)?;
     let authority = credentials.authority.certificate();
     let tls = pki::server_config(&credentials.kubelet, authority, ClientCertificate::Required, &["http/1.1"])?;
-    let authorize = kubelet::default_authorize();
-    Ok(kubelet::Server { listener: Arc::new(listener), tls: Arc::new(tls), authorize })
+    let authorize = kubelet::config::default_authorize();
+    Ok(kubelet::config::Server { listener: Arc::new(listener), tls: Arc::new(tls), authorize })
 }
 
 fn start_control(

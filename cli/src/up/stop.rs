@@ -76,6 +76,8 @@ pub async fn tear_down(layout: &Layout, grace: Duration) -> Result<()> {
     };
     let _ = tokio::time::timeout(grace, wait).await;
     runtime.shutdown().await.context("stop the launcher")?;
+    let node = layout.node();
+    tokio::task::spawn_blocking(move || kubelet::remove_leftovers(&node)).await?.context("remove the pods' files")?;
     network::remove(&facts.table()).context("remove the service rules")?;
     runtime::net::remove_bridge(&facts.bridge()).context("remove the pod bridge")?;
     let run = facts.run_directory();

@@ -35,7 +35,8 @@ pub async fn create_sandbox(
     let network = address.map(|address| SandboxNetwork {
         bridge: config.bridge.clone(),
         address,
-        prefix_len: config.pod_cidr.prefix_len,
+        // A network of one: all traffic passes the host's routing, where the service rules are.
+        prefix_len: 32,
         gateway: config.pod_cidr.gateway(),
         mtu: config.mtu,
     });

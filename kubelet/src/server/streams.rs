@@ -17,7 +17,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 
 use super::channel::{ERROR, Incoming, Protocol, STDERR, STDOUT};
 use super::route::{Query, Target};
@@ -170,7 +171,13 @@ async fn refuse(mut socket: Socket, protocol: Protocol, why: &str) {
         // A client that went away needs no answer.
         let _ = socket.send(message).await;
     }
+    let _ = socket.send(goodbye()).await;
     let _ = socket.close(None).await;
+}
+
+/// A normal end: clients take a close without a code for an error.
+fn goodbye() -> Message {
+    Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: "".into() }))
 }
 
 /// As upstream reports how a command ended.
@@ -221,6 +228,7 @@ impl Session {
                     return;
                 }
             }
+            let _ = sink.send(goodbye()).await;
             let _ = sink.close().await;
         });
         let mut outputs = Vec::new();

@@ -1,5 +1,6 @@
 //! What one controller has to say for itself; the driver does the rest.
 
+use std::any::TypeId;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -37,6 +38,8 @@ pub trait Controller: Send + Sync + 'static {
 
 /// A kind that a controller looks at. Made by [`owned`], [`mapped`] and [`read`].
 pub struct Watch {
+    /// The type of the objects.
+    pub(crate) kind: TypeId,
     pub(crate) connect: Box<Connect>,
 }
 
@@ -50,6 +53,7 @@ pub fn owned<K: Kind, Root: Kind>() -> Watch {
 /// Objects of kind `K`: a change concerns the roots that `keys_of` names, for the old and for the new object.
 pub fn mapped<K: Kind>(keys_of: impl Fn(&K, &Caches) -> Vec<Key> + Send + Sync + 'static) -> Watch {
     Watch {
+        kind: TypeId::of::<K>(),
         connect: Box::new(move |informers, queue| {
             let caches = informers.caches().clone();
             enqueue_on_change(&informers.start::<K>(), queue, move |object| keys_of(object, &caches));
@@ -59,12 +63,13 @@ pub fn mapped<K: Kind>(keys_of: impl Fn(&K, &Caches) -> Vec<Key> + Send + Sync +
 
 /// Objects of kind `K` are read by the view, but a change of theirs concerns nobody.
 pub fn read<K: Kind>() -> Watch {
-    Watch { connect: Box::new(|informers, _| drop(informers.start::<K>())) }
+    Watch { kind: TypeId::of::<K>(), connect: Box::new(|informers, _| drop(informers.start::<K>())) }
 }
 
 /// Objects of kind `K` get an index (see [`Store::add_index`]); a change concerns nobody.
 pub fn indexed<K: Kind>(name: &'static str, values_of: fn(&K) -> Vec<String>) -> Watch {
-    Watch { connect: Box::new(move |informers, _| informers.start::<K>().add_index(name, values_of)) }
+    let connect: Box<Connect> = Box::new(move |informers, _| informers.start::<K>().add_index(name, values_of));
+    Watch { kind: TypeId::of::<K>(), connect }
 }
 
 /// The key of the controlling owner, if that is a `Root`.

@@ -1,6 +1,6 @@
 //! The one loop of all controllers: a key from the queue, a decision, its execution, and the wait until the caches show it.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use kube::Client;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info_span, warn};
@@ -18,7 +18,7 @@ use crate::controller::{Controller, enqueue_on_change};
 use crate::events::Recorder;
 use crate::execute::{Executor, Performed, Root};
 use crate::expectation::Expectation;
-use crate::informer::{Informers, Store};
+use crate::informer::{Informers, Progress, Store, all_synced};
 use crate::metrics::{Counters, Metrics};
 use crate::{Error, Key, Queue};
 
@@ -87,22 +87,37 @@ impl Manager {
     pub fn add<C: Controller>(&self, controller: C) {
         let queue = Arc::new(Queue::default());
         let roots = self.informers.start::<C::Root>();
+        let mut kinds = vec![TypeId::of::<C::Root>()];
         for watch in C::watches() {
+            kinds.push(watch.kind);
             (watch.connect)(&self.informers, queue.clone());
         }
         enqueue_on_change(&roots, queue.clone(), |root| vec![Key::of(root)]);
         let workers = controller.workers();
         let adapter = Adapter { controller, roots, executor: self.executor(C::NAME) };
-        self.add_reconciler(C::NAME, queue, workers, Arc::new(adapter));
+        let waits_for = self.informers.caches().progress(|kind| kinds.contains(kind));
+        self.spawn_work(C::NAME, queue, workers, Arc::new(adapter), waits_for);
     }
 
-    /// The loop begins when all informers that exist by then have their first list.
+    /// The loop begins when all informers that exist now have their first list.
     pub fn add_reconciler(
         &self,
         name: &'static str,
         queue: Arc<Queue<Key>>,
         workers: usize,
         reconciler: Arc<dyn Reconciler>,
+    ) {
+        let waits_for = self.informers.caches().progress(|_| true);
+        self.spawn_work(name, queue, workers, reconciler, waits_for);
+    }
+
+    fn spawn_work(
+        &self,
+        name: &'static str,
+        queue: Arc<Queue<Key>>,
+        workers: usize,
+        reconciler: Arc<dyn Reconciler>,
+        waits_for: Vec<watch::Receiver<Progress>>,
     ) {
         let work = Work {
             name,
@@ -114,7 +129,7 @@ impl Manager {
             cancel: self.cancel.clone(),
             tasks: self.tasks.clone(),
         };
-        self.tasks.spawn(Arc::new(work).run());
+        self.tasks.spawn(Arc::new(work).run(waits_for));
     }
 
     /// A task of a controller with a loop of its own; it must end with [`Manager::cancel`].
@@ -142,10 +157,10 @@ struct Work {
 }
 
 impl Work {
-    async fn run(self: Arc<Self>) {
+    async fn run(self: Arc<Self>, waits_for: Vec<watch::Receiver<Progress>>) {
         tokio::select! {
             () = self.cancel.cancelled() => return,
-            () = self.informers.caches().synced() => {}
+            () = all_synced(waits_for) => {}
         }
         debug!(controller = self.name, "caches are filled");
         loop {

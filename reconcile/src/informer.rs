@@ -12,6 +12,7 @@ use kube::runtime::utils::Backoff;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -119,14 +120,13 @@ impl Caches {
 
     /// Wait until every store that exists now has its first list.
     pub async fn synced(&self) {
-        let mut waiting: Vec<_> = {
-            let stores = self.stores.read().unwrap_or_else(PoisonError::into_inner);
-            stores.values().map(|entry| entry.erased.watch_progress()).collect()
-        };
-        for progress in &mut waiting {
-            // An error means that the store is gone, and so is the wish to wait for it.
-            let _ = progress.wait_for(|progress| progress.synced).await;
-        }
+        all_synced(self.progress(|_| true)).await;
+    }
+
+    /// The progress of the stores of these types.
+    pub(crate) fn progress(&self, of: impl Fn(&TypeId) -> bool) -> Vec<watch::Receiver<Progress>> {
+        let stores = self.stores.read().unwrap_or_else(PoisonError::into_inner);
+        stores.iter().filter(|(kind, _)| of(kind)).map(|(_, entry)| entry.erased.watch_progress()).collect()
     }
 
     /// The whole store of a kind by its names, for those who have no type in hand.
@@ -141,6 +141,13 @@ impl Caches {
         for expectation in expectations {
             expectation.wait().await;
         }
+    }
+}
+
+pub(crate) async fn all_synced(waiting: Vec<watch::Receiver<Progress>>) {
+    for mut progress in waiting {
+        // An error means that the store is gone, and so is the wish to wait for it.
+        let _ = progress.wait_for(|progress| progress.synced).await;
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod common;
 pub mod deployment;
 pub mod discovery;
+pub mod disruption;
 pub mod endpoints;
 pub mod endpointslices;
 pub mod garbagecollector;
@@ -47,6 +48,7 @@ pub fn start(manager: &Manager, config: Config) {
     manager.add(nodelifecycle::NodeLifecycle::new(config.node_lifecycle));
     manager.add(tainteviction::TaintEviction::default());
     manager.add(podgc::PodGc::default());
+    manager.add(disruption::Disruptions);
     namespace::start(manager);
     garbagecollector::start(manager);
 }

@@ -96,22 +96,11 @@ impl Manager {
         let workers = controller.workers();
         let adapter = Adapter { controller, roots, executor: self.executor(C::NAME) };
         let waits_for = self.informers.caches().progress(|kind| kinds.contains(kind));
-        self.spawn_work(C::NAME, queue, workers, Arc::new(adapter), waits_for);
+        self.add_reconciler(C::NAME, queue, workers, Arc::new(adapter), waits_for);
     }
 
-    /// The loop begins when all informers that exist now have their first list.
+    /// The loop begins when the stores of `waits_for` have their first list.
     pub fn add_reconciler(
-        &self,
-        name: &'static str,
-        queue: Arc<Queue<Key>>,
-        workers: usize,
-        reconciler: Arc<dyn Reconciler>,
-    ) {
-        let waits_for = self.informers.caches().progress(|_| true);
-        self.spawn_work(name, queue, workers, reconciler, waits_for);
-    }
-
-    fn spawn_work(
         &self,
         name: &'static str,
         queue: Arc<Queue<Key>>,

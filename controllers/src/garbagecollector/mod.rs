@@ -45,7 +45,7 @@ pub fn start(manager: &Manager) {
     manager.spawn(monitors.clone().run());
     let executor = manager.executor(NAME);
     let collector = GarbageCollector { monitors, queue: queue.clone(), client, executor, absent: Mutex::default() };
-    manager.add_reconciler(NAME, queue, WORKERS, Arc::new(collector));
+    manager.add_reconciler(NAME, queue, WORKERS, Arc::new(collector), Vec::new());
 }
 
 impl Reconciler for GarbageCollector {

@@ -36,6 +36,8 @@ struct Namespaces {
 pub fn start(manager: &Manager) {
     let queue = Arc::new(Queue::default());
     let namespaces = manager.informers().start::<Namespace>();
+    let pods = manager.informers().start::<Pod>();
+    let waits_for = vec![namespaces.progress(), pods.progress()];
     let adding = queue.clone();
     namespaces.on_change(move |change| {
         if let Change::Applied { new, .. } = change
@@ -45,7 +47,7 @@ pub fn start(manager: &Manager) {
         }
     });
     let adding = queue.clone();
-    manager.informers().start::<Pod>().on_change(move |change| {
+    pods.on_change(move |change| {
         if let Change::Deleted(pod) = change
             && let Some(key) = pod.metadata.namespace.as_deref().map(Key::cluster)
             && namespaces.get(&key).is_some_and(|namespace| namespace.metadata.deletion_timestamp.is_some())
@@ -54,7 +56,7 @@ pub fn start(manager: &Manager) {
         }
     });
     let reconciler = Namespaces { client: manager.informers().client().clone(), executor: manager.executor(NAME) };
-    manager.add_reconciler(NAME, queue, 10, Arc::new(reconciler));
+    manager.add_reconciler(NAME, queue, 10, Arc::new(reconciler), waits_for);
 }
 
 impl Reconciler for Namespaces {

@@ -1,0 +1,6 @@
+//! The controllers together, against the real API server over the memory store.
+
+mod collection;
+mod services;
+mod workloads;
+mod world;

@@ -1,0 +1,155 @@
+//! Deployments and ReplicaSets.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::core::v1::{Event, Pod, Service};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use serde_json::{Value, json};
+
+use crate::world::{NAMESPACE, World, eventually};
+
+pub fn deployment(replicas: i32) -> Value {
+    json!({
+        "metadata": {"name": "web", "namespace": NAMESPACE},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": "web"}},
+            "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "i:1"}]}}},
+    })
+}
+
+impl World {
+    pub async fn wait_available(&self, replicas: i32) -> Deployment {
+        let api = self.api::<Deployment>();
+        eventually("the deployment is complete", || async {
+            let deployment = api.get("web").await.ok()?;
+            let status = deployment.status.clone()?;
+            let counts = [status.replicas, status.updated_replicas, status.available_replicas];
+            let observed = status.observed_generation == deployment.metadata.generation;
+            (observed && counts == [Some(replicas); 3]).then_some(deployment)
+        })
+        .await
+    }
+
+    pub async fn pods(&self) -> Vec<Pod> {
+        self.api::<Pod>().list(&ListParams::default()).await.expect("a list").items
+    }
+
+    async fn patch_deployment(&self, patch: Value) {
+        let patch = Patch::Strategic(patch);
+        self.api::<Deployment>().patch("web", &PatchParams::default(), &patch).await.expect("patched");
+    }
+
+    /// Name, revision and size of the ReplicaSets, by revision.
+    async fn sets(&self) -> Vec<(String, String, i32)> {
+        let sets = self.api::<ReplicaSet>().list(&ListParams::default()).await.expect("a list").items;
+        let text = |set: ReplicaSet| {
+            let annotations = set.metadata.annotations.unwrap_or_default();
+            let revision = annotations.get("deployment.kubernetes.io/revision").cloned().unwrap_or_default();
+            (set.metadata.name.unwrap_or_default(), revision, set.spec.and_then(|spec| spec.replicas).unwrap_or(1))
+        };
+        let mut sets: Vec<_> = sets.into_iter().map(text).collect();
+        sets.sort_by(|a, b| a.1.cmp(&b.1));
+        sets
+    }
+}
+
+fn progressing(deployment: &Deployment) -> Option<&str> {
+    let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
+    conditions.iter().find(|condition| condition.type_ == "Progressing")?.reason.as_deref()
+}
+
+#[tokio::test]
+async fn a_deployment_rolls_out_scales_and_rolls_back() {
+    let world = World::start().await;
+    world.create::<Deployment>(deployment(3)).await;
+    let first = world.wait_available(3).await;
+    assert_eq!(progressing(&first), Some("NewReplicaSetAvailable"));
+    let (first_name, revision, size) = world.sets().await.remove(0);
+    assert_eq!((revision.as_str(), size), ("1", 3));
+
+    let image = |image: &str| json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": image}]}}}});
+    world.patch_deployment(image("i:2")).await;
+    let second = world.wait_available(3).await;
+    assert_eq!(
+        second.metadata.annotations.and_then(|all| all.get("deployment.kubernetes.io/revision").cloned()).as_deref(),
+        Some("2")
+    );
+    let sets = world.sets().await;
+    assert_eq!(sets.iter().map(|set| (set.1.as_str(), set.2)).collect::<Vec<_>>(), [("1", 0), ("2", 3)]);
+
+    world.patch_deployment(json!({"spec": {"replicas": 5}})).await;
+    world.wait_available(5).await;
+    assert_eq!(world.pods().await.len(), 5);
+
+    world.patch_deployment(image("i:1")).await;
+    eventually("the first set is in use again", || async {
+        let sets = world.sets().await;
+        sets.iter().any(|set| *set == (first_name.clone(), "3".to_owned(), 5)).then_some(())
+    })
+    .await;
+    world.wait_available(5).await;
+
+    let events = world.api::<Event>();
+    eventually("the events tell of it", || async {
+        let events = events.list(&ListParams::default()).await.ok()?.items;
+        let messages: Vec<String> = events.into_iter().filter_map(|event| event.message).collect();
+        let has = |text: &str| messages.iter().any(|message| message.contains(text));
+        (has(&format!("Scaled up replica set {first_name} from 0 to 3")) && has("Created pod: web-")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lost_pod_is_replaced_and_a_relabeled_one_let_go() {
+    let world = World::start().await;
+    world.create::<Deployment>(deployment(2)).await;
+    world.wait_available(2).await;
+    let lost = world.pods().await.remove(0);
+    let lost = lost.metadata.name.expect("a name");
+    world.api::<Pod>().delete(&lost, &DeleteParams::default()).await.expect("deleted");
+    eventually("another one", || async {
+        let pods = world.pods().await;
+        (pods.len() == 2 && pods.iter().all(|pod| pod.metadata.name.as_ref() != Some(&lost))).then_some(())
+    })
+    .await;
+
+    let freed = world.pods().await.remove(0).metadata.name.expect("a name");
+    let patch = Patch::Merge(json!({"metadata": {"labels": {"app": "debug"}}}));
+    world.api::<Pod>().patch(&freed, &PatchParams::default(), &patch).await.expect("patched");
+    eventually("a third one", || async { (world.pods().await.len() == 3).then_some(()) }).await;
+    eventually("it has no owner", || async {
+        let pod = world.api::<Pod>().get(&freed).await.ok()?;
+        pod.metadata.owner_references.is_none_or(|owners| owners.is_empty()).then_some(())
+    })
+    .await;
+}
+
+/// A status that feeds itself, or two controllers that disagree, would write for ever.
+#[tokio::test]
+async fn in_calm_nothing_is_written() {
+    const CALM: Duration = Duration::from_millis(700);
+    let world = World::start().await;
+    let ports = json!([{"port": 80}]);
+    let service = json!({"metadata": {"name": "web", "namespace": NAMESPACE}, "spec": {"selector": {"app": "web"}, "ports": ports}});
+    world.create::<Service>(service).await;
+    let budget = json!({"metadata": {"name": "web", "namespace": NAMESPACE},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}});
+    world.create::<PodDisruptionBudget>(budget).await;
+    world.create::<Deployment>(deployment(2)).await;
+    world.wait_available(2).await;
+    let last = Mutex::new((String::new(), Instant::now()));
+    eventually("nothing is written any more", || async {
+        let list = world.api::<Event>().list(&ListParams::default()).await.ok()?;
+        let revision = list.metadata.resource_version?;
+        let mut last = last.lock().expect("not poisoned");
+        if last.0 != revision {
+            *last = (revision, Instant::now());
+        }
+        (last.1.elapsed() > CALM).then_some(())
+    })
+    .await;
+    let budget = world.api::<PodDisruptionBudget>().get("web").await.expect("the budget");
+    assert_eq!(budget.status.expect("a status").disruptions_allowed, 1);
+}

@@ -14,6 +14,11 @@ use crate::user::UserInfo;
 use crate::warnings::Warnings;
 
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+/// Name, value and description of the classes for pods that a cluster cannot do without.
+const PRIORITIES: [(&str, i64, &str); 2] = [
+    ("system-cluster-critical", 2_000_000_000, "For pods that the cluster needs and that may move to another node."),
+    ("system-node-critical", 2_000_001_000, "For pods that a node needs and that may not move."),
+];
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Until everything is there; then done.
@@ -31,6 +36,11 @@ async fn ensure(core: &Core) -> Result<(), Status> {
     for name in NAMESPACES {
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         create(core, "", "namespaces", "", namespace).await?;
+    }
+    for (name, value, description) in PRIORITIES {
+        let class = json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name},
+            "value": value, "description": description});
+        create(core, "scheduling.k8s.io", "priorityclasses", "", class).await?;
     }
     for (group, resource, object) in kubernetes(core) {
         put(core, group, resource, object).await?;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Admission, Reader};
 use crate::allocation::Allocator;
@@ -26,6 +27,8 @@ pub(crate) struct Core {
     pub admission: Vec<Box<dyn Admission>>,
     pub allocator: Allocator,
     pub documents: Documents,
+    /// The server stops: streams end.
+    pub stopping: CancellationToken,
 }
 
 /// A stored object as a tree, for writes.

@@ -24,16 +24,23 @@ pub(crate) fn answer(core: &Core, request: &Parts, query: &Query) -> Response<Bo
     if !matches!(request.method, Method::GET | Method::HEAD) {
         return refuse(&Status::method_not_allowed(), &Accepted::JSON);
     }
-    let resources = core.registry.infos();
-    if let Some(response) = core.documents.answer(&resources, GIT_VERSION, request, query) {
-        return response;
-    }
     match path {
         "/version" => json_response(&version(), request, query),
         "/healthz" | "/livez" => text(StatusCode::OK, "ok"),
         "/readyz" if core.caches.is_ready() => text(StatusCode::OK, "ok"),
         "/readyz" => text(StatusCode::INTERNAL_SERVER_ERROR, "[-]watch-cache failed: not loaded yet"),
         "/metrics" => text(StatusCode::OK, &metrics(core)),
+        path => described(core, path, request, query),
+    }
+}
+
+/// What tells clients which resources there are.
+fn described(core: &Core, path: &str, request: &Parts, query: &Query) -> Response<Body> {
+    let resources = core.registry.infos();
+    if let Some(response) = core.documents.answer(&resources, GIT_VERSION, request, query) {
+        return response;
+    }
+    match path {
         "" => json_response(&paths(&resources), request, query),
         "/api" | "/apis" => groups(core, &resources, path == "/api", request, query),
         path => match document(&resources, path) {

@@ -42,18 +42,16 @@ impl ApiServer {
         let registry = Registry::built_in();
         let stored = registry.stored().into_iter();
         let caches = stored.map(|(resource, selectable)| (resource, Arc::new(Cache::new(selectable)))).collect();
-        let caches = Caches::new(config.store.clone(), caches);
-        let allocator = Allocator::new(config.service_cidr, config.node_ports.clone());
-        Self {
-            core: Arc::new(Core {
-                registry,
-                caches,
-                admission: admission::chain(),
-                allocator,
-                documents: Documents::default(),
-                config,
-            }),
-        }
+        let core = Core {
+            registry,
+            caches: Caches::new(config.store.clone(), caches),
+            admission: admission::chain(),
+            allocator: Allocator::new(config.service_cidr, config.node_ports.clone()),
+            documents: Documents::default(),
+            stopping: CancellationToken::new(),
+            config,
+        };
+        Self { core: Arc::new(core) }
     }
 
     pub fn config(&self) -> &Config {
@@ -65,12 +63,17 @@ impl ApiServer {
     }
 
     /// Fills the caches, makes the objects that every cluster has, and does the periodic work, until cancelled. Reads wait
-    /// for it to begin.
+    /// for it to begin; watches end with it.
     pub async fn run_background(&self, cancel: CancellationToken) {
+        let stop = async {
+            cancel.cancelled().await;
+            self.core.stopping.cancel();
+        };
         tokio::join!(
+            stop,
             self.core.caches.run(cancel.clone()),
             bootstrap::run(&self.core, cancel.clone()),
-            background::run(&self.core, cancel),
+            background::run(&self.core, cancel.clone()),
         );
     }
 

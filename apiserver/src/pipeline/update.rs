@@ -9,6 +9,8 @@ use super::stages::{CommitError, Decoded};
 use super::{Committed, Target};
 use crate::core::{Existing, qualified};
 use crate::metadata;
+use crate::request::RequestInfo;
+use crate::server::authorize;
 
 /// How often a change is applied anew because of writes that came between. Each failure means that another writer
 /// succeeded, so this bounds a request's work and not the system's progress.
@@ -55,6 +57,19 @@ impl Target<'_> {
             );
             return Err(Status::conflict(qualified(self.row), name, &why));
         }
+        // Who may update may not create by that alone.
+        let info = RequestInfo {
+            is_resource: true,
+            verb: "create".to_owned(),
+            group: self.row.info.group.clone(),
+            version: self.row.info.version.clone(),
+            resource: self.row.info.plural.clone(),
+            subresource: self.subresource.to_owned(),
+            namespace: self.namespace.to_owned(),
+            name: name.to_owned(),
+            ..RequestInfo::default()
+        };
+        authorize(self.core, self.user, &info).await?;
         self.create(Decoded(object)).await
     }
 

@@ -132,6 +132,10 @@ impl Events {
 
     async fn next(&mut self) -> Option<Bytes> {
         loop {
+            // Also when there is always something to send.
+            if Instant::now() >= self.deadline {
+                return None;
+            }
             if let Some(frame) = self.ready.pop_front() {
                 return Some(frame);
             }
@@ -163,6 +167,7 @@ impl Events {
         tokio::select! {
             () = watcher.changed() => {}
             () = tokio::time::sleep_until(self.deadline) => return false,
+            () = self.core.stopping.cancelled() => return false,
             () = tokio::time::sleep_until(self.next_bookmark), if self.bookmarks => {
                 let now = Instant::now();
                 self.next_bookmark = next_bookmark(now, self.deadline);

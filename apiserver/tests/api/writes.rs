@@ -290,6 +290,74 @@ async fn pods_get_what_admission_gives_and_a_grace_period() {
 }
 
 #[tokio::test]
+async fn admission_gives_and_refuses_priorities_and_accounts() {
+    let server = Server::start().await;
+    server.namespace("n").await;
+    let with = |spec: Value| {
+        let mut pod = json!({"metadata": {"generateName": "p-"}, "spec": spec});
+        pod["spec"]["containers"] = json!([{"name": "main", "image": "busybox"}]);
+        pod
+    };
+    let table = [
+        (json!({"priorityClassName": "system-node-critical"}), 201, ""),
+        (json!({"priorityClassName": "none"}), 403, "pods is forbidden: no PriorityClass with name none was found"),
+        (
+            json!({"priority": 7}),
+            403,
+            "pods is forbidden: the integer value of priority (7) must not be provided in pod spec; priority admission \
+             controller computed 0 from the given PriorityClass name",
+        ),
+        (
+            json!({"serviceAccountName": "x"}),
+            403,
+            "pods is forbidden: error looking up service account n/x: serviceaccount \"x\" not found",
+        ),
+    ];
+    for (spec, code, message) in table {
+        let answer = server.post("/api/v1/namespaces/n/pods", &with(spec)).await;
+        assert_eq!((answer.code, answer.message()), (code, message), "{}", answer.body);
+    }
+    let pods = server.get("/api/v1/namespaces/n/pods").await;
+    assert_eq!(pods.body["items"][0]["spec"]["priority"], 2_000_001_000);
+}
+
+#[tokio::test]
+async fn who_may_update_may_not_create() {
+    let server = Server::with(|config| config.authorizer = std::sync::Arc::new(NoCreation)).await;
+    let lease = json!({"metadata": {"name": "l"}, "spec": {}});
+    let path = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
+    for answer in [server.post(path, &lease).await, server.put(&format!("{path}/l"), &lease).await] {
+        assert_eq!(answer.code, 403);
+        assert!(
+            answer.message().contains(
+                "User \"system:admin\" cannot create resource \"leases\" in API group \"coordination.k8s.io\" in the \
+                 namespace \"default\": because"
+            ),
+            "{}",
+            answer.message()
+        );
+    }
+}
+
+/// Allows everything else.
+struct NoCreation;
+
+impl apiserver::authorizer::Authorizer for NoCreation {
+    fn authorize<'a>(
+        &'a self,
+        _user: &'a apiserver::UserInfo,
+        request: &'a apiserver::request::RequestInfo,
+    ) -> futures::future::BoxFuture<'a, apiserver::authorizer::Decision> {
+        use apiserver::authorizer::Decision;
+        let decision = match request.verb.as_str() {
+            "create" => Decision::NoOpinion("because".to_owned()),
+            _ => Decision::Allow,
+        };
+        Box::pin(std::future::ready(decision))
+    }
+}
+
+#[tokio::test]
 async fn a_namespace_ends_in_two_steps() {
     let server = Server::start().await;
     server.namespace("n").await;

@@ -73,6 +73,16 @@ async fn wrong_requests_are_refused_in_upstreams_words() {
             "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct \
              field ConfigMap.data of type string",
         ),
+    ];
+    refused(&server, &table).await;
+}
+
+#[tokio::test]
+async fn wrong_updates_and_deletions_are_refused_too() {
+    let server = Server::start().await;
+    server.post(MAPS, &config_map("a", json!({}))).await.expect(201);
+    let body = |name: &str| config_map(name, json!({}));
+    let table = [
         ("PUT", "/api/v1/namespaces/default/configmaps/b", body("b"), 404, "configmaps \"b\" not found"),
         (
             "PUT",
@@ -84,9 +94,9 @@ async fn wrong_requests_are_refused_in_upstreams_words() {
         (
             "PUT",
             "/api/v1/namespaces/default/configmaps/a",
-            with("/metadata", json!({"name": "a", "uid": "x", "resourceVersion": "1"})),
+            json!({"metadata": {"name": "a", "uid": "x", "resourceVersion": "1"}}),
             409,
-            "",
+            "Operation cannot be fulfilled on configmaps \"a\": Precondition failed: UID in precondition: x, UID in object meta",
         ),
         (
             "POST",
@@ -112,10 +122,14 @@ async fn wrong_requests_are_refused_in_upstreams_words() {
             "namespaces \"default\" is forbidden: this namespace may not be deleted",
         ),
     ];
+    refused(&server, &table).await;
+}
+
+async fn refused(server: &Server, table: &[(&str, &str, Value, u16, &str)]) {
     for (method, path, object, code, message) in table {
         let body = if object.is_null() { String::new() } else { object.to_string() };
         let answer = server.send(method, path, &[], body).await;
-        assert_eq!(answer.code, code, "{method} {path}: {}", answer.body);
+        assert_eq!(answer.code, *code, "{method} {path}: {}", answer.body);
         assert!(answer.message().starts_with(message), "{method} {path}: {}", answer.message());
         assert_eq!(answer.body["kind"], "Status");
     }

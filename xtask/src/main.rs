@@ -2,12 +2,15 @@
 
 use clap::Parser;
 
+mod bench;
 mod facts;
 mod tidy;
 
 #[derive(Parser)]
 #[command(about = "Chores of this repository")]
 enum Command {
+    /// Measure a cluster of this machine
+    Bench(bench::Options),
     /// Write api/facts from the Go modules of Kubernetes
     Facts(facts::Options),
     /// Check what no compiler checks: dependency direction, lengths, registration, words
@@ -16,6 +19,7 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     match Command::parse() {
+        Command::Bench(options) => bench::run(&options),
         Command::Facts(options) => facts::run(&options),
         Command::Tidy => tidy::run(),
     }

@@ -1,0 +1,162 @@
+//! What the processes of a cluster use, as the kernel counts it.
+//!
+//! A cluster's processes are those in our network namespace but this one: pods have namespaces of their own. What pods cost is
+//! counted with them: running, as descendants; ended, as children that were waited for.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal};
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+use super::machine;
+
+/// Unit of times in /proc/PID/stat: USER_HZ is 100 on the architectures of this project.
+const TICK: Duration = Duration::from_millis(10);
+
+/// Control plane and launcher.
+pub fn of_cluster() -> Vec<i32> {
+    let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net")).ok();
+    let own = namespace("self");
+    let mut found = all();
+    found.retain(|pid| *pid != std::process::id().cast_signed() && namespace(&pid.to_string()) == own);
+    found
+}
+
+fn all() -> Vec<i32> {
+    let names =
+        fs::read_dir("/proc").into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.filter_map(|name| name.parse().ok()).collect()
+}
+
+struct Stat {
+    parent: i32,
+    /// Own and waited-for children's user and system time.
+    ticks: u64,
+}
+
+fn stat(pid: i32) -> Option<Stat> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may contain anything.
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
+    Some(Stat { parent: fields.get(1)?.parse().ok()?, ticks: (11..=14).filter_map(number).sum() })
+}
+
+/// CPU time of these processes and of all they started, ended or not.
+pub fn cpu(roots: &[i32]) -> Duration {
+    let stats: BTreeMap<i32, Stat> = all().into_iter().filter_map(|pid| Some((pid, stat(pid)?))).collect();
+    let descends = |mut pid: i32| loop {
+        if roots.contains(&pid) {
+            return true;
+        }
+        match stats.get(&pid) {
+            Some(stat) if stat.parent > 0 => pid = stat.parent,
+            _ => return false,
+        }
+    };
+    let ticks: u64 = stats.iter().filter(|(pid, _)| descends(**pid)).map(|(_, stat)| stat.ticks).sum();
+    TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
+}
+
+/// CPU time of ended children of this process.
+pub fn children_cpu() -> Duration {
+    let text = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = text.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
+    let ticks: u64 = fields.skip(13).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
+}
+
+/// Name and proportional set size in KiB of each process.
+pub fn memory(pids: &[i32]) -> Vec<(String, u64)> {
+    let one = |pid: &i32| {
+        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+        let line = rollup.lines().find(|line| line.starts_with("Pss:"))?;
+        let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
+        let role = arguments.split('\0').nth(1).unwrap_or_default().to_owned();
+        Some((role, line.split_whitespace().nth(1)?.parse().ok()?))
+    };
+    pids.iter().filter_map(one).collect()
+}
+
+/// How often threads of these processes went to sleep by themselves, and so were woken.
+pub fn wakeups(pids: &[i32]) -> u64 {
+    let tasks = pids.iter().flat_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten());
+    let one = |path: std::path::PathBuf| {
+        let status = fs::read_to_string(path.join("status")).ok()?;
+        let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches"))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok()
+    };
+    tasks.filter_map(|task| one(task.ok()?.path())).sum()
+}
+
+/// All threads of these processes on one core, this one on another: neither is in the other's way, as upstream was measured.
+/// Does nothing on a single core.
+pub fn pin_apart(pids: &[i32]) -> Result<()> {
+    if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
+        return Ok(());
+    }
+    let set = |core: usize| {
+        let mut set = CpuSet::new();
+        set.set(core);
+        set
+    };
+    for task in pids.iter().flat_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten()) {
+        let id = task?.file_name().to_string_lossy().parse().ok().and_then(Pid::from_raw);
+        // A thread may have ended meanwhile.
+        let _ = sched_setaffinity(id, &set(0));
+    }
+    sched_setaffinity(None, &set(1)).context("choose a core")
+}
+
+/// Ends what is left, by process id.
+pub fn end(pids: &[i32]) {
+    for pid in pids.iter().filter_map(|pid| Pid::from_raw(*pid)) {
+        let _ = rustix::process::kill_process(pid, Signal::KILL);
+    }
+}
+
+/// Time, CPU and pressure between two moments.
+pub struct Meter<'a> {
+    roots: &'a [i32],
+    start: Instant,
+    cpu: Duration,
+    pressure: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Spent {
+    pub wall: Duration,
+    pub cpu: Duration,
+    /// Part of the time in which some task of the machine waited for a CPU, in percent.
+    pub pressure: f64,
+}
+
+impl<'a> Meter<'a> {
+    pub fn start(roots: &'a [i32]) -> Self {
+        Self { roots, cpu: cpu(roots), pressure: machine::pressure_us(), start: Instant::now() }
+    }
+
+    pub fn stop(&self) -> Spent {
+        let wall = self.start.elapsed();
+        let pressure = machine::pressure_us().saturating_sub(self.pressure) as f64 / wall.as_micros().max(1) as f64;
+        Spent { wall, cpu: cpu(self.roots).saturating_sub(self.cpu), pressure: pressure * 100.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_counted() {
+        let own = [std::process::id().cast_signed()];
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_millis(60) {}
+        assert!(cpu(&own) > Duration::ZERO);
+        assert!(memory(&own)[0].1 > 100, "KiB");
+        assert_eq!(cpu(&[]), Duration::ZERO);
+    }
+}

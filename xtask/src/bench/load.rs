@@ -20,8 +20,6 @@ pub struct Call {
 pub struct Outcome {
     pub spent: Spent,
     sorted: Vec<Duration>,
-    /// Of all answers, in bytes.
-    pub received: usize,
 }
 
 impl Outcome {
@@ -56,10 +54,9 @@ pub async fn run(
     let loops = connections.into_iter().enumerate().map(|(client, connection)| one(connection, client, end, &call));
     let results = try_join_all(loops).await?;
     let spent = meter.stop();
-    let received = results.iter().map(|(_, received)| received).sum();
-    let mut sorted: Vec<Duration> = results.into_iter().flat_map(|(latencies, _)| latencies).collect();
+    let mut sorted = results.concat();
     sorted.sort_unstable();
-    Ok(Outcome { spent, sorted, received })
+    Ok(Outcome { spent, sorted })
 }
 
 async fn one(
@@ -67,18 +64,17 @@ async fn one(
     client: usize,
     end: Instant,
     call: &impl Fn(usize, usize) -> Call,
-) -> Result<(Vec<Duration>, usize)> {
-    let (mut latencies, mut received) = (Vec::new(), 0);
+) -> Result<Vec<Duration>> {
+    let mut latencies = Vec::new();
     while Instant::now() < end {
         let Call { method, path, body } = call(client, latencies.len());
         let words = format!("{method} {path}");
         let start = Instant::now();
         let (status, answer) = connection.send(method, &path, body).await.context(words.clone())?;
         latencies.push(start.elapsed());
-        received += answer.len();
         if !status.is_success() {
             bail!("{words}: {status}: {}", String::from_utf8_lossy(&answer));
         }
     }
-    Ok((latencies, received))
+    Ok(latencies)
 }

@@ -50,7 +50,10 @@ pub fn runtime(binaries: &Binaries, folder: &Path, effort: Effort, report: &mut 
         let data = folder.join(format!("starts-{mode}"));
         let data = data.to_str().context("the folder's name is not text")?;
         let (answer, spent) = run(binaries, "starts", &[&count.to_string(), data, mode])?;
-        let ms = |key: &str| Ok(answer[key].as_f64().with_context(|| format!("starts says no {key}"))? / 1e3);
+        let ms = |key: &str| {
+            let microseconds = answer[key].as_f64().with_context(|| format!("starts says no {key}"));
+            microseconds.map(|microseconds| microseconds / 1e3)
+        };
         group.add(format!("{what}: start to exit, p50"), ms("p50_us")?, "ms", (goals[0], upstream[0]), spent);
         group.add(format!("{what}: start to exit, p99"), ms("p99_us")?, "ms", ("", ""), spent);
         let each = spent.cpu.as_secs_f64() * 1e3 / count as f64;

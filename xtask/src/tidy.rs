@@ -217,7 +217,10 @@ fn reachable(file: &Path, path: &str, problems: &mut Vec<String>) -> Result<()> 
     let (Some(folder), Some(stem)) = (file.parent(), file.file_stem().and_then(|stem| stem.to_str())) else {
         return Ok(());
     };
-    let is_root = matches!(stem, "lib" | "main" | "build") || path.contains("/tests/") || path.contains("/examples/");
+    let is_root = matches!(stem, "lib" | "main" | "build")
+        || path.contains("/tests/")
+        || path.contains("/examples/")
+        || path.contains("/src/bin/");
     if is_root || path.contains("/benches/") {
         return Ok(());
     }

@@ -1,4 +1,15 @@
 //! The API server: one REST pipeline for every kind.
+//!
+//! A request's way: [`front`] (TLS, who is it) -> [`server`] (authorize, find the row) -> `verbs` or `subresources` -> for reads
+//! the [`cache`], for writes the `pipeline` (decode, [`admission`], the kind's [`strategy`], commit) -> `reply` (the form that the
+//! client reads).
+//!
+//! - [`registry`] is the table of kinds; [`kinds`] has what is special about some.
+//! - [`config`] is everything that a server is given: store, clock, randomness, [`authorizer`], [`node_proxy`], [`token`] issuer.
+//! - `bootstrap` makes what every cluster has; `background` compacts and sweeps; `routes` and `openapi` are paths that are no
+//!   resource.
+//!
+//! What is not here: no handler per kind, no typed Kubernetes struct, no way to the store past the pipeline but for sweeps.
 
 pub mod admission;
 mod allocation;

@@ -20,7 +20,7 @@ impl Admission for NamespaceLifecycle {
     }
 
     fn validate<'a>(&'a self, cx: &'a Attributes<'a>, _object: Option<&'a Object>) -> Verdict<'a> {
-        // Creates and updates were checked in `mutate`.
+        // Creates were checked in `mutate`.
         Box::pin(async move { if cx.operation == Operation::Delete { check(cx).await } else { Ok(()) } })
     }
 }
@@ -32,14 +32,15 @@ async fn check(cx: &Attributes<'_>) -> Result<(), Status> {
         let refused = || Status::forbidden(resource, cx.name, "this namespace may not be deleted");
         return if immortal { Err(refused()) } else { Ok(()) };
     }
-    if cx.namespace.is_empty() || cx.operation == Operation::Delete {
+    // Anything that exists has a namespace that does.
+    if cx.namespace.is_empty() || cx.operation != Operation::Create {
         return Ok(());
     }
     let namespace = cx.reader.get("", "namespaces", "", cx.namespace).await?;
     let Some(namespace) = namespace else {
         return Err(Status::not_found(Qualified::new("", "namespaces"), cx.namespace));
     };
-    if cx.operation != Operation::Create || namespace["status"]["phase"] != "Terminating" {
+    if namespace["status"]["phase"] != "Terminating" {
         return Ok(());
     }
     let why = format!("unable to create new content in namespace {} because it is being terminated", cx.namespace);

@@ -100,8 +100,8 @@ impl Target<'_> {
             return Err(Status::conflict(qualified(self.row), name, &why));
         }
         match new.resource_version() {
-            "" if self.row.unconditional_update => Ok(()),
-            "" => {
+            "" | "0" if self.row.unconditional_update => Ok(()),
+            "" | "0" => {
                 let path = Path::new("metadata").child("resourceVersion");
                 let error = FieldError::invalid(&path, 0, "must be specified for an update");
                 let resource = Qualified::new(&self.row.info.group, &self.row.info.plural);

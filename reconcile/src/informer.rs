@@ -8,8 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures::StreamExt;
-use kube::runtime::utils::Backoff;
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -152,7 +151,9 @@ pub(crate) async fn all_synced(waiting: Vec<watch::Receiver<Progress>>) {
 }
 
 async fn follow<K: Kind>(api: Api<K>, config: watcher::Config, store: Store<K>, cancel: CancellationToken) {
-    let mut events = pin!(watcher(api, config).backoff(Retry::default()));
+    // The watcher tries again at its next poll, so waiting is up to this loop. Beginning a list is no success yet.
+    let mut events = pin!(watcher(api, config));
+    let mut retry = Retry::default();
     let mut list = Vec::new();
     loop {
         let event = tokio::select! {
@@ -166,12 +167,19 @@ async fn follow<K: Kind>(api: Api<K>, config: watcher::Config, store: Store<K>, 
             }
             Some(Ok(watcher::Event::InitApply(object))) => list.push(trimmed(object)),
             Some(Ok(watcher::Event::InitDone)) => {
+                retry = Retry::default();
                 store.replace(std::mem::take(&mut list));
                 debug!(kind = %K::kind(&()), objects = store.len(), "informer has a full list");
             }
             Some(Ok(watcher::Event::Apply(object))) => store.apply(trimmed(object)),
             Some(Ok(watcher::Event::Delete(object))) => store.remove(&object),
-            Some(Err(error)) => warn!(kind = %K::kind(&()), %error, "watch failed, retrying"),
+            Some(Err(error)) => {
+                warn!(kind = %K::kind(&()), %error, "watch failed, retrying");
+                tokio::select! {
+                    () = cancel.cancelled() => return,
+                    () = tokio::time::sleep(retry.next()) => {}
+                }
+            }
             None => return,
         }
     }
@@ -197,18 +205,10 @@ impl Default for Retry {
     }
 }
 
-impl Iterator for Retry {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
+impl Retry {
+    fn next(&mut self) -> Duration {
         let now = self.next;
         self.next = (now * 2).min(LONGEST_RETRY);
-        Some(now)
-    }
-}
-
-impl Backoff for Retry {
-    fn reset(&mut self) {
-        self.next = FIRST_RETRY;
+        now
     }
 }

@@ -131,10 +131,9 @@ pub fn permitted() -> io::Result<u64> {
 /// Takes all capabilities outside `set` out of the bounding set: no program executed later can regain them. Empties the
 /// ambient set.
 pub fn bound(set: u64) -> io::Result<()> {
-    for bit in 0..64 {
-        // The kernel may know more capabilities than we do, or fewer.
-        let known = sys::prctl(libc::PR_CAPBSET_READ, bit, 0).unwrap_or(0) == 1;
-        if known && set & (1 << bit) == 0 {
+    // The kernel may know more capabilities than we do, or fewer.
+    for bit in (0..64).take_while(|bit| sys::prctl(libc::PR_CAPBSET_READ, *bit, 0).is_ok()) {
+        if set & (1 << bit) == 0 {
             sys::prctl(libc::PR_CAPBSET_DROP, bit, 0)?;
         }
     }

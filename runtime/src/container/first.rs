@@ -9,7 +9,7 @@ use super::filesystems::{self, Wanted};
 use super::process::{self, Process, Stdio};
 use super::{Report, Reporter, inroot, mask, rootfs, users, volumes};
 use crate::cgroup::Cgroups;
-use crate::seccomp::Filters;
+use crate::seccomp::Filter;
 use crate::spec::ContainerSpec;
 use crate::sys;
 
@@ -19,6 +19,8 @@ pub struct Plan<'a> {
     pub layers: &'a [PathBuf],
     /// The container's directory of the state directory.
     pub dir: &'a Path,
+    /// Where the root file system is mounted until it becomes the root.
+    pub place: &'a Path,
     pub cgroups: &'a Cgroups,
     pub cgroup: &'a str,
     /// Namespaces of the sandbox to join, with their kind for setns.
@@ -27,7 +29,7 @@ pub struct Plan<'a> {
     pub stdio: Stdio,
     pub hostname: &'a str,
     pub capabilities: u64,
-    pub seccomp: Option<&'a Filters>,
+    pub seccomp: Option<&'a Filter>,
     pub open_files: Option<u64>,
 }
 
@@ -64,7 +66,7 @@ fn build(plan: &Plan<'_>, reporter: &mut Reporter) -> Result<(users::Identity, V
     }
     let volumes = volumes::prepare(&spec.mounts)?;
     rootfs::detach_from_host()?;
-    let rootfs = rootfs::mount_overlay(plan.dir, plan.layers)?;
+    let rootfs = rootfs::mount_overlay(plan.dir, plan.place, plan.layers)?;
     let views = plan.cgroups.views();
     let wanted = Wanted { privileged: security.privileged, cgroups: &views, shm: &plan.shm };
     let filesystems = filesystems::mount_all(&rootfs.root, &wanted)?;

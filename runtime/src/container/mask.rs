@@ -4,7 +4,6 @@
 //! (CVE-2025-31133, CVE-2025-52881).
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -31,7 +30,8 @@ const READ_ONLY_PROC: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
 
 /// Hides files behind the host's /dev/null and directories behind an empty read-only tmpfs.
 pub fn apply(filesystems: &Filesystems) -> Result<(), StartError> {
-    let null = mount::clone_path(Path::new("/dev/null")).step(|| "open /dev/null".into())?;
+    let null = rustix::fs::open("/dev/null", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .step(|| "open /dev/null".into())?;
     let stat = rustix::fs::fstat(&null).step(|| "look at /dev/null".into())?;
     if stat.st_rdev != rustix::fs::makedev(1, 3) {
         return Err(StartError::failed("/dev/null of the host is not the null device"));

@@ -11,7 +11,7 @@ use super::command;
 use super::error::{StartError, Step};
 use super::inroot::{self, Kind};
 use super::users::Identity;
-use crate::seccomp::Filters;
+use crate::seccomp::Filter;
 use crate::sys;
 
 /// Standard streams of a process.
@@ -34,7 +34,7 @@ pub struct Process<'a> {
     pub identity: &'a Identity,
     pub capabilities: u64,
     pub no_new_privileges: bool,
-    pub seccomp: Option<&'a Filters>,
+    pub seccomp: Option<&'a Filter>,
     /// Soft limit of open files that the launcher itself was started with.
     pub open_files: Option<u64>,
 }

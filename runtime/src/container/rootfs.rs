@@ -17,25 +17,25 @@ pub struct Rootfs {
     pub root: OwnedFd,
 }
 
-/// Mounts an overlay below `dir`. `layers` are the image's directories, top first; what the container writes goes to
-/// `dir/upper`, which is used for one container only and never synced.
-pub fn mount_overlay(dir: &Path, layers: &[PathBuf]) -> Result<Rootfs, StartError> {
-    let (upper, work, staging) = (dir.join("upper"), dir.join("work"), dir.join("rootfs"));
-    for made in [&upper, &work, &staging] {
+/// Mounts an overlay on `place`, which all containers of a node share: each is alone in its mount namespace. `layers` are the
+/// image's directories, top first; what the container writes goes to `dir/upper`, which is used once and never synced.
+pub fn mount_overlay(dir: &Path, place: &Path, layers: &[PathBuf]) -> Result<Rootfs, StartError> {
+    let (upper, work) = (dir.join("upper"), dir.join("work"));
+    for made in [&upper, &work] {
         rustix::fs::mkdir(made, Mode::from_raw_mode(0o755)).step(|| format!("create {}", made.display()))?;
     }
     let explain = || "mount the overlay of the image's layers".to_owned();
     match overlay_by_descriptor(layers, &upper, &work) {
         Ok(overlay) => {
-            let target = open_directory(&staging).step(explain)?;
+            let target = open_directory(place).step(explain)?;
             mount::attach(&overlay, &target).step(explain)?;
         }
         // Before Linux 6.5 layers cannot be added one by one, and each path had to be short.
-        Err(Errno::INVAL) => overlay_by_options(layers, &upper, &work, &staging)
+        Err(Errno::INVAL) => overlay_by_options(layers, &upper, &work, place)
             .step(|| format!("{} (the upper layer must be on a file system such as ext4, xfs or tmpfs)", explain()))?,
         Err(error) => return Err(error).step(explain),
     }
-    Ok(Rootfs { root: open_directory(&staging).step(explain)? })
+    Ok(Rootfs { root: open_directory(place).step(explain)? })
 }
 
 fn overlay_by_descriptor(layers: &[PathBuf], upper: &Path, work: &Path) -> rustix::io::Result<OwnedFd> {

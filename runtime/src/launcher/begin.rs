@@ -67,7 +67,7 @@ impl Launcher {
             state: ContainerState::Created,
         };
         let id = spec.id.clone();
-        let recorded = self.records.write_container(&status).step(|| "write a record".into());
+        let recorded = self.records.create_container(&id).step(|| "create the container's directory".into());
         self.containers.insert(id.clone(), Container::ended(status));
         if let Err(error) = recorded.and_then(|()| self.begin_container(spec, layers, to)) {
             self.fail_start(&id, error, to);
@@ -80,7 +80,7 @@ impl Launcher {
             .map_err(|error| StartError::failed(error.to_string()))?;
         let seccomp = if spec.security.privileged { &Seccomp::Unconfined } else { &spec.security.seccomp };
         let filters =
-            self.filters.filters(seccomp, capabilities).map_err(|error| StartError::failed(error.to_string()))?;
+            self.filters.filter(seccomp, capabilities).map_err(|error| StartError::failed(error.to_string()))?;
         let log = LogFile::open(&spec.log_path, spec.log_max_bytes, spec.log_max_files)
             .step(|| format!("open the log {}", spec.log_path.display()))?;
         let sandbox = self.sandboxes.get(&spec.sandbox).ok_or_else(|| StartError::failed("the sandbox is gone"))?;
@@ -92,6 +92,7 @@ impl Launcher {
             spec: &spec,
             layers: &self.or_empty(&spec.id, layers)?,
             dir: &dir,
+            place: &self.records.rootfs(),
             cgroups: &self.cgroups,
             cgroup: &cgroup,
             namespaces: sandbox.namespaces.iter().map(|(fd, kind)| (fd, *kind)).collect(),

@@ -18,7 +18,7 @@ use super::state::{Launcher, Owner};
 use super::{now, report};
 use crate::container::StartError;
 use crate::protocol::{Answer, Failure, Stream};
-use crate::seccomp::Filters;
+use crate::seccomp::Filter;
 use crate::spec::{ContainerSpec, ContainerState, ContainerStatus, Exit, ProcessId, RuntimeEvent};
 use crate::sys;
 
@@ -48,7 +48,7 @@ pub struct Live {
     pub log_failed: bool,
     pub stdin: Option<OwnedFd>,
     pub capabilities: u64,
-    pub filters: Option<Rc<Filters>>,
+    pub filters: Option<Rc<Filter>>,
     /// Its processes end with the first one.
     pub own_pid_namespace: bool,
     pub started_at_ns: i64,
@@ -87,9 +87,6 @@ impl Launcher {
         container.status.state = ContainerState::Running { process, started_at_ns: live.started_at_ns };
         let terminal = ready.terminal.as_ref().map(OwnedFd::try_clone);
         live.ready = Some(ready);
-        if let Err(error) = self.records.write_container(&container.status) {
-            report(&format!("cannot write the record of container {id}: {error}"));
-        }
         match terminal {
             Some(Ok(master)) => {
                 if let Err(error) = set_nonblocking(&master) {
@@ -101,6 +98,14 @@ impl Launcher {
             None => {}
         }
         self.reply(to, Ok((Answer::Started(process), Vec::new())));
+        self.record(id);
+    }
+
+    fn record(&self, id: &str) {
+        let Some(container) = self.containers.get(id) else { return };
+        if let Err(error) = self.records.write_container(&container.status) {
+            report(&format!("cannot write the record of container {id}: {error}"));
+        }
     }
 
     /// The container stays listed, exited, until it is removed.
@@ -129,9 +134,7 @@ impl Launcher {
         let Some(container) = self.containers.get(id) else { return };
         let sandbox = container.status.sandbox.clone();
         let removing = container.removing.is_some();
-        if let Err(error) = self.records.write_container(&container.status) {
-            report(&format!("cannot write the record of container {id}: {error}"));
-        }
+        self.record(id);
         if let Some(sandbox) = self.sandboxes.get(&sandbox) {
             self.chores.remove_group(format!("{}/{id}", sandbox.status.spec.cgroup));
         }

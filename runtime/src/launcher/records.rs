@@ -3,7 +3,8 @@
 //! Written by rename and not synced: after a crash of the machine all containers are gone anyway.
 //! ```text
 //! <state>/sandboxes/<id>.json
-//! <state>/containers/<id>/container.json, upper, work, rootfs
+//! <state>/containers/<id>/container.json, upper, work
+//! <state>/rootfs                         empty: where root file systems are mounted, in namespaces of their own
 //! <state>/trash/<n>                      directories being deleted
 //! ```
 
@@ -15,6 +16,8 @@ use serde::de::DeserializeOwned;
 
 use crate::spec::{ContainerStatus, SandboxStatus};
 
+const DIRECTORIES: [&str; 4] = ["sandboxes", "containers", "trash", "rootfs"];
+
 #[derive(Debug)]
 pub struct Records {
     state: PathBuf,
@@ -23,7 +26,7 @@ pub struct Records {
 
 impl Records {
     pub fn open(state: &Path) -> io::Result<Self> {
-        for name in ["sandboxes", "containers", "trash"] {
+        for name in DIRECTORIES {
             std::fs::create_dir_all(state.join(name))?;
         }
         Ok(Self { state: state.to_owned(), trashed: 0 })
@@ -31,6 +34,10 @@ impl Records {
 
     pub fn trash(&self) -> PathBuf {
         self.state.join("trash")
+    }
+
+    pub fn rootfs(&self) -> PathBuf {
+        self.state.join("rootfs")
     }
 
     pub fn container_dir(&self, id: &str) -> PathBuf {
@@ -49,14 +56,13 @@ impl Records {
         ignore_missing(std::fs::remove_file(self.sandbox_file(id)))
     }
 
-    /// Makes the container's directory when there is none.
+    /// Makes the container's directory, without a record: until it runs there is nothing to tell.
+    pub fn create_container(&self, id: &str) -> io::Result<()> {
+        std::fs::create_dir(self.container_dir(id))
+    }
+
     pub fn write_container(&self, status: &ContainerStatus) -> io::Result<()> {
-        let dir = self.container_dir(&status.id);
-        match std::fs::create_dir(&dir) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-        write(&dir.join("container.json"), status)
+        write(&self.container_dir(&status.id).join("container.json"), status)
     }
 
     /// Forgets a container. Its files are deleted later, from the trash.
@@ -72,19 +78,28 @@ impl Records {
         }
     }
 
-    /// What an earlier launcher wrote. Files that cannot be read are passed over.
-    pub fn load(&self) -> io::Result<(Vec<SandboxStatus>, Vec<ContainerStatus>)> {
+    /// What an earlier launcher wrote. Files that cannot be read are passed over; a container without a record never ran.
+    pub fn load(&mut self) -> io::Result<(Vec<SandboxStatus>, Vec<ContainerStatus>)> {
         let list = |name: &str| -> io::Result<Vec<PathBuf>> {
             std::fs::read_dir(self.state.join(name))?.map(|entry| Ok(entry?.path())).collect()
         };
         let sandboxes = list("sandboxes")?.iter().filter_map(|path| read(path)).collect();
-        let containers = list("containers")?.iter().filter_map(|path| read(&path.join("container.json"))).collect();
+        let (mut containers, mut unknown) = (Vec::new(), Vec::new());
+        for dir in list("containers")? {
+            match read(&dir.join("container.json")) {
+                Some(status) => containers.push(status),
+                None => unknown.extend(dir.file_name().map(|id| id.to_string_lossy().into_owned())),
+            }
+        }
+        for id in unknown {
+            self.remove_container(&id)?;
+        }
         Ok((sandboxes, containers))
     }
 
     /// Removes all but the logs of what ran, which are elsewhere.
     pub fn remove_all(&self) -> io::Result<()> {
-        for name in ["sandboxes", "containers", "trash"] {
+        for name in DIRECTORIES {
             ignore_missing(std::fs::remove_dir_all(self.state.join(name)))?;
         }
         Ok(())

@@ -1,7 +1,9 @@
 //! System call filters: the default one of container engines, and profile files.
 //!
-//! Filters are compiled once by the launcher and kept; loading one takes a system call.
+//! [`syscalls`] has the names and the default list, [`profile`] reads files, [`compile`] makes programs. They are compiled once by the
+//! launcher and kept; loading one takes a system call.
 
+mod compile;
 mod profile;
 mod syscalls;
 
@@ -10,12 +12,11 @@ use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
-};
+use libc::sock_filter;
 
 use crate::spec::Seccomp;
 use crate::sys;
+use compile::{Action, Condition, Operator, Rule, Rules};
 
 #[derive(Debug, thiserror::Error)]
 pub enum SeccompError {
@@ -23,66 +24,64 @@ pub enum SeccompError {
     Read { path: PathBuf, source: io::Error },
     #[error("parse the seccomp profile {path}: {source}")]
     Parse { path: PathBuf, source: serde_json::Error },
-    #[error("compile the seccomp profile: {0}")]
-    Compile(#[from] seccompiler::BackendError),
+    #[error("compile the seccomp profile {path}: {reason}")]
+    Compile { path: PathBuf, reason: &'static str },
 }
 
-/// Rules by system call number; `None`: whatever the arguments.
-type Rules = BTreeMap<i64, Option<Vec<SeccompRule>>>;
+/// A program for the kernel.
+pub struct Filter(Vec<sock_filter>);
 
-/// Programs to load in this order; the kernel takes the strictest of their answers, of equals the last one's.
-#[derive(Debug)]
-pub struct Filters(Vec<BpfProgram>);
+impl std::fmt::Debug for Filter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Filter({} instructions)", self.0.len())
+    }
+}
 
-impl Filters {
+impl Filter {
     /// Applies to the calling process for good. Needs CAP_SYS_ADMIN or no_new_privs.
     pub fn load(&self) -> io::Result<()> {
-        for program in &self.0 {
-            let length = u16::try_from(program.len()).map_err(io::Error::other)?;
-            let program = libc::sock_fprog { len: length, filter: program.as_ptr() as *mut libc::sock_filter };
-            // SAFETY: seccompiler's instruction has the layout of sock_filter (both are the kernel's); the kernel copies.
-            sys::check(unsafe {
-                libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program)
-            })?;
-        }
-        Ok(())
+        let len = u16::try_from(self.0.len()).map_err(io::Error::other)?;
+        let program = libc::sock_fprog { len, filter: self.0.as_ptr().cast_mut() };
+        // SAFETY: pointer and length of one array, which the kernel copies.
+        sys::check(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) })
+            .map(drop)
     }
 }
 
 /// Compiled filters by what they depend on.
 #[derive(Debug, Default)]
 pub struct Cache {
-    default: BTreeMap<u64, Rc<Filters>>,
+    default: BTreeMap<u64, Rc<Filter>>,
 }
 
 impl Cache {
     /// `capabilities` widen the default filter. `None`: no filter. A profile file is read at each start, since it may change.
-    pub fn filters(&mut self, seccomp: &Seccomp, capabilities: u64) -> Result<Option<Rc<Filters>>, SeccompError> {
+    pub fn filter(&mut self, seccomp: &Seccomp, capabilities: u64) -> Result<Option<Rc<Filter>>, SeccompError> {
         match seccomp {
             Seccomp::Unconfined => Ok(None),
             Seccomp::RuntimeDefault => {
                 let key = capabilities & relevant();
-                if let Some(known) = self.default.get(&key) {
-                    return Ok(Some(Rc::clone(known)));
-                }
-                let filters = Rc::new(runtime_default(key)?);
-                self.default.insert(key, Rc::clone(&filters));
-                Ok(Some(filters))
+                let filter = self.default.entry(key).or_insert_with(|| Rc::new(runtime_default(key)));
+                Ok(Some(Rc::clone(filter)))
             }
-            Seccomp::Localhost(path) => {
-                let text = std::fs::read(path).map_err(|source| SeccompError::Read { path: path.clone(), source })?;
-                let profile = serde_json::from_slice(&text)
-                    .map_err(|source| SeccompError::Parse { path: path.clone(), source })?;
-                let filters = profile::filters(&profile)?;
-                let programs = filters.into_iter().map(|(rules, other, matching)| compile(rules, other, matching));
-                Ok(Some(Rc::new(Filters(programs.collect::<Result<_, _>>()?))))
-            }
+            Seccomp::Localhost(path) => from_file(path).map(|filter| Some(Rc::new(filter))),
         }
     }
 }
 
+fn from_file(path: &PathBuf) -> Result<Filter, SeccompError> {
+    let text = std::fs::read(path).map_err(|source| SeccompError::Read { path: path.clone(), source })?;
+    let profile = serde_json::from_slice(&text).map_err(|source| SeccompError::Parse { path: path.clone(), source })?;
+    let refuse = |reason| SeccompError::Compile { path: path.clone(), reason };
+    let (rules, default) = profile::rules(&profile).ok_or_else(|| refuse("a system call has six arguments"))?;
+    let program = compile::compile(&rules, default);
+    if program.len() > libc::BPF_MAXINSNS as usize {
+        return Err(refuse("it is too long for the kernel"));
+    }
+    Ok(Filter(program))
+}
+
 const CAP_SYS_RAWIO: u32 = 17;
-const CAP_SYS_ADMIN: u32 = 21;
 
 fn has(capabilities: u64, capability: u32) -> bool {
     capabilities & (1 << capability) != 0
@@ -93,54 +92,42 @@ fn relevant() -> u64 {
     syscalls::BY_CAPABILITY.iter().fold(1 << CAP_SYS_RAWIO, |set, (capability, _)| set | 1 << capability)
 }
 
-fn runtime_default(capabilities: u64) -> Result<Filters, SeccompError> {
-    let mut rules: Rules = syscalls::allowed().map(|(_, number)| (*number, None)).collect();
+fn runtime_default(capabilities: u64) -> Filter {
+    let allow = || vec![Rule::always(Action::Allow)];
+    let allow_if = |operator, value| {
+        let condition = Condition { argument: 0, operator, value, lower_half: true };
+        Rule { conditions: vec![condition], action: Action::Allow }
+    };
+    let mut rules: Rules = syscalls::allowed().map(|(_, number)| (*number, allow())).collect();
+    /// Linux, with or without the flags of old 32-bit programs, and the question for the current one.
+    const PERSONALITIES: [u64; 5] = [0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
+    let personalities = PERSONALITIES.into_iter().map(|value| allow_if(Operator::Equal, value)).collect();
+    rules.insert(libc::SYS_personality as u32, personalities);
+    // Not the host's hypervisor.
+    rules.insert(libc::SYS_socket as u32, vec![allow_if(Operator::NotEqual, libc::AF_VSOCK as u64)]);
+    // No new namespaces. clone3's flags are behind a pointer, which a filter cannot read: without it, libc uses clone.
+    const NEW_NAMESPACES: u64 = 0x7e02_0000;
+    rules.insert(libc::SYS_clone as u32, vec![allow_if(Operator::MaskedEqual(NEW_NAMESPACES), 0)]);
+    rules.insert(libc::SYS_clone3 as u32, vec![Rule::always(Action::Errno(libc::ENOSYS as u16))]);
     for (capability, list) in syscalls::BY_CAPABILITY {
         if has(capabilities, *capability) {
-            rules.extend(list.iter().map(|(_, number)| (*number, None)));
+            rules.extend(list.iter().map(|(_, number)| (*number, allow())));
         }
     }
     if has(capabilities, CAP_SYS_RAWIO) {
-        rules.extend(syscalls::RAW_IO.iter().map(|(_, number)| (*number, None)));
+        rules.extend(syscalls::RAW_IO.iter().map(|(_, number)| (*number, allow())));
     }
-    /// Linux, with or without the flags of old 32-bit programs, and the question for the current one.
-    const PERSONALITIES: [u64; 5] = [0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
-    let personalities = PERSONALITIES.into_iter().map(|value| condition(0, SeccompCmpOp::Eq, value));
-    rules.insert(libc::SYS_personality, Some(personalities.collect::<Result<_, _>>()?));
-    // Not the host's hypervisor.
-    rules.insert(libc::SYS_socket, Some(vec![condition(0, SeccompCmpOp::Ne, libc::AF_VSOCK as u64)?]));
-
-    let errno = |errno: i32| SeccompAction::Errno(errno as u32);
-    if has(capabilities, CAP_SYS_ADMIN) {
-        return Ok(Filters(vec![compile(rules, errno(libc::EPERM), SeccompAction::Allow)?]));
-    }
-    // No new namespaces. clone3's flags are behind a pointer, which a filter cannot read: without it, libc uses clone.
-    const NEW_NAMESPACES: u64 = 0x7e02_0000;
-    rules.insert(libc::SYS_clone, Some(vec![condition(0, SeccompCmpOp::MaskedEq(NEW_NAMESPACES), 0)?]));
-    rules.insert(libc::SYS_clone3, None);
-    let clone3: Rules = [(libc::SYS_clone3, None)].into();
-    Ok(Filters(vec![
-        compile(rules, errno(libc::EPERM), SeccompAction::Allow)?,
-        compile(clone3, SeccompAction::Allow, errno(libc::ENOSYS))?,
-    ]))
-}
-
-fn condition(argument: u8, operator: SeccompCmpOp, value: u64) -> Result<SeccompRule, SeccompError> {
-    let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)?;
-    Ok(SeccompRule::new(vec![condition])?)
-}
-
-fn compile(rules: Rules, other: SeccompAction, matching: SeccompAction) -> Result<BpfProgram, SeccompError> {
-    let arch = if cfg!(target_arch = "x86_64") { TargetArch::x86_64 } else { TargetArch::aarch64 };
-    Ok(SeccompFilter::new(profile::flatten(rules), other, matching, arch)?.try_into()?)
+    Filter(compile::compile(&rules, Action::Errno(libc::EPERM as u16)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const CAP_SYS_ADMIN: u32 = 21;
+
     /// Runs `call` in a child under the filters; its exit code is the errno, 0 when the call was let through.
-    fn errno_under(filters: &Filters, call: fn() -> libc::c_long) -> i32 {
+    fn errno_under(filters: &Filter, call: fn() -> libc::c_long) -> i32 {
         // SAFETY: the child makes system calls and ends; it takes no lock.
         let pid = unsafe { libc::fork() };
         if pid == 0 {
@@ -187,10 +174,10 @@ mod tests {
     fn the_default_filter_depends_on_capabilities() {
         let mut cache = Cache::default();
         let mut get =
-            |capabilities| cache.filters(&Seccomp::RuntimeDefault, capabilities).expect("compile").expect("some");
+            |capabilities| cache.filter(&Seccomp::RuntimeDefault, capabilities).expect("compile").expect("some");
         let (plain, admin) = (get(0), get(1 << CAP_SYS_ADMIN));
         assert!(Rc::ptr_eq(&plain, &get(1)), "CAP_DAC_OVERRIDE changes nothing, so nothing is compiled");
-        type Case<'a> = (&'a str, &'a Filters, fn() -> libc::c_long, i32);
+        type Case<'a> = (&'a str, &'a Filter, fn() -> libc::c_long, i32);
         let cases: [Case<'_>; 8] = [
             ("getpid", &plain, getpid, 0),
             ("unshare", &plain, unshare, libc::EPERM),
@@ -216,13 +203,13 @@ mod tests {
             {"names": ["keyctl"], "action": "SCMP_ACT_KILL_PROCESS"}]}"#;
         std::fs::write(file.path(), text).expect("write");
         let seccomp = Seccomp::Localhost(file.path().to_owned());
-        let filters = Cache::default().filters(&seccomp, 0).expect("compile").expect("some");
+        let filters = Cache::default().filter(&seccomp, 0).expect("compile").expect("some");
         assert_eq!(errno_under(&filters, unshare), 42);
         assert_eq!(errno_under(&filters, personality), libc::EPERM);
         assert_eq!(errno_under(&filters, getpid), 0);
         assert_eq!(errno_under(&filters, keyctl), -libc::SIGSYS);
 
         std::fs::write(file.path(), "{").expect("write");
-        assert!(matches!(Cache::default().filters(&seccomp, 0), Err(SeccompError::Parse { .. })));
+        assert!(matches!(Cache::default().filter(&seccomp, 0), Err(SeccompError::Parse { .. })));
     }
 }

@@ -1,19 +1,17 @@
 //! Profile files in the format of container engines (docker, containerd, CRI-O): a default action and rules by name.
 
-use std::collections::BTreeMap;
-
-use seccompiler::{SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule};
 use serde::Deserialize;
 
-use super::{Rules, SeccompError, syscalls};
+use super::compile::{self, Action, Condition, Operator, Rules};
+use super::syscalls;
 
-const EPERM: u32 = libc::EPERM as u32;
+const EPERM: u16 = libc::EPERM as u16;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Profile {
-    default_action: Action,
-    default_errno_ret: Option<u32>,
+    default_action: ActionName,
+    default_errno_ret: Option<u16>,
     #[serde(default)]
     syscalls: Vec<Rule>,
 }
@@ -22,8 +20,8 @@ pub struct Profile {
 #[serde(rename_all = "camelCase")]
 struct Rule {
     names: Vec<String>,
-    action: Action,
-    errno_ret: Option<u32>,
+    action: ActionName,
+    errno_ret: Option<u16>,
     #[serde(default)]
     args: Option<Vec<Argument>>,
 }
@@ -35,11 +33,11 @@ struct Argument {
     value: u64,
     #[serde(default)]
     value_two: u64,
-    op: Operator,
+    op: OperatorName,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
-enum Action {
+enum ActionName {
     #[serde(rename = "SCMP_ACT_ALLOW")]
     Allow,
     #[serde(rename = "SCMP_ACT_ERRNO")]
@@ -55,7 +53,7 @@ enum Action {
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
-enum Operator {
+enum OperatorName {
     #[serde(rename = "SCMP_CMP_NE")]
     Ne,
     #[serde(rename = "SCMP_CMP_LT")]
@@ -72,75 +70,45 @@ enum Operator {
     MaskedEq,
 }
 
-impl Action {
-    fn to_kernel(self, errno: Option<u32>) -> SeccompAction {
+impl ActionName {
+    fn action(self, errno: Option<u16>) -> Action {
         match self {
-            Self::Allow => SeccompAction::Allow,
-            Self::Errno => SeccompAction::Errno(errno.unwrap_or(EPERM)),
-            Self::Log => SeccompAction::Log,
-            Self::Trap => SeccompAction::Trap,
-            Self::KillThread => SeccompAction::KillThread,
-            Self::KillProcess => SeccompAction::KillProcess,
+            Self::Allow => Action::Allow,
+            Self::Errno => Action::Errno(errno.unwrap_or(EPERM)),
+            Self::Log => Action::Log,
+            Self::Trap => Action::Trap,
+            Self::KillThread => Action::KillThread,
+            Self::KillProcess => Action::KillProcess,
         }
     }
 }
 
 impl Argument {
-    fn condition(&self) -> Result<SeccompCondition, SeccompError> {
+    /// A call has six arguments.
+    fn condition(&self) -> Option<Condition> {
         let (operator, value) = match self.op {
-            Operator::Ne => (SeccompCmpOp::Ne, self.value),
-            Operator::Lt => (SeccompCmpOp::Lt, self.value),
-            Operator::Le => (SeccompCmpOp::Le, self.value),
-            Operator::Eq => (SeccompCmpOp::Eq, self.value),
-            Operator::Ge => (SeccompCmpOp::Ge, self.value),
-            Operator::Gt => (SeccompCmpOp::Gt, self.value),
-            Operator::MaskedEq => (SeccompCmpOp::MaskedEq(self.value), self.value_two),
+            OperatorName::Ne => (Operator::NotEqual, self.value),
+            OperatorName::Lt => (Operator::Less, self.value),
+            OperatorName::Le => (Operator::LessOrEqual, self.value),
+            OperatorName::Eq => (Operator::Equal, self.value),
+            OperatorName::Ge => (Operator::GreaterOrEqual, self.value),
+            OperatorName::Gt => (Operator::Greater, self.value),
+            OperatorName::MaskedEq => (Operator::MaskedEqual(self.value), self.value_two),
         };
-        Ok(SeccompCondition::new(self.index, SeccompCmpArgLen::Qword, operator, value)?)
+        (self.index < 6).then_some(Condition { argument: self.index, operator, value, lower_half: false })
     }
 }
 
-/// One filter per action. The kernel runs all of them and takes the strictest answer, so the first filter lets through what any
-/// rule names and answers the default action to the rest; each other filter answers its action to its own rules.
-/// Calls that this architecture does not know are skipped, as engines do.
-pub fn filters(profile: &Profile) -> Result<Vec<(Rules, SeccompAction, SeccompAction)>, SeccompError> {
-    let default = profile.default_action.to_kernel(profile.default_errno_ret);
-    let mut named = Rules::new();
-    let mut by_action: Vec<(SeccompAction, Rules)> = Vec::new();
+/// Rules and the default action. Calls that this architecture does not know are skipped, as engines do. `None`: a rule is about an
+/// argument that no call has.
+pub fn rules(profile: &Profile) -> Option<(Rules, Action)> {
+    let mut rules = Rules::new();
     for rule in &profile.syscalls {
-        let action = rule.action.to_kernel(rule.errno_ret);
+        let conditions = rule.args.iter().flatten().map(Argument::condition).collect::<Option<Vec<_>>>()?;
+        let compiled = compile::Rule { conditions, action: rule.action.action(rule.errno_ret) };
         for number in rule.names.iter().filter_map(|name| syscalls::number(name)) {
-            add(&mut named, number, rule)?;
-            if action == SeccompAction::Allow {
-                continue;
-            }
-            let index = by_action.iter().position(|(known, _)| *known == action).unwrap_or_else(|| {
-                by_action.push((action.clone(), Rules::new()));
-                by_action.len() - 1
-            });
-            add(&mut by_action[index].1, number, rule)?;
+            rules.entry(number).or_default().push(compiled.clone());
         }
     }
-    let mut filters = Vec::new();
-    if default != SeccompAction::Allow {
-        filters.push((named, default, SeccompAction::Allow));
-    }
-    filters.extend(by_action.into_iter().map(|(action, rules)| (rules, SeccompAction::Allow, action)));
-    Ok(filters)
-}
-
-fn add(rules: &mut Rules, number: i64, rule: &Rule) -> Result<(), SeccompError> {
-    let conditions = rule.args.iter().flatten().map(Argument::condition).collect::<Result<Vec<_>, _>>()?;
-    match rules.entry(number).or_insert_with(|| Some(Vec::new())) {
-        // Already unconditional.
-        None => {}
-        entry if conditions.is_empty() => *entry = None,
-        Some(known) => known.push(SeccompRule::new(conditions)?),
-    }
-    Ok(())
-}
-
-/// The form that seccompiler takes: no conditions at all is an empty list.
-pub fn flatten(rules: Rules) -> BTreeMap<i64, Vec<SeccompRule>> {
-    rules.into_iter().map(|(number, conditions)| (number, conditions.unwrap_or_default())).collect()
+    Some((rules, profile.default_action.action(profile.default_errno_ret)))
 }

@@ -1,11 +1,11 @@
 //! System calls by name and number, and which of them a container may use: the allow list that container engines agree on.
 
 /// A name (with `SYS_` in front) and its number on this architecture.
-pub type Syscall = (&'static str, i64);
+pub type Syscall = (&'static str, u32);
 
 /// Lists system calls by their constants, so that a name and a number cannot differ.
 macro_rules! syscalls {
-    [$($name:ident),* $(,)?] => { &[$((stringify!($name), libc::$name as i64)),*] };
+    [$($name:ident),* $(,)?] => { &[$((stringify!($name), libc::$name as u32)),*] };
 }
 
 /// Always allowed, whatever the arguments.
@@ -117,7 +117,7 @@ pub fn allowed() -> impl Iterator<Item = &'static Syscall> {
 }
 
 /// The number of a system call by its plain name.
-pub fn number(name: &str) -> Option<i64> {
+pub fn number(name: &str) -> Option<u32> {
     let by_capability = BY_CAPABILITY.iter().flat_map(|(_, list)| list.iter());
     let all = allowed().chain(by_capability).chain(RAW_IO).chain(OTHERS);
     all.copied().find(|(known, _)| known.strip_prefix("SYS_") == Some(name)).map(|(_, number)| number)

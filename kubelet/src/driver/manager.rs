@@ -23,8 +23,8 @@ use crate::pod::{Effect, Input, NodeFacts, PodMachine};
 use crate::table::Row;
 
 /// A pod on this node.
-struct Entry {
-    machine: PodMachine,
+pub(super) struct Entry {
+    pub(super) machine: PodMachine,
     publisher: Publisher,
     volumes: Volumes,
     lock: VolumeLock,
@@ -45,10 +45,10 @@ pub struct Sources {
 }
 
 pub struct Manager {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     answers: mpsc::Sender<News>,
-    pods: BTreeMap<String, Entry>,
-    ipam: Ipam,
+    pub(super) pods: BTreeMap<String, Entry>,
+    pub(super) ipam: Ipam,
     node: watch::Receiver<Arc<Node>>,
     /// Of the start, until the first full list of pods has come.
     found: BTreeMap<String, PodOnNode>,
@@ -394,53 +394,6 @@ impl Manager {
         };
         self.pods.get(uid)?.machine.container(name).cloned()
     }
-
-    /// Nothing of it is left, so its logs go too.
-    fn forget(&mut self, uid: &str) {
-        let Some(entry) = self.pods.remove(uid) else { return };
-        self.shared.table.remove(uid);
-        let logs = self.shared.paths.pod_logs(entry.machine.pod());
-        tokio::task::spawn_blocking(move || remove_dir(&logs));
-    }
-
-    fn remove_in_background(&self, sandbox: String) {
-        let shared = self.shared.clone();
-        tokio::spawn(async move { perform::remove_sandbox(&shared, &sandbox).await });
-    }
-
-    /// The runtime has something of a pod that the API does not have.
-    fn remove_orphan(&mut self, uid: String, pod: PodOnNode) {
-        tracing::info!(pod = uid, "removing what is left of a pod that is gone");
-        let shared = self.shared.clone();
-        let addresses = pod.observed.sandbox.into_iter().flat_map(|sandbox| sandbox.ips);
-        addresses.for_each(|ip| self.ipam.release(ip));
-        tokio::spawn(async move {
-            for sandbox in pod.sandboxes {
-                perform::remove_sandbox(&shared, &sandbox).await;
-            }
-            set_up::tear_down(&shared, &uid, VolumeLock::default()).await;
-        });
-    }
-
-    /// Directories of pods that are not there any more, from before this start.
-    fn remove_orphaned_files(&self) {
-        let known: BTreeSet<String> = self.pods.keys().cloned().collect();
-        let logs: BTreeSet<String> =
-            self.pods.values().map(|entry| crate::paths::Paths::pod_log_name(entry.machine.pod())).collect();
-        let shared = self.shared.clone();
-        tokio::spawn(async move {
-            for uid in names_in(&shared.paths.pods()).into_iter().chain(names_in(&shared.paths.memory())) {
-                if !known.contains(&uid) {
-                    set_up::tear_down(&shared, &uid, VolumeLock::default()).await;
-                }
-            }
-            for name in names_in(shared.paths.logs()) {
-                if !logs.contains(&name) {
-                    remove_dir(&shared.paths.logs().join(name));
-                }
-            }
-        });
-    }
 }
 
 impl Entry {
@@ -456,20 +409,6 @@ fn host_network(pod: &Pod) -> bool {
 /// What a downwardAPI volume may show.
 fn downward_changed(old: &Pod, new: &Pod) -> bool {
     old.metadata.labels != new.metadata.labels || old.metadata.annotations != new.metadata.annotations
-}
-
-fn names_in(dir: &std::path::Path) -> Vec<String> {
-    let entries = std::fs::read_dir(dir).into_iter().flatten();
-    entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
-}
-
-fn remove_dir(dir: &std::path::Path) {
-    match std::fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            tracing::warn!(%error, dir = %dir.display(), "directory not removed");
-        }
-        _ => {}
-    }
 }
 
 #[cfg(test)]

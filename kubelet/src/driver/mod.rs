@@ -13,6 +13,7 @@ mod admit;
 mod manager;
 mod object_cache;
 mod observe;
+mod orphans;
 mod perform;
 mod publisher;
 mod set_up;

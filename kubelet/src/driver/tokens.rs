@@ -118,10 +118,18 @@ impl Tokens {
         };
         let api: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &namespace);
         let answer = api.create_token_request(&account, &PostParams::default(), &request).await;
-        let status = answer.map_err(|error| format!("failed to fetch token: {error}"))?.status;
+        let status = answer.map_err(|error| format!("failed to fetch token: {}", reason(&error)))?.status;
         let status = status.ok_or_else(|| "failed to fetch token: the answer has no status".to_owned())?;
         let expires = status.expiration_timestamp.0;
         Ok(Token { text: status.token, refresh_at: refresh_at(now, expires), expires })
+    }
+}
+
+/// What a person wants to read of an error of the API.
+fn reason(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
     }
 }
 

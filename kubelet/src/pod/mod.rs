@@ -5,6 +5,7 @@
 //!
 //! ```text
 //!  volumes -> sandbox -> ephemeral, init containers in order, then containers      (start.rs)
+//!      probes, exits, restarts                                                      (run.rs)
 //!      any reason to end (deleted, completed, deadline)  -> hooks, SIGTERM, SIGKILL  (stop.rs)
 //!      -> last status published -> sandbox and volumes removed -> object deleted      (stop.rs)
 //! ```
@@ -19,6 +20,7 @@ mod phase;
 mod policy;
 mod probe;
 mod recover;
+mod run;
 mod start;
 mod status;
 mod stop;

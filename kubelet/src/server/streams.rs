@@ -171,12 +171,10 @@ async fn refuse(mut socket: Socket, protocol: Protocol, why: &str) {
         // A client that went away needs no answer.
         let _ = socket.send(message).await;
     }
-    let _ = socket.send(goodbye()).await;
-    let _ = socket.close(None).await;
+    let _ = socket.send(normal_close()).await;
 }
 
-/// A normal end: clients take a close without a code for an error.
-fn goodbye() -> Message {
+fn normal_close() -> Message {
     Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: "".into() }))
 }
 
@@ -228,8 +226,8 @@ impl Session {
                     return;
                 }
             }
-            let _ = sink.send(goodbye()).await;
-            let _ = sink.close().await;
+            // Without the code of a normal end, clients report an error.
+            let _ = sink.send(normal_close()).await;
         });
         let mut outputs = Vec::new();
         let mut first = ERROR;

@@ -7,7 +7,7 @@ use super::command::environment;
 use super::error::{StartError, Step};
 use super::filesystems::{self, Wanted};
 use super::process::{self, Process, Stdio};
-use super::{Report, Reporter, inroot, mask, rootfs, users, volumes};
+use super::{Report, Reporter, inroot, mask, rootfs, terminal, users, volumes};
 use crate::cgroup::Cgroups;
 use crate::seccomp::Filter;
 use crate::spec::ContainerSpec;
@@ -85,6 +85,9 @@ fn build(plan: &Plan<'_>, reporter: &mut Reporter) -> Result<(users::Identity, V
     rootfs.enter()?;
     let environment = environment(&spec.env, &identity.home, plan.hostname, spec.terminal);
     let terminal = plan.stdio.establish(|| filesystems.devpts.try_clone(), identity.uid)?;
+    if terminal.is_some() {
+        terminal::mount_console()?;
+    }
     let ready = Report::Ready { identity: identity.clone(), environment: environment.clone() };
     let sent = reporter.push(&ready, terminal.into_iter().collect()).and_then(|()| reporter.flush());
     sent.step(|| "report to the launcher".into())?;

@@ -1,11 +1,13 @@
 //! A pseudo terminal of the container's own devpts, so that it has a name inside.
 
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::termios::Winsize;
 
 use super::error::{StartError, Step};
+use super::{inroot, mount};
 use crate::sys;
 
 pub struct Terminal {
@@ -32,6 +34,15 @@ pub fn open(devpts: impl AsFd) -> Result<Terminal, StartError> {
     let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
     rustix::termios::tcsetwinsize(&master, size).step(explain)?;
     Ok(Terminal { master, slave })
+}
+
+/// Shows the terminal on standard input as /dev/console, in a container that has just been entered.
+pub fn mount_console() -> Result<(), StartError> {
+    let explain = || "mount /dev/console".to_owned();
+    let root = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).step(explain)?;
+    let target = inroot::ensure(&root, Path::new("/dev/console"), inroot::Kind::File).step(explain)?;
+    let slave = mount::clone_fd(rustix::stdio::stdin()).step(explain)?;
+    mount::attach(&slave, &target).step(explain)
 }
 
 /// Makes it the controlling terminal of this session, which the calling process leads.

@@ -69,6 +69,8 @@ fn explain<T, E: std::fmt::Display>(result: Result<T, E>, what: &str) -> io::Res
 }
 
 fn start(options: Options) -> io::Result<()> {
+    // Whatever whoever started the daemon had open, such as a pipe to a terminal, must not stay open for ever.
+    sys::close_range(3, 0)?;
     let lock = lock(&options)?;
     let cgroups =
         Cgroups::new(explain(Hierarchies::detect(), "find the cgroups of this machine")?, &options.cgroup_root);

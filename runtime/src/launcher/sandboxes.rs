@@ -126,7 +126,6 @@ impl Launcher {
 
     fn begin_sandbox(&mut self, status: SandboxStatus, to: ReplyTo) -> Result<(), Failure> {
         let id = status.spec.id.clone();
-        self.records.write_sandbox(&status).map_err(|error| other("write a record", error))?;
         let spec = status.spec.clone();
         self.sandboxes.insert(id.clone(), Sandbox::lost(status));
         self.chores
@@ -163,7 +162,10 @@ impl Launcher {
         self.sources.remove(&token);
         let made = made.map_err(Failure::Other).and_then(|fds| self.complete_sandbox(id, fds));
         match made {
-            Ok(()) => self.reply_done([to]),
+            Ok(()) => {
+                self.reply_done([to]);
+                self.record_sandbox(id);
+            }
             Err(failure) => {
                 let waiting = self.sandboxes.get_mut(id).and_then(|sandbox| sandbox.removing.take());
                 self.forget_sandbox(id);
@@ -172,6 +174,13 @@ impl Launcher {
             }
         }
         self.settle_sandbox(id);
+    }
+
+    fn record_sandbox(&self, id: &str) {
+        let Some(sandbox) = self.sandboxes.get(id) else { return };
+        if let Err(error) = self.records.write_sandbox(&sandbox.status) {
+            report(&format!("cannot write the record of sandbox {id}: {error}"));
+        }
     }
 
     fn complete_sandbox(&mut self, id: &str, fds: Vec<OwnedFd>) -> Result<(), Failure> {
@@ -187,9 +196,10 @@ impl Launcher {
             let group = format!("{}/sandbox", spec.cgroup);
             self.start_reaper(id, &group).map_err(|error| other("start the reaper", error))?;
         }
-        let Some(sandbox) = self.sandboxes.get_mut(id) else { return Err(not_found("sandbox", id)) };
-        sandbox.status.ready = true;
-        self.records.write_sandbox(&sandbox.status).map_err(|error| other("write a record", error))
+        if let Some(sandbox) = self.sandboxes.get_mut(id) {
+            sandbox.status.ready = true;
+        }
+        Ok(())
     }
 
     fn start_reaper(&mut self, id: &str, group: &str) -> io::Result<()> {

@@ -146,7 +146,8 @@ fn attach_follows_a_container() {
 fn a_container_may_have_a_terminal() {
     on_node("tty", |node| async move {
         node.sandbox("s").await;
-        let mut spec = node.spec("c", "tty; stty size; read line; echo got $line; stty size; exit 4");
+        let mut spec =
+            node.spec("c", "tty; stty size; echo hello >/dev/console; read line; echo got $line; stty size; exit 4");
         (spec.terminal, spec.stdin) = (true, true);
         spec.user.user = "web".into();
         node.start_container(spec).await.expect("start");
@@ -156,6 +157,6 @@ fn a_container_may_have_a_terminal() {
         until(attach.stdout.as_mut().expect("stdout"), "33 99").await;
         assert_eq!(node.exit("c").await.code, 4);
         let log = node.output("c");
-        assert!(log.contains("/dev/pts/0") && log.contains("got typed"), "{log}");
+        assert!(log.contains("/dev/pts/0") && log.contains("got typed") && log.contains("hello"), "{log}");
     });
 }

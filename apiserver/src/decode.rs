@@ -128,7 +128,12 @@ pub fn yaml(bytes: &[u8]) -> Result<Value, String> {
     // Bodies are limited in bytes already.
     options.budget = None;
     let converted = serde_saphyr::from_slice_with_options(bytes, options);
-    converted.map_err(|error| format!("error converting YAML to JSON: {error}"))
+    converted.map_err(|error| {
+        // Without the excerpt that the parser draws below.
+        let text = error.to_string();
+        let line = text.lines().next().unwrap_or_default();
+        format!("error converting YAML to JSON: yaml: {}", line.strip_prefix("error: ").unwrap_or(line))
+    })
 }
 
 fn check_kind(object: &mut Object, expected: &GroupVersionKind) -> Result<(), Status> {

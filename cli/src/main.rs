@@ -77,8 +77,20 @@ fn main() -> ExitCode {
 
 /// An error as people read it: the server's words are kubectl's already, others get its prefix.
 fn words(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        // Some errors say their cause themselves.
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    if text.contains("No space left on device") {
+        text.push_str("; free some space there and try again");
+    }
     let prefix = if error.downcast_ref::<session::ApiError>().is_some() { "" } else { "error: " };
-    format!("{prefix}{error:#}")
+    format!("{prefix}{text}")
 }
 
 fn run(arguments: Arguments) -> Result<ExitCode> {

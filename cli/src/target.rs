@@ -41,7 +41,8 @@ pub async fn parse(session: &Session, words: &[String]) -> Result<Vec<Target>> {
         if category.is_empty() {
             targets.push(Target { resource: session.resource(kind).await?, names: names.clone() });
         } else {
-            targets.extend(category.into_iter().map(|one| Target { resource: one.clone(), names: names.clone() }));
+            let listed = category.into_iter().filter(|one| one.allows("list"));
+            targets.extend(listed.map(|one| Target { resource: one.clone(), names: names.clone() }));
         }
     }
     Ok(targets)

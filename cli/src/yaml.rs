@@ -10,8 +10,14 @@ pub fn documents(text: &str) -> Result<Vec<Value>> {
     // What is read is the user's own file: a budget would only refuse large charts.
     options.budget = None;
     let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options)
-        .map_err(|error| anyhow!("error converting YAML to JSON: {error}"))?;
+        .map_err(|error| anyhow!("error converting YAML to JSON: {}", first_line(&error.to_string())))?;
     Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
+}
+
+/// What is wrong and where; the excerpt that the parser draws below is left out.
+fn first_line(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    format!("yaml: {}", line.strip_prefix("error: ").unwrap_or(line))
 }
 
 pub fn to_string(value: &Value) -> Result<String> {

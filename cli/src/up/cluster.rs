@@ -53,9 +53,26 @@ impl Cluster {
             Ok(lock) => lock,
             Err(holder) => anyhow::bail!("process {} has {}", holder.pid, layout.data.display()),
         };
-        let facts = facts(layout, api_port)?;
+        let (facts, is_new) = facts(layout, api_port)?;
+        match Self::assemble(layout, &facts, progress).await {
+            Ok((cancel, tasks)) => Ok(Self { cancel, tasks, _lock: lock }),
+            Err(error) => {
+                // A first start that fails leaves nothing; a later one leaves its containers alone.
+                if is_new && let Err(left) = super::stop::tear_down(layout, Duration::ZERO).await {
+                    tracing::warn!(error = %left, "cleaning up after the failed start failed");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn assemble(
+        layout: &Layout,
+        facts: &Facts,
+        progress: &(dyn Fn(&str) + Sync),
+    ) -> Result<(CancellationToken, JoinSet<()>)> {
         preflight::port_is_free(facts.api_port)?;
-        let credentials = Credentials::open(layout, &facts, Timestamp::now())?;
+        let credentials = Credentials::open(layout, facts, Timestamp::now())?;
         progress("starting the API server");
         let gateway = IpAddr::from(facts.node_address());
         runtime::net::ensure_bridge(&facts.bridge(), gateway, facts.pod_network.prefix, POD_MTU)
@@ -64,12 +81,15 @@ impl Cluster {
         runtime::net::route_to_bridge(&facts.bridge(), services.address.into(), services.prefix)
             .context("route service addresses")?;
         let (cancel, mut tasks) = (CancellationToken::new(), JoinSet::new());
-        let server = start_api(layout, &facts, &credentials, &cancel, &mut tasks).await?;
-        write_kubeconfig(layout, &facts, &credentials)?;
+        // A start that fails half way ends what it began.
+        let guard = cancel.clone().drop_guard();
+        let server = start_api(layout, facts, &credentials, &cancel, &mut tasks).await?;
+        write_kubeconfig(layout, facts, &credentials)?;
         progress("starting the node");
-        start_node(layout, &facts, &credentials, &server, &cancel, &mut tasks).await?;
-        start_control(&facts, &credentials, &server, &cancel, &mut tasks);
-        Ok(Self { cancel, tasks, _lock: lock })
+        start_node(layout, facts, &credentials, &server, &cancel, &mut tasks).await?;
+        start_control(facts, &credentials, &server, &cancel, &mut tasks);
+        guard.disarm();
+        Ok((cancel, tasks))
     }
 
     /// Ends the control plane and the kubelet; containers go on.
@@ -82,8 +102,8 @@ impl Cluster {
     }
 }
 
-/// The facts of an earlier start, or new ones.
-fn facts(layout: &Layout, api_port: Option<u16>) -> Result<Facts> {
+/// The facts of an earlier start, or new ones; true when they are new.
+fn facts(layout: &Layout, api_port: Option<u16>) -> Result<(Facts, bool)> {
     let path = layout.facts();
     let known = Facts::load(&path)?;
     let facts = match known.clone() {
@@ -101,7 +121,7 @@ fn facts(layout: &Layout, api_port: Option<u16>) -> Result<Facts> {
     if known.as_ref() != Some(&facts) {
         facts.save(&path)?;
     }
-    Ok(facts)
+    Ok((facts, known.is_none()))
 }
 
 /// A host name as a Node may be called (DNS-1123 subdomain).
@@ -127,7 +147,7 @@ async fn start_api(
     cancel: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) -> Result<Arc<ApiServer>> {
-    let store = store::Embedded::open(&layout.store(), store::Options::default()).context("open the store")?;
+    let store = store::Embedded::open(&layout.store(), store::Options::default())?;
     let tokens = Arc::new(ServiceAccountTokens::new(&credentials.token_key, ISSUER).context("use the token key")?);
     let authority = credentials.authority.certificate();
     let mut config = apiserver::Config::new(Arc::new(store), Arc::new(Timestamp::now), Arc::new(random));

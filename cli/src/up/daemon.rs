@@ -75,6 +75,7 @@ impl Parent {
     }
 
     pub fn failed(mut self, error: &anyhow::Error) {
-        let _ = write!(self.0, "{error:#}");
+        let text = crate::words(error);
+        let _ = self.0.write_all(text.trim_start_matches("error: ").as_bytes());
     }
 }

@@ -86,8 +86,9 @@ fn words(error: &anyhow::Error) -> String {
             text = format!("{text}: {cause}");
         }
     }
-    if text.contains("No space left on device") {
-        text.push_str("; free some space there and try again");
+    const FULL: &str = "; free some space there and try again";
+    if text.contains("No space left on device") && !text.ends_with(FULL) {
+        text.push_str(FULL);
     }
     let prefix = if error.downcast_ref::<session::ApiError>().is_some() { "" } else { "error: " };
     format!("{prefix}{text}")

@@ -16,7 +16,8 @@ use serde::de::DeserializeOwned;
 
 use crate::spec::{ContainerStatus, SandboxStatus};
 
-const DIRECTORIES: [&str; 4] = ["sandboxes", "containers", "trash", "rootfs"];
+const TRASH: &str = "trash";
+const DIRECTORIES: [&str; 4] = ["sandboxes", "containers", TRASH, "rootfs"];
 
 #[derive(Debug)]
 pub struct Records {
@@ -33,7 +34,7 @@ impl Records {
     }
 
     pub fn trash(&self) -> PathBuf {
-        self.state.join("trash")
+        self.state.join(TRASH)
     }
 
     pub fn rootfs(&self) -> PathBuf {
@@ -97,12 +98,15 @@ impl Records {
         Ok((sandboxes, containers))
     }
 
-    /// Removes all but the logs of what ran, which are elsewhere.
+    /// Removes all but what is still in the trash. The logs of what ran are elsewhere.
     pub fn remove_all(&self) -> io::Result<()> {
-        for name in DIRECTORIES {
+        for name in DIRECTORIES.iter().filter(|name| **name != TRASH) {
             ignore_missing(std::fs::remove_dir_all(self.state.join(name)))?;
         }
-        Ok(())
+        match std::fs::remove_dir(self.trash()) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+            other => ignore_missing(other),
+        }
     }
 }
 

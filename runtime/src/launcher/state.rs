@@ -7,13 +7,13 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::chores::Chores;
-use super::clients::ReplyTo;
 use super::containers::Container;
 use super::execs::Exec;
 use super::options::Options;
 use super::poller::{Poller, Token};
 use super::records::Records;
 use super::sandboxes::Sandbox;
+use super::shutdown::Ending;
 use crate::cgroup::Cgroups;
 use crate::container::capabilities;
 use crate::seccomp;
@@ -68,8 +68,7 @@ pub struct Launcher {
     pub filters: seccomp::Cache,
     pub records: Records,
     pub chores: Chores,
-    /// Who asked for the end.
-    pub ending: Option<ReplyTo>,
+    pub ending: Option<Ending>,
     pub own: Own,
 }
 

@@ -1,5 +1,6 @@
 //! Start, exit, signals, errors.
 
+use runtime::images::ImageConfig;
 use runtime::spec::ContainerState;
 use runtime::{Error, Failure};
 
@@ -42,5 +43,23 @@ fn a_command_that_cannot_start_says_why() {
             let ContainerState::Exited(exit) = node.state(&id).await else { panic!("it is over") };
             assert_eq!((exit.code, exit.start_error.as_deref()), (code, Some(message)));
         }
+    });
+}
+
+#[test]
+fn an_image_of_the_store_runs() {
+    on_node("image", |node| async move {
+        let busybox = node.rootfs.join("bin/busybox");
+        let config = ImageConfig { env: vec!["A=b".into()], ..ImageConfig::default() };
+        let image = node.runtime.images().provide("demo:1", &busybox, "busybox", config).expect("image");
+        node.sandbox("s").await;
+        let mut spec = node.spec("c", "");
+        (spec.image, spec.args) = (image.id, ["/busybox", "ls", "/"].map(str::to_owned).to_vec());
+        node.runtime.start_container(spec.clone()).await.expect("start");
+        assert_eq!(node.exit("c").await.code, 0);
+        assert_eq!(node.output("c"), "busybox\ndev\nproc\nsys\n");
+        spec.image = "sha256:none".into();
+        let error = node.runtime.start_container(spec).await.expect_err("no such image");
+        assert!(matches!(error, Error::Image(_)), "{error}");
     });
 }

@@ -67,6 +67,15 @@ fn parent(pid: i32) -> i32 {
 }
 
 #[test]
+fn the_launcher_cannot_be_overwritten_by_what_it_starts() {
+    on_node("sealed", |node| async move {
+        let executable = format!("/proc/{}/exe", launcher_pid(&node));
+        let error = std::fs::OpenOptions::new().write(true).open(executable).expect_err("read-only");
+        assert_eq!(error.kind(), std::io::ErrorKind::ReadOnlyFilesystem, "{error}");
+    });
+}
+
+#[test]
 fn a_lost_launcher_is_replaced_and_says_so() {
     on_node("lost", |node| async move {
         node.sandbox("s").await;

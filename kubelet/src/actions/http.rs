@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 const LONGEST_BODY: usize = 10 << 10;
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 const MOST_REDIRECTS: usize = 10;
 
 /// Where and what to ask.
@@ -29,6 +30,8 @@ pub struct Target {
     /// With the query.
     pub path: String,
     pub headers: HeaderMap,
+    /// For how long a refused connection is tried again.
+    pub patience: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +69,7 @@ impl Target {
         let path = action.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/");
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
         let https = action.scheme.as_deref().is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
-        Ok(Target { https, host, port, path, headers })
+        Ok(Target { https, host, port, path, headers, patience: Duration::ZERO })
     }
 
     fn authority(&self) -> String {
@@ -148,7 +151,7 @@ async fn follow(mut target: Target) -> Result<Response, String> {
 }
 
 async fn once(target: &Target) -> Result<(Response, Option<String>), String> {
-    let stream = connect(&target.host, target.port).await?;
+    let stream = connect(&target.host, target.port, target.patience).await?;
     if !target.https {
         return exchange(target, stream).await;
     }
@@ -158,8 +161,18 @@ async fn once(target: &Target) -> Result<(Response, Option<String>), String> {
     exchange(target, stream).await
 }
 
-pub async fn connect(host: &str, port: u16) -> Result<TcpStream, String> {
-    TcpStream::connect((host, port)).await.map_err(|error| format!("dial tcp {host}:{port}: connect: {error}"))
+pub async fn connect(host: &str, port: u16, patience: Duration) -> Result<TcpStream, String> {
+    let (mut waited, mut pause) = (Duration::ZERO, Duration::from_millis(2));
+    loop {
+        match TcpStream::connect((host, port)).await {
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused && waited + pause <= patience => {
+                tokio::time::sleep(pause).await;
+                waited += pause;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            result => return result.map_err(|error| format!("dial tcp {host}:{port}: connect: {error}")),
+        }
+    }
 }
 
 async fn exchange(
@@ -294,5 +307,18 @@ mod tests {
         let late = get(target, Duration::from_millis(50)).await.expect_err("no answer");
         assert!(late.contains("deadline exceeded"), "{late}");
         server.abort();
+    }
+
+    #[tokio::test]
+    async fn a_port_that_opens_late_is_waited_for_only_with_patience() {
+        let reserved = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+        let port = reserved.local_addr().expect("an address").port();
+        drop(reserved);
+        let refused = connect("127.0.0.1", port, Duration::ZERO).await.expect_err("nobody listens");
+        assert!(refused.contains("refused"), "{refused}");
+        let waiting = tokio::spawn(connect("127.0.0.1", port, Duration::from_secs(10)));
+        tokio::task::yield_now().await;
+        let _listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.expect("bind again");
+        waiting.await.expect("no panic").expect("connected");
     }
 }

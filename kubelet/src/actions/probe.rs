@@ -11,6 +11,9 @@ use crate::launch::expand::expand;
 use crate::node_runtime::NodeRuntime;
 use crate::pod::{ProbeKind, ProbeOutcome};
 
+/// Left of a timeout to say that the connection was refused, rather than that time ran out.
+const REPORT_TIME: Duration = Duration::from_millis(100);
+
 pub fn of(container: &Container, kind: ProbeKind) -> Option<&Probe> {
     match kind {
         ProbeKind::Startup => container.startup_probe.as_ref(),
@@ -28,15 +31,18 @@ pub struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    pub async fn probe(&self, probe: &Probe) -> ProbeOutcome {
+    /// `eager`: a port that nobody listens on yet is tried again within the timeout. Most servers listen some milliseconds after
+    /// they start; without this, readiness comes a whole period later. The container sees one probe.
+    pub async fn probe(&self, probe: &Probe, eager: bool) -> ProbeOutcome {
         let timeout = probe.timeout_seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(1).max(1);
         let timeout = Duration::from_secs(timeout);
+        let patience = if eager { timeout.saturating_sub(REPORT_TIME) } else { Duration::ZERO };
         if let Some(exec) = &probe.exec {
             return self.exec(exec.command.as_deref().unwrap_or_default(), timeout).await;
         }
         if let Some(action) = &probe.http_get {
             let target = match Target::new(action, self.container, self.pod_ip, "probe") {
-                Ok(target) => target,
+                Ok(target) => Target { patience, ..target },
                 Err(error) => return ProbeOutcome::Error(error),
             };
             return judge(http::get(target, timeout).await);
@@ -45,7 +51,7 @@ impl Subject<'_> {
             let host = socket.host.clone().filter(|host| !host.is_empty());
             let host = host.or_else(|| self.pod_ip.map(|ip| ip.to_string())).unwrap_or_default();
             return match super::port(&socket.port, self.container) {
-                Ok(port) => tcp(&host, port, timeout).await,
+                Ok(port) => tcp(&host, port, timeout, patience).await,
                 Err(error) => ProbeOutcome::Error(error),
             };
         }
@@ -83,8 +89,8 @@ fn judge(answer: Result<http::Response, String>) -> ProbeOutcome {
     }
 }
 
-async fn tcp(host: &str, port: u16, timeout: Duration) -> ProbeOutcome {
-    match tokio::time::timeout(timeout, http::connect(host, port)).await {
+async fn tcp(host: &str, port: u16, timeout: Duration, patience: Duration) -> ProbeOutcome {
+    match tokio::time::timeout(timeout, http::connect(host, port, patience)).await {
         Ok(Ok(_)) => ProbeOutcome::Success,
         Ok(Err(error)) => ProbeOutcome::Failure(error),
         Err(_) => ProbeOutcome::Failure(format!("dial tcp {host}:{port}: i/o timeout")),

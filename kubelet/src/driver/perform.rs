@@ -82,7 +82,7 @@ pub async fn perform(
             Some(cx.news(Input::Started { id, result }))
         }
         Effect::RunHook { id, hook, timeout, .. } => run_hook(&shared, &cx, &container?, id, hook, timeout).await,
-        Effect::Probe { id, probe, .. } => Some(run_probe(&shared, &cx, &container?, id, probe).await),
+        Effect::Probe { id, probe, first, .. } => Some(run_probe(&shared, &cx, &container?, id, (probe, first)).await),
         Effect::Signal { id, signal } => {
             settle(runtime.signal_container(id.clone(), signal).await, "signal", &id);
             None
@@ -166,10 +166,17 @@ pub async fn remove_sandbox(shared: &Shared, id: &str) {
     }
 }
 
-async fn run_probe(shared: &Shared, cx: &Context, container: &Container, id: String, kind: ProbeKind) -> News {
+/// `probe` is its kind, and whether it is the first.
+async fn run_probe(
+    shared: &Shared,
+    cx: &Context,
+    container: &Container,
+    id: String,
+    (kind, first): (ProbeKind, bool),
+) -> News {
     let subject = Subject { runtime: shared.runtime.as_ref(), container, id: &id, pod_ip: cx.ips.first().copied() };
     let outcome = match probe::of(container, kind) {
-        Some(probe) => subject.probe(probe).await,
+        Some(probe) => subject.probe(probe, first).await,
         None => ProbeOutcome::Success,
     };
     cx.news(Input::ProbeDone { id, probe: kind, outcome })

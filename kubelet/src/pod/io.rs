@@ -157,6 +157,9 @@ pub enum Effect {
         container: String,
         id: String,
         probe: ProbeKind,
+        /// Nothing is known of the container yet, and nothing depends on the answer but that it counts as started or ready: a
+        /// port that nobody listens on may be waited for within the probe's timeout.
+        first: bool,
     },
     /// Answered by the container's exit.
     Signal {

@@ -127,6 +127,16 @@ impl Probes {
         self.active().map(|(_, worker)| worker.next).min()
     }
 
+    /// Whether a probe, other than one that restarts what runs, has not been answered yet.
+    pub fn is_first(&self, kind: ProbeKind) -> bool {
+        let worker = match kind {
+            ProbeKind::Startup => self.startup.as_ref(),
+            ProbeKind::Readiness => self.readiness.as_ref(),
+            ProbeKind::Liveness => None,
+        };
+        worker.is_some_and(|worker| worker.last.is_none() && worker.verdict.is_none())
+    }
+
     /// Marks as sent, and returns, the probes that are due.
     pub fn take_due(&mut self, now: Timestamp) -> Vec<ProbeKind> {
         let due: Vec<ProbeKind> =

@@ -64,8 +64,8 @@ impl PodMachine {
             }
             let id = running.id.clone();
             for probe in member.probes.take_due(now) {
-                let container = member.name().to_owned();
-                self.effects.push_back(Effect::Probe { container, id: id.clone(), probe });
+                let (container, first) = (member.name().to_owned(), member.probes.is_first(probe));
+                self.effects.push_back(Effect::Probe { container, id: id.clone(), probe, first });
             }
         }
     }

@@ -173,7 +173,7 @@ impl World {
                 let result = failure(&format!("hook {container}")).map_or(Ok(()), Err);
                 self.answer(format!("hook {container}"), Input::HookDone { id, hook, result })
             }
-            Effect::Probe { container, id, probe } => {
+            Effect::Probe { container, id, probe, .. } => {
                 let key = format!("{container} {}", probe.title().to_lowercase());
                 let outcome = self.probes.get(&key).cloned().unwrap_or(ProbeOutcome::Success);
                 Some(Input::ProbeDone { id, probe, outcome })

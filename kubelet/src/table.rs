@@ -62,6 +62,10 @@ impl Table {
         self.generation.send_modify(|generation| *generation += 1);
     }
 
+    pub fn pod(&self, uid: &str) -> Option<Arc<Pod>> {
+        self.rows.read().unwrap_or_else(PoisonError::into_inner).get(uid).map(|row| row.pod.clone())
+    }
+
     pub fn all(&self) -> Vec<Row> {
         self.rows.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }

@@ -154,6 +154,11 @@ pub fn admit(pod: &Pod, node: &Node, others: &[&Pod], allocatable: &ResourceMap)
         let message = "user namespaces (hostUsers: false) are not supported by this node".to_owned();
         return Err(Refusal { reason: "UserNamespacesNotSupported".to_owned(), message });
     }
+    let groups = spec.security_context.as_ref().and_then(|context| context.supplemental_groups_policy.as_deref());
+    if groups == Some("Strict") {
+        let message = "SupplementalGroupsPolicy=Strict is not supported in this node".to_owned();
+        return Err(Refusal { reason: "SupplementalGroupsPolicyNotSupported".to_owned(), message });
+    }
     if spec.os.as_ref().is_some_and(|os| os.name != "linux") {
         let message = "Failed to admit pod as the OS field doesn't match node OS".to_owned();
         return Err(Refusal { reason: "PodOSNotSupported".to_owned(), message });

@@ -29,10 +29,17 @@ enum Found {
 /// `None`: the API has not answered yet. `Some(None)`: it does not exist.
 type State = Option<Option<Found>>;
 
+/// Dropping it ends the watch.
 struct Watched {
     state: watch::Receiver<State>,
     task: AbortHandle,
     pods: BTreeSet<String>,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 #[derive(Clone)]
@@ -62,9 +69,6 @@ impl ObjectCache {
         watched.retain(|key, entry| {
             if !keys.contains(key) {
                 entry.pods.remove(uid);
-            }
-            if entry.pods.is_empty() {
-                entry.task.abort();
             }
             !entry.pods.is_empty()
         });

@@ -89,17 +89,7 @@ pub async fn perform(
         }
         Effect::Kill { id } => kill(&shared, &cx, id).await,
         Effect::RemoveContainer { container, id, attempt } => {
-            settle(runtime.remove_container(id.clone()).await, "remove", &id);
-            let log = start::log_of(&shared.paths, &cx.pod, &container, attempt);
-            let message = shared.paths.termination_log(&cx.uid, &container, attempt);
-            let removed = tokio::task::spawn_blocking(move || {
-                // Without one there is nothing to remove.
-                let _ = std::fs::remove_file(message);
-                crate::logs::remove(&log)
-            });
-            if let Ok(Err(error)) = removed.await {
-                tracing::warn!(container = %id, %error, "log of an old container not removed");
-            }
+            remove_container(&shared, &cx, &container, &id, attempt).await;
             Some(cx.news(Input::ContainerRemoved { id }))
         }
         Effect::Event(event) => {
@@ -108,6 +98,21 @@ pub async fn perform(
         }
         // The manager does these itself.
         Effect::Publish { .. } | Effect::DeleteObject | Effect::Finished => None,
+    }
+}
+
+/// With its log and its termination message. What cannot be removed is left for the end of the pod.
+async fn remove_container(shared: &Shared, cx: &Context, container: &str, id: &str, attempt: u32) {
+    settle(shared.runtime.remove_container(id.to_owned()).await, "remove", id);
+    let log = shared.paths.log(&cx.pod, container, attempt);
+    let message = shared.paths.termination_log(&cx.uid, container, attempt);
+    let removed = tokio::task::spawn_blocking(move || {
+        // Without one there is nothing to remove.
+        let _ = std::fs::remove_file(message);
+        crate::logs::remove(&log)
+    });
+    if let Ok(Err(error)) = removed.await {
+        tracing::warn!(container = %id, %error, "log of an old container not removed");
     }
 }
 

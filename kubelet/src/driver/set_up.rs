@@ -38,6 +38,8 @@ pub async fn set_up(
         return Err("the pod is gone".to_owned());
     }
     let uid = pod.metadata.uid.clone().unwrap_or_default();
+    // As it is by now: of two updates, the one that was asked for first may get its turn last.
+    let pod = &shared.table.pod(&uid).unwrap_or_else(|| pod.clone());
     let keys = references(pod);
     shared.objects.register(&uid, &keys);
     let objects = shared.objects.lookup(&keys).await?;

@@ -14,7 +14,6 @@ use crate::launch::container::Launch;
 use crate::launch::mounts::HostFiles;
 use crate::launch::objects::references;
 use crate::launch::{hostfiles, sandbox, services, signals};
-use crate::paths::Paths;
 use crate::pod::{ImageFailure, ImageRef, StartFailure};
 
 const SIGTERM: i32 = 15;
@@ -182,9 +181,4 @@ fn make_termination_log(path: &Path) -> std::io::Result<()> {
     std::fs::write(path, "")?;
     // Any user of the container may say why it ended.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))
-}
-
-/// Path of the log of one instance.
-pub fn log_of(paths: &Paths, pod: &Pod, container: &str, attempt: u32) -> std::path::PathBuf {
-    paths.log(pod, container, attempt)
 }

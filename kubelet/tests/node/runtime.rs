@@ -74,7 +74,7 @@ impl FakeRuntime {
         let state = self.state.lock().expect("the state");
         let named =
             |spec: &&ContainerSpec| spec.labels.get("io.kubernetes.container.name").is_some_and(|own| own == name);
-        state.containers.values().map(|(spec, _)| spec).filter(named).next_back().cloned()
+        state.containers.values().map(|(spec, _)| spec).rfind(named).cloned()
     }
 
     pub fn sandboxes(&self) -> Vec<SandboxSpec> {

@@ -136,10 +136,8 @@ impl PodMachine {
             restart_count: i32::try_from(member.restart_count()).unwrap_or(i32::MAX),
             started: (member.kind != ContainerKind::Ephemeral).then(|| member.started()),
             state: Some(state),
-            last_state: last.map(|terminated| ContainerState {
-                terminated: Some(terminated_state(&terminated)),
-                ..Default::default()
-            }),
+            // Always there, as upstream writes it, so that what the API has compares equal.
+            last_state: Some(last.map_or_else(ContainerState::default, |end| terminated(&end))),
             allocated_resources: resources.as_ref().and_then(|resources| resources.requests.clone()),
             resources,
             volume_mounts: volume_mounts(member),

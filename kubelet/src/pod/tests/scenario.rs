@@ -67,7 +67,7 @@ fn container_summary(status: &ContainerStatus) -> String {
         }
     };
     let mut out = format!("{}={}", status.name, status.state.as_ref().map(state).unwrap_or_default());
-    if let Some(last) = &status.last_state {
+    if let Some(last) = status.last_state.as_ref().filter(|last| last.terminated.is_some()) {
         out += &format!("<{}", state(last));
     }
     if status.restart_count > 0 {

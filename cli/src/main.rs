@@ -59,6 +59,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    small_pages();
     // Before anything else: the launcher is single-threaded and stays small.
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_some_and(|first| first == "launcher") {
@@ -73,6 +74,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Huge pages make each corner of the heap that is touched 2 MiB of memory: three quarters of a small process.
+fn small_pages() {
+    // SAFETY: prctl with numbers only. A kernel that refuses leaves things as they are.
+    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
 }
 
 /// An error as people read it: the server's words are kubectl's already, others get its prefix.

@@ -70,6 +70,8 @@ fn prepare(process: &Process<'_>) -> Result<std::path::PathBuf, StartError> {
 
 /// Undoes what the launcher set for itself and a program would inherit.
 fn restore_defaults(open_files: Option<u64>) -> Result<(), StartError> {
+    // The program lives without huge pages; what it starts decides for itself. Kernels without the switch have nothing to undo.
+    let _ = sys::prctl(libc::PR_SET_THP_DISABLE, 0, 0);
     sys::reset_signals().step(|| "reset signals".into())?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     if let Some(open_files) = open_files {

@@ -144,6 +144,7 @@ async fn groups(options: &Options, binaries: &Binaries, folder: &std::path::Path
         if wanted(Group::Fanout) {
             fanout::measure(&cluster, effort, report).await.context("measure watches")?;
         }
+        processes::unpin()?;
         cluster.down()?;
     }
     if wanted(Group::Runtime) {

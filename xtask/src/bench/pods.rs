@@ -91,7 +91,8 @@ impl Board {
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
         connection.create("/api/v1/namespaces", &object).await?;
         // A pod is refused until its namespace has the account that it runs as.
-        let path = format!("/api/v1/watch/namespaces/{namespace}/serviceaccounts/default");
+        let path =
+            format!("/api/v1/namespaces/{namespace}/serviceaccounts?watch=1&fieldSelector=metadata.name=default");
         let mut accounts = access.connect().await?.watch(&path).await?;
         tokio::time::timeout(TIMEOUT, accounts.event()).await.context("wait for the service account")??;
         let pods = format!("/api/v1/namespaces/{namespace}/pods");

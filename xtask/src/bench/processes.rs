@@ -95,20 +95,32 @@ pub fn wakeups(pids: &[i32]) -> u64 {
 /// All threads of these processes on one core, this one on another: neither is in the other's way, as upstream was measured.
 /// Does nothing on a single core.
 pub fn pin_apart(pids: &[i32]) -> Result<()> {
-    if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
+    if cores() < 2 {
         return Ok(());
     }
-    let set = |core: usize| {
-        let mut set = CpuSet::new();
-        set.set(core);
-        set
-    };
     for task in pids.iter().flat_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten()) {
         let id = task?.file_name().to_string_lossy().parse().ok().and_then(Pid::from_raw);
         // A thread may have ended meanwhile.
-        let _ = sched_setaffinity(id, &set(0));
+        let _ = sched_setaffinity(id, &set([0]));
     }
-    sched_setaffinity(None, &set(1)).context("choose a core")
+    sched_setaffinity(None, &set([1])).context("choose a core")
+}
+
+/// This thread, and what it starts, on all cores again.
+pub fn unpin() -> Result<()> {
+    sched_setaffinity(None, &set(0..cores())).context("use all cores")
+}
+
+fn cores() -> usize {
+    // Of the machine: what this thread may use changes with its pinning.
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    text.lines().filter(|line| line.starts_with("processor")).count().max(1)
+}
+
+fn set(cores: impl IntoIterator<Item = usize>) -> CpuSet {
+    let mut set = CpuSet::new();
+    cores.into_iter().for_each(|core| set.set(core));
+    set
 }
 
 /// Ends what is left, by process id.

@@ -1,6 +1,6 @@
 //! The cache of one resource.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque, btree_map};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -118,10 +118,31 @@ impl Cache {
     /// read before this call.
     pub fn list(&self, prefix: &str, complete: u64) -> Snapshot {
         let state = self.read();
-        let range = (Bound::Included(prefix), Bound::Unbounded);
-        let matching = state.objects.range::<str, _>(range).take_while(|(key, _)| key.starts_with(prefix));
-        let objects = matching.map(|(_, object)| object.clone()).collect();
+        let objects = state.range(prefix, "").map(|(_, object)| object.clone()).collect();
         Snapshot { revision: state.revision.max(complete), objects }
+    }
+
+    /// As [`Cache::list`], from the key `start` on, at most `limit` objects (0: all). Also tells how many objects are left
+    /// after them; with `wanted`, only whether any is (0 or 1). What is not shown is not touched.
+    pub fn page(
+        &self,
+        prefix: &str,
+        start: &str,
+        limit: usize,
+        complete: u64,
+        wanted: Option<&dyn Fn(&Stored) -> bool>,
+    ) -> (Snapshot, usize) {
+        let state = self.read();
+        let mut range = state.range(prefix, start);
+        let is_wanted = |object: &Stored| wanted.is_none_or(|wanted| wanted(object));
+        let limit = if limit == 0 { usize::MAX } else { limit };
+        let matching = range.by_ref().filter(|(_, object)| is_wanted(object));
+        let objects = matching.take(limit).map(|(_, object)| object.clone()).collect();
+        let rest = match wanted {
+            Some(wanted) => usize::from(range.any(|(_, object)| wanted(object))),
+            None => range.count(),
+        };
+        (Snapshot { revision: state.revision.max(complete), objects }, rest)
     }
 
     pub fn len(&self) -> usize {
@@ -147,6 +168,19 @@ impl Cache {
 }
 
 impl State {
+    /// The objects whose keys begin with `prefix` and are not before `start`.
+    fn range(&self, prefix: &str, start: &str) -> btree_map::Range<'_, Box<str>, Arc<Stored>> {
+        let mut end = prefix.to_owned();
+        // Keys are ASCII: the next character is one byte further.
+        let end = end.pop().and_then(|last| char::from_u32(u32::from(last) + 1)).map(|next| format!("{end}{next}"));
+        let first = prefix.max(start);
+        let (first, last) = match end.as_deref() {
+            Some(end) => (first.min(end), Bound::Excluded(end)),
+            None => (first, Bound::Unbounded),
+        };
+        self.objects.range::<str, _>((Bound::Included(first), last))
+    }
+
     fn forget_oldest(&mut self) {
         if let Some(change) = self.window.pop_front() {
             self.forgotten = change.revision;
@@ -218,6 +252,33 @@ mod tests {
         let list = cache.list("", 9);
         assert_eq!((list.revision, list.objects.len()), (12, 2));
         assert_eq!(cache.list("b", 12).objects.len(), 1);
+    }
+
+    #[test]
+    fn pages_hold_what_is_in_range() {
+        let cache = Arc::new(Cache::new(&[]));
+        const NAMES: [&str; 6] = ["a/x", "b/x", "b/y", "b/z", "ba/x", "c/x"];
+        cache.load(NAMES.iter().map(|name| ((*name).into(), stored(name, 3))).collect(), 5);
+        // Prefix, start, limit, of which; names, rest.
+        type Case = (&'static str, &'static str, usize, Option<&'static str>, &'static [&'static str], usize);
+        let cases: [Case; 9] = [
+            ("", "", 0, None, &NAMES, 0),
+            ("b/", "", 0, None, &["b/x", "b/y", "b/z"], 0),
+            ("b/", "", 2, None, &["b/x", "b/y"], 1),
+            ("b/", "b/y\0", 2, None, &["b/z"], 0),
+            ("b/", "a/", 1, None, &["b/x"], 2),
+            ("b/", "c/", 0, None, &[], 0),
+            ("", "ba", 1, None, &["ba/x"], 1),
+            ("", "", 1, Some("x"), &["a/x"], 1),
+            ("b/", "b/x\0", 1, Some("x"), &[], 0),
+        ];
+        for (prefix, start, limit, ends, expected, rest) in cases {
+            let ends_so = |object: &Stored| object.name.ends_with(ends.unwrap_or_default());
+            let wanted: Option<&dyn Fn(&Stored) -> bool> = if ends.is_some() { Some(&ends_so) } else { None };
+            let (page, left) = cache.page(prefix, start, limit, 9, wanted);
+            let names: Vec<&str> = page.objects.iter().map(|object| &*object.name).collect();
+            assert_eq!((names.as_slice(), left), (expected, rest), "{prefix:?} {start:?} {limit} {ends:?}");
+        }
     }
 
     #[test]

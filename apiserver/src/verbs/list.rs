@@ -93,35 +93,20 @@ fn read_cache(call: &Call, limit: usize, selection: &Selection, prefix: &str, co
     let Some(cache) = call.core.caches.get(&call.row.storage) else {
         return List { revision: complete, continue_token: String::new(), remaining: None, items: Vec::new() };
     };
-    let snapshot = cache.list(prefix, complete);
-    let key = |object: &Stored| call.row.object_key(&object.namespace, &object.name);
-    let mut wanted = snapshot.objects.into_iter().filter(|object| selection.matches(object));
-    if !start.is_empty() {
-        // Keys may differ from the order of their parts only by the separator, so they are compared whole.
-        let start = start.trim_start_matches('/').to_owned();
-        let items: Vec<_> = wanted.filter(|object| key(object).as_str() >= start.as_str()).collect();
-        return page(snapshot.revision, limit, selection, items.into_iter(), key);
-    }
-    page(snapshot.revision, limit, selection, &mut wanted, key)
-}
-
-fn page(
-    revision: u64,
-    limit: usize,
-    selection: &Selection,
-    mut wanted: impl Iterator<Item = Arc<Stored>>,
-    key: impl Fn(&Stored) -> String,
-) -> List {
-    if limit == 0 {
-        return List { revision, continue_token: String::new(), remaining: None, items: wanted.collect() };
-    }
-    let items: Vec<Arc<Stored>> = wanted.by_ref().take(limit).collect();
-    let rest = wanted.count();
-    let last = items.last().filter(|_| rest > 0);
-    let next = |last: &Arc<Stored>| Continuation { revision: Some(revision), start: key(last) + "\0" }.encode();
-    let continue_token = last.map(next).unwrap_or_default();
+    let selects = selection.has_selectors();
+    let matches = |object: &Stored| selection.matches(object);
+    // Without selectors the prefix says it all, but for the one object that a name asks for.
+    let wanted: Option<&dyn Fn(&Stored) -> bool> =
+        if selects || !selection.name.is_empty() { Some(&matches) } else { None };
+    let (snapshot, rest) = cache.page(prefix, start.trim_start_matches('/'), limit, complete, wanted);
+    let (revision, items) = (snapshot.revision, snapshot.objects);
+    let next = |last: &Arc<Stored>| {
+        let start = call.row.object_key(&last.namespace, &last.name) + "\0";
+        Continuation { revision: Some(revision), start }.encode()
+    };
+    let continue_token = items.last().filter(|_| rest > 0).map(next).unwrap_or_default();
     // Only a count of everything is exact; with selectors upstream gives none.
-    let remaining = (rest > 0 && !selection.has_selectors()).then_some(rest);
+    let remaining = (rest > 0 && !selects).then_some(rest);
     List { revision, continue_token, remaining, items }
 }
 

@@ -103,13 +103,25 @@ pub fn object(
 
 /// Options in a body, such as DeleteOptions, in any group's version of them.
 pub fn options(bytes: &[u8], content_type: &str, kind: &str) -> Result<Value, Status> {
+    let set = SchemaSet::builtin();
+    let expected = GroupVersionKind::new("", "v1", kind);
     if content_type == PROTOBUF {
-        let expected = GroupVersionKind::new("", "v1", kind);
-        let decoded = protobuf::decode_object(SchemaSet::builtin(), bytes, Some(&expected));
+        let decoded = protobuf::decode_object(set, bytes, Some(&expected));
         return decoded.map_err(|error| Status::bad_request(error.to_string()));
     }
     let json = to_json(bytes, content_type)?.map_err(Status::bad_request)?;
-    serde_json::from_slice(&json).map_err(|error| Status::bad_request(error.to_string()))
+    let mut options = serde_json::from_slice(&json).map_err(|error| Status::bad_request(error.to_string()))?;
+    // A field of another type must not read as one that is not there: what is deleted would be more, or sooner.
+    if let Some(error) =
+        set.resolve(&expected).and_then(|ty| check::conform(set, ty, &mut options).errors.into_iter().next())
+    {
+        return Err(Status::bad_request(error.to_string()));
+    }
+    match options["kind"].as_str() {
+        None | Some("") => Ok(options),
+        Some(named) if named == kind => Ok(options),
+        Some(_) => Err(Status::bad_request(format!("decoded object cannot be converted to {kind}"))),
+    }
 }
 
 /// The outer error: the format is not known. The inner one: the body is not of that format.
@@ -221,6 +233,31 @@ mod tests {
         let decoded = pod(body, "application/yaml", FieldValidation::Strict).unwrap();
         assert_eq!(decoded.object.pointer("/spec/volumes/0/configMap/defaultMode"), Some(&json!(0o644)));
         assert!(pod("a:\n\t- b", "application/yaml", FieldValidation::Ignore).is_err());
+    }
+
+    #[test]
+    fn options_of_another_type_are_refused() {
+        let table = [
+            (r#"{"gracePeriodSeconds": 5, "unknown": 1}"#, None),
+            (r#"{"kind": "DeleteOptions", "apiVersion": "apps/v1"}"#, None),
+            (
+                r#"{"kind": 5}"#,
+                Some("cannot unmarshal number into Go struct field DeleteOptions.TypeMeta.kind of type string"),
+            ),
+            (r#"{"preconditions": "x"}"#, Some("cannot unmarshal string")),
+            (r#"{"kind": "Pod"}"#, Some("decoded object cannot be converted to DeleteOptions")),
+            ("[]", Some("cannot unmarshal array")),
+            ("{", Some("EOF")),
+        ];
+        for (body, expected) in table {
+            let said = options(body.as_bytes(), "application/json", "DeleteOptions").err().map(|status| status.message);
+            let as_expected = match (&said, expected) {
+                (Some(said), Some(expected)) => said.contains(expected),
+                (None, None) => true,
+                _ => false,
+            };
+            assert!(as_expected, "{body}: {said:?}");
+        }
     }
 
     #[test]

@@ -58,6 +58,11 @@ impl Claim<'_> {
                 // Validation says what is wrong with it.
                 return;
             };
+            let had = self.before.iter().any(|item| matches!(item, Item::Address(_)));
+            if had && !self.before.contains(&Item::Address(address)) {
+                // It may not change: validation says so.
+                return;
+            }
             if !(first..=last).contains(&u32::from(address)) {
                 let Cidr { address: base, prefix } = self.allocator.cidr;
                 let detail = format!(

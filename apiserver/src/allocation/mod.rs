@@ -214,6 +214,11 @@ mod tests {
         let (same, reservation) = reserve(&allocator, json!({"type": "NodePort", "ports": ports}), Some(&old)).unwrap();
         assert_eq!(same, old);
         reservation.keep();
+        for other in ["10.0.0.2", "10.9.0.1"] {
+            let mut spec = old["spec"].clone();
+            spec["clusterIP"] = other.into();
+            assert!(reserve(&allocator, spec, Some(&old)).is_ok(), "validation says that it may not change");
+        }
         let mut spec = old["spec"].clone();
         spec["type"] = "ClusterIP".into();
         let (plain, reservation) = reserve(&allocator, spec, Some(&old)).unwrap();

@@ -113,7 +113,9 @@ impl Admitted {
         }
         let reservation = target.core.reserve(row, object, Some(old)).await?;
         normalize(object);
-        if row.generation && target.subresource != "status" && row.strategy.bumps_generation(object, old) {
+        // Where a pod runs is no change of what is wanted: upstream's binding goes past the strategy.
+        let counts = !matches!(target.subresource, "status" | "binding");
+        if row.generation && counts && row.strategy.bumps_generation(object, old) {
             meta::set(object, "generation", old.generation() + 1);
         }
         let mut errors = metadata::validate(row, object);

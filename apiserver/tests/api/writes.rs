@@ -296,6 +296,8 @@ async fn pods_get_what_admission_gives_and_a_grace_period() {
 
     let binding = json!({"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "w"}});
     server.post(&format!("{pods}/p/binding"), &binding).await.expect(201);
+    let bound = server.get(&format!("{pods}/p")).await.expect(200);
+    assert_eq!((&bound["spec"]["nodeName"], &bound["metadata"]["generation"]), (&json!("w"), &json!(1)));
     let deleted = server.delete(&format!("{pods}/p"), &Value::Null).await.expect(200);
     assert_eq!(deleted["metadata"]["deletionTimestamp"], "2026-01-01T00:00:30Z");
     let deleted = server.delete(&format!("{pods}/p"), &json!({"gracePeriodSeconds": 0})).await.expect(200);

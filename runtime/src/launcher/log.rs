@@ -1,6 +1,6 @@
 //! Container logs in the CRI format: `2026-11-22T15:00:00.000000000Z stdout F line`.
 //!
-//! `P` marks a part of a line that goes on in the next record of the same stream, `F` its last part. Files rotate in the writer, by
+//! `P` marks a part of a line that goes on in the next record of the same stream (if there is one), `F` its last part. Files rotate in the writer, by
 //! rename and reopen: `log`, `log.1` (newest), `log.2`…; readers follow by inode.
 
 use std::fs::{File, OpenOptions};
@@ -42,10 +42,10 @@ impl Splitter {
         }
     }
 
-    /// The stream is at its end: a last line without a newline is a line.
+    /// The stream is at its end: a last line without a newline stays without one for readers, as containerd writes it.
     pub fn finish(&mut self, mut emit: impl FnMut(char, &[u8])) {
         if !self.pending.is_empty() {
-            emit('F', &self.pending);
+            emit('P', &self.pending);
             self.pending.clear();
         }
     }
@@ -183,11 +183,11 @@ mod tests {
         let cases: [Case; 7] = [
             ("two lines", vec![b"a\nbc\n".to_vec()], vec![f(b"a"), f(b"bc")]),
             ("an empty line", vec![b"\n\n".to_vec()], vec![f(b""), f(b"")]),
-            ("a line in pieces", vec![b"a".to_vec(), b"b".to_vec(), b"c\nd".to_vec()], vec![f(b"abc"), f(b"d")]),
+            ("a line in pieces", vec![b"a".to_vec(), b"b".to_vec(), b"c\nd".to_vec()], vec![f(b"abc"), p(b"d")]),
             ("exactly one record", vec![with(b"\n")], vec![f(&full)]),
             ("one byte more", vec![with(b"y\n")], vec![p(&full), f(b"y")]),
             ("full, then more", vec![full.clone(), b"y\n".to_vec()], vec![p(&full), f(b"y")]),
-            ("three records", vec![with(&with(b"z"))], vec![p(&full), p(&full), f(b"z")]),
+            ("three records", vec![with(&with(b"z"))], vec![p(&full), p(&full), p(b"z")]),
         ];
         for (name, chunks, expected) in cases {
             let chunks: Vec<&[u8]> = chunks.iter().map(Vec::as_slice).collect();

@@ -36,15 +36,17 @@ const EMPTY_DIR: &str = "empty-dir";
 const FILES: &str = "files";
 
 /// Makes or brings up to date all volumes of a pod; blocks on the disk. `stamp` names this version of the files.
+///
+/// # Errors
+/// The first volume that failed. The others are up to date nevertheless: one that lacks its object keeps none from following theirs.
 pub fn set_up(paths: &Paths, inputs: &Inputs<'_>, stamp: &str) -> Result<BTreeMap<String, MountedVolume>, VolumeError> {
-    let mut out = BTreeMap::new();
-    let Some(spec) = &inputs.pod.spec else { return Ok(out) };
-    for volume in spec.volumes.iter().flatten() {
-        let mounted = set_up_one(paths, inputs, volume, stamp);
-        let mounted = mounted.map_err(|reason| VolumeError { volume: volume.name.clone(), reason })?;
-        out.insert(volume.name.clone(), mounted);
-    }
-    Ok(out)
+    let Some(spec) = &inputs.pod.spec else { return Ok(BTreeMap::new()) };
+    let one = |volume: &Volume| {
+        let mounted = set_up_one(paths, inputs, volume, stamp).map(|mounted| (volume.name.clone(), mounted));
+        mounted.map_err(|reason| VolumeError { volume: volume.name.clone(), reason })
+    };
+    let all: Vec<Result<_, _>> = spec.volumes.iter().flatten().map(one).collect();
+    all.into_iter().collect()
 }
 
 fn set_up_one(paths: &Paths, inputs: &Inputs<'_>, volume: &Volume, stamp: &str) -> Result<MountedVolume, String> {
@@ -158,6 +160,23 @@ mod tests {
         set_up(&paths, &inputs(&two), "1").expect("volumes of a second pod of the same name");
         tear_down(&paths, "u1").expect("tear down");
         assert!(!paths.pod("u1").exists() && paths.pod("u2").exists() && root.path().join("h").is_dir());
+    }
+
+    #[test]
+    fn a_volume_that_fails_does_not_hold_up_others() {
+        let root = tempfile::tempdir().expect("a directory");
+        let paths = Paths::new(root.path().to_owned(), root.path().join("logs"));
+        let pod: Pod = serde_json::from_value(json!({"metadata": {"uid": "u", "labels": {"a": "1"}}, "spec": {
+            "containers": [], "volumes": [
+                {"name": "absent", "configMap": {"name": "absent"}},
+                {"name": "info", "downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}}
+            ]}}))
+        .expect("a pod");
+        let (objects, facts, tokens) = (Objects::default(), FieldFacts::default(), BTreeMap::new());
+        let inputs = Inputs { pod: &pod, objects: &objects, facts: &facts, tokens: &tokens };
+        assert_eq!(set_up(&paths, &inputs, "1").expect_err("no object").volume, "absent");
+        let labels = paths.volume("u", FILES, "info").join("labels");
+        assert_eq!(fs::read_to_string(labels).expect("the other volume"), "a=\"1\"");
     }
 
     #[test]

@@ -33,6 +33,9 @@ const MESSAGES: usize = 16;
 const CHUNK: usize = 32 << 10;
 /// After a command has ended, its output is over when nothing has come for so long: a child that it left behind may hold it open.
 const LINGER: Duration = Duration::from_millis(500);
+/// After the end of a session, what the client still sends is read and dropped for so long: closing a connection with unread input
+/// resets it, and the client may lose what was sent to it last.
+const FAREWELL: Duration = Duration::from_secs(5);
 const SIGHUP: i32 = 1;
 
 /// Which streams the client wants.
@@ -284,14 +287,15 @@ impl Session {
             _ = &mut self.reader => None,
             _ = &mut self.writer => None,
         };
-        self.reader.abort();
         if let Some(message) = status.as_ref().and_then(|status| self.protocol.outcome(status)) {
             let _ = self.to.send(message).await;
         }
         drop(self.to);
         if status.is_some() {
             let _ = self.writer.await;
+            let _ = tokio::time::timeout(FAREWELL, &mut self.reader).await;
         }
+        self.reader.abort();
         status.is_none()
     }
 }

@@ -110,7 +110,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         tokio::runtime::Builder::new_current_thread()
     };
     let runtime = builder.enable_all().build()?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         match arguments.command {
             Command::Up(up) => up.run().await,
             Command::Down(down) => down.run().await.map(|()| ExitCode::SUCCESS),
@@ -118,7 +118,10 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             Command::Demo(demo) => demo.run().await.map(|()| ExitCode::SUCCESS),
             Command::Verb(verb) => verb.run(&arguments.connection).await,
         }
-    })
+    });
+    // A thread that waits for the next key on standard input would keep the program alive.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// `SETPOINT_LOG` is a filter such as `debug` or `kubelet=trace`. The cluster reports warnings, the verbs nothing.

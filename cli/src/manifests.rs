@@ -72,11 +72,14 @@ fn parse(source: &str, text: &str, documents: &mut Vec<Document>) -> Result<()> 
     for object in yaml::documents(text).with_context(|| format!("error parsing {source}"))? {
         let kind = object["kind"].as_str().unwrap_or_default();
         let version = object["apiVersion"].as_str().unwrap_or_default();
-        if kind.is_empty() {
-            bail!("error validating {source:?}: Object 'Kind' is missing");
-        }
-        if version.is_empty() {
-            bail!("error validating {source:?}: error validating data: apiVersion not set");
+        let why = match (version.is_empty(), kind.is_empty()) {
+            (true, true) => "[apiVersion not set, kind not set]",
+            (true, false) => "apiVersion not set",
+            (false, true) => "kind not set",
+            (false, false) => "",
+        };
+        if !why.is_empty() {
+            bail!("error validating {source:?}: error validating data: {why}");
         }
         match object["items"].as_array().filter(|_| kind.ends_with("List")) {
             Some(items) => {
@@ -114,8 +117,9 @@ mod tests {
         let cases = [
             ("missing.yaml", "", "does not exist"),
             ("tabs.yaml", "a:\n\t- b\n", "error converting YAML to JSON"),
-            ("nokind.yaml", "apiVersion: v1\n", "'Kind' is missing"),
-            ("noversion.yaml", "kind: Pod\n", "apiVersion not set"),
+            ("nokind.yaml", "apiVersion: v1\n", "error validating data: kind not set"),
+            ("noversion.yaml", "kind: Pod\n", "error validating data: apiVersion not set"),
+            ("neither.yaml", "metadata: {}\n", "[apiVersion not set, kind not set]"),
             ("empty.yaml", "# nothing\n", "no objects"),
         ];
         for (name, text, expected) in cases {

@@ -119,7 +119,9 @@ async fn apply(session: &Session, document: Document, options: Options) -> Resul
     };
     let body = Some((content_type, patch.to_string().into_bytes()));
     let answer = session.call("PATCH", &format!("{path}?{}", options.query()), body).await?;
-    let same = answer.pointer("/metadata/resourceVersion") == current.pointer("/metadata/resourceVersion");
+    // A dry run never changes the revision.
+    let revision = |object: &Value| object.pointer("/metadata/resourceVersion").cloned();
+    let same = !options.dry_run && revision(&answer) == revision(&current);
     let what = if same { "unchanged" } else { "configured" };
     Ok((target, format!("{name} {what}{}", options.suffix())))
 }

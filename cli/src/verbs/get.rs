@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use api::jsonpath::{JsonPath, relaxed};
+use api::jsonpath::JsonPath;
 use api::table::{PrintOptions, Printer};
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -65,7 +65,7 @@ impl Format {
             Some("name") => Self::Name,
             Some(other) => match other.strip_prefix("jsonpath=") {
                 Some(template) => {
-                    let parsed = relaxed(template).and_then(|template| JsonPath::parse(&template));
+                    let parsed = JsonPath::parse(template);
                     Self::JsonPath(
                         parsed.with_context(|| format!("error parsing jsonpath {template}"))?.allow_missing_keys(true),
                     )

@@ -1,0 +1,63 @@
+//! The `setpoint` binary under test, built once for each run of the tests.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use serde_json::Value;
+
+static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+
+/// Its path. The first caller builds it, in the profile of these tests.
+pub fn setpoint() -> Result<&'static Path> {
+    match BINARY.get_or_init(|| build().map_err(|error| format!("{error:#}"))) {
+        Ok(path) => Ok(path),
+        Err(error) => Err(anyhow!("{error}")),
+    }
+}
+
+/// The root of the repository.
+pub fn repository() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+fn build() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("find the tests' own file")?;
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--package", "setpoint", "--bin", "setpoint", "--message-format=json-render-diagnostics"])
+        .args(["--profile", profile(&own)])
+        .current_dir(repository())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("run cargo")?;
+    ensure!(output.status.success(), "the binary does not build");
+    let messages = output.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+    let executable = |message: Value| {
+        let ours = message.pointer("/target/name").is_some_and(|name| name == "setpoint");
+        message["executable"].as_str().filter(|_| ours).map(PathBuf::from)
+    };
+    messages.filter_map(executable).last().context("cargo does not say where the binary is")
+}
+
+/// The cargo profile that put this file where it is: `<target>/<profile>/deps/<tests>`.
+fn profile(tests: &Path) -> &str {
+    match tests.ancestors().nth(2).and_then(Path::file_name).and_then(|name| name.to_str()) {
+        None | Some("debug") => "dev",
+        Some(name) => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_profile_is_that_of_the_tests() {
+        for (path, expected) in [("t/debug/deps/x", "dev"), ("t/release/deps/x", "release"), ("t/dist/deps/x", "dist")]
+        {
+            assert_eq!(profile(Path::new(path)), expected);
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! A cluster as a test has it: started in a network namespace of its own, stopped and looked after however the test ends.
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::leaks::Traces;
+use crate::namespace::Namespace;
+use crate::{Api, Kubectl, Outcome, Program, binary, images, kubectl};
+
+/// How many clusters may run at the same time: each is worth about half a processor while it starts and stops.
+const AT_ONCE: usize = 3;
+/// Of the daemon's log, when a test fails.
+const LOG_LINES: usize = 60;
+
+static RUNNING: Mutex<usize> = Mutex::new(0);
+static ENDED: Condvar = Condvar::new();
+
+/// A place for a cluster; the kernel, the home and the data are its own.
+pub struct Cluster {
+    pub namespace: Namespace,
+    links: Vec<String>,
+    folder: TempDir,
+    kubectls: Vec<Kubectl>,
+    api: Option<Api>,
+}
+
+/// Starts a cluster with the busybox images, runs a test on it, stops it, and checks that nothing is left.
+pub fn with_cluster(test: impl FnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
+    with_place(|cluster| {
+        let Some(archive) = images::busybox(cluster.folder.path())? else { return Ok(()) };
+        cluster.up([])?;
+        cluster.setpoint(["image", "load"]).args([archive]).ok()?;
+        test(cluster)
+    })
+}
+
+/// [`with_cluster`] for a test that starts the cluster itself, or not at all.
+pub fn with_place(test: impl FnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return crate::missing("these tests need root: they run containers");
+    }
+    let _turn = Turn::take();
+    let mut cluster = Cluster::new()?;
+    let outcome = catch_unwind(AssertUnwindSafe(|| test(&mut cluster)));
+    if !matches!(outcome, Ok(Ok(()))) {
+        cluster.tell();
+    }
+    let cleanup = cluster.close();
+    match outcome {
+        Err(panic) => resume_unwind(panic),
+        Ok(Err(error)) => Err(error),
+        Ok(Ok(())) => cleanup,
+    }
+}
+
+/// One of [`AT_ONCE`] permissions.
+struct Turn;
+
+impl Turn {
+    fn take() -> Self {
+        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        while *running >= AT_ONCE {
+            running = ENDED.wait(running).unwrap_or_else(PoisonError::into_inner);
+        }
+        *running += 1;
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        ENDED.notify_one();
+    }
+}
+
+impl Cluster {
+    fn new() -> Result<Self> {
+        binary::setpoint()?;
+        let kubectls = kubectl::all()?;
+        let namespace = Namespace::new()?;
+        let folder = tempfile::Builder::new().prefix("setpoint-e2e-").tempdir()?;
+        let links = namespace.links()?;
+        fs::create_dir(folder.path().join("home"))?;
+        Ok(Self { namespace, links, folder, kubectls, api: None })
+    }
+
+    /// A folder for the test's own files.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.data_dir().join("kubeconfig")
+    }
+
+    /// Writes a file into the test's folder.
+    pub fn file(&self, name: &str, text: impl AsRef<[u8]>) -> Result<PathBuf> {
+        let path = self.folder.path().join(name);
+        fs::write(&path, text)?;
+        Ok(path)
+    }
+
+    /// The facts that `up` chose.
+    pub fn facts(&self) -> Result<Value> {
+        let path = self.data_dir().join("cluster.json");
+        Ok(serde_json::from_slice(&fs::read(&path).with_context(|| format!("read {}", path.display()))?)?)
+    }
+
+    /// `setpoint up --detach` with more arguments, which must succeed.
+    pub fn up<const N: usize>(&mut self, arguments: [&str; N]) -> Result<Outcome> {
+        let outcome = self.try_up(arguments)?;
+        if outcome.code != 0 {
+            bail!("{outcome}");
+        }
+        self.api = Some(Api::new(&self.kubeconfig(), &self.namespace)?);
+        Ok(outcome)
+    }
+
+    pub fn try_up<const N: usize>(&self, arguments: [&str; N]) -> Result<Outcome> {
+        let data = self.data_dir();
+        let data = data.to_string_lossy();
+        self.home_setpoint(["up", "--data-dir", &data, "--api-port", "6443", "--detach"]).args(arguments).run()
+    }
+
+    pub fn down(&self) -> Result<Outcome> {
+        let data = self.data_dir();
+        self.home_setpoint(["down", "--data-dir", &data.to_string_lossy()]).run()
+    }
+
+    /// `down`, and nothing of the cluster is left in the kernel.
+    pub fn down_leaves_nothing(&self) -> Result<()> {
+        let outcome = self.down()?;
+        if outcome.code != 0 {
+            bail!("{outcome}");
+        }
+        self.traces().check()
+    }
+
+    /// The process of the control plane and the kubelet.
+    pub fn daemon(&self) -> Result<Pid> {
+        let lock = self.data_dir().join("lock");
+        let text = fs::read_to_string(&lock).with_context(|| format!("read {}", lock.display()))?;
+        text.trim().parse().ok().and_then(Pid::from_raw).context("the lock names no process")
+    }
+
+    /// What a power cut does to the control plane and the kubelet, while the kernel goes on.
+    pub fn kill_daemon(&self) -> Result<()> {
+        let pid = self.daemon()?;
+        kill_process(pid, Signal::KILL)?;
+        crate::eventually("the daemon is gone", || {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+            // A zombie has ended; who reaps it is none of the test's business.
+            Ok(stat.map_or(true, |stat| stat.contains(") Z ")).then_some(()))
+        })
+    }
+
+    /// Any program, inside the network namespace and with the test's home.
+    pub fn program(&self, path: impl AsRef<Path>) -> Program {
+        let mut command: Command = self.namespace.command(path.as_ref());
+        command.env_clear().env("HOME", self.home()).env("LC_ALL", "C.UTF-8").env("TERM", "xterm");
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.current_dir(self.folder.path());
+        Program::new(command)
+    }
+
+    /// A verb of the binary under test, with the cluster's kubeconfig.
+    pub fn setpoint<const N: usize>(&self, arguments: [&str; N]) -> Program {
+        self.home_setpoint(arguments).env("KUBECONFIG", self.kubeconfig())
+    }
+
+    /// The binary under test as somebody with only a home runs it.
+    pub fn home_setpoint<const N: usize>(&self, arguments: [&str; N]) -> Program {
+        // It was built before the cluster's place was made.
+        let path = binary::setpoint().unwrap_or(Path::new("setpoint"));
+        self.program(path).args(arguments)
+    }
+
+    /// The kubectl of the target version, or the one there is.
+    pub fn kubectl<const N: usize>(&self, arguments: [&str; N]) -> Program {
+        self.with_kubectl(&self.kubectls[0], arguments)
+    }
+
+    pub fn with_kubectl<const N: usize>(&self, kubectl: &Kubectl, arguments: [&str; N]) -> Program {
+        self.program(&kubectl.path).env("KUBECONFIG", self.kubeconfig()).args(arguments)
+    }
+
+    /// All kubectls, for what must work with each.
+    pub fn kubectls(&self) -> Vec<Kubectl> {
+        self.kubectls.clone()
+    }
+
+    /// Requests without kubectl.
+    pub fn api(&self) -> &Api {
+        self.api.as_ref().expect("the cluster is up")
+    }
+
+    /// `kubectl apply` of a manifest.
+    pub fn apply(&self, object: &Value) -> Result<String> {
+        self.kubectl(["apply", "-f", "-"]).input(object.to_string()).ok()
+    }
+
+    /// What a shell in a running container says, without the last line's end.
+    pub fn shell(&self, pod: &str, script: &str) -> Result<String> {
+        let said = self.setpoint(["exec", pod, "--", "sh", "-c", script]).ok()?;
+        Ok(said.trim_end_matches('\n').to_owned())
+    }
+
+    /// The body of the answer to GET, from inside the network namespace.
+    pub fn http_get(&self, host: &str, port: u16) -> Result<String> {
+        self.namespace.run(|| http_get(host, port))?
+    }
+
+    fn traces(&self) -> Traces<'_> {
+        let id = self.facts().ok().and_then(|facts| Some(facts["id"].as_str()?.to_owned())).unwrap_or_default();
+        let data_dir = self.folder.path();
+        Traces { data_dir, id, namespace: &self.namespace, links: &self.links }
+    }
+
+    /// What helps to understand a failure.
+    fn tell(&self) {
+        let log = fs::read_to_string(self.data_dir().join("setpoint.log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        eprintln!("--- the daemon's log\n{}", lines[lines.len().saturating_sub(LOG_LINES)..].join("\n"));
+        if self.api.is_some() {
+            let limit = Duration::from_secs(5);
+            for arguments in [["get", "all", "-A"], ["get", "events", "-A"]] {
+                if let Ok(outcome) = self.kubectl(arguments).limit(limit).run() {
+                    eprintln!("--- {outcome}");
+                }
+            }
+        }
+    }
+
+    fn close(self) -> Result<()> {
+        let stopped = match self.facts() {
+            Ok(_) => self.down().and_then(|outcome| if outcome.code == 0 { Ok(()) } else { bail!("{outcome}") }),
+            Err(_) => Ok(()),
+        };
+        let clean = self.traces().check();
+        // Through a mount that is still there, removing the folder would remove what is mounted.
+        let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+        if mounts.contains(&*self.folder.path().to_string_lossy()) {
+            eprintln!("{} is kept: something is mounted there", self.folder.keep().display());
+        }
+        stopped.and(clean)
+    }
+}
+
+fn http_get(host: &str, port: u16) -> Result<String> {
+    use std::io::{Read, Write};
+    let address = (host, port);
+    let address = std::net::ToSocketAddrs::to_socket_addrs(&address)?.next().context("no address")?;
+    let limit = Duration::from_secs(2);
+    let mut stream = std::net::TcpStream::connect_timeout(&address, limit)?;
+    stream.set_read_timeout(Some(limit))?;
+    write!(stream, "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("the answer is not HTTP")?;
+    if !head.starts_with("HTTP/1.1 200") && !head.starts_with("HTTP/1.0 200") {
+        bail!("{head}");
+    }
+    Ok(body.to_owned())
+}

@@ -1,0 +1,154 @@
+//! What a cluster must not leave behind: processes, cgroups, mounts, links, service rules, run directories.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::namespace::Namespace;
+
+/// The kernel takes namespaces and links apart after the last process has ended.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Where a cluster may have left something.
+#[derive(Clone, Debug)]
+pub struct Traces<'a> {
+    pub data_dir: &'a Path,
+    /// Six hex digits; empty for a cluster that never got that far.
+    pub id: String,
+    pub namespace: &'a Namespace,
+    /// Links of the namespace before the cluster was started.
+    pub links: &'a [String],
+}
+
+impl Traces<'_> {
+    /// Waits until nothing is left; else removes what is, and tells.
+    pub fn check(&self) -> Result<()> {
+        let gone = crate::within(LIMIT, "nothing is left of the cluster", || match self.find()? {
+            left if left.is_empty() => Ok(Some(())),
+            left => bail!("left behind:\n{}", left.join("\n")),
+        });
+        if gone.is_err() {
+            self.remove();
+        }
+        gone
+    }
+
+    fn find(&self) -> Result<Vec<String>> {
+        let mut left = Vec::new();
+        for pid in self.processes()? {
+            let name = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default().replace('\0', " ");
+            left.push(format!("process {pid}: {name}"));
+        }
+        left.extend(self.cgroups().iter().map(|path| format!("cgroup {}", path.display())));
+        left.extend(self.mounts()?.iter().map(|path| format!("mount {}", path.display())));
+        let links = self.namespace.links()?;
+        left.extend(links.iter().filter(|link| !self.links.contains(link)).map(|link| format!("link {link}")));
+        left.extend(self.tables()?.iter().map(|table| format!("nftables {table}")));
+        if !self.id.is_empty() && self.run_directory().exists() {
+            left.push(format!("directory {}", self.run_directory().display()));
+        }
+        Ok(left)
+    }
+
+    fn run_directory(&self) -> PathBuf {
+        PathBuf::from(format!("/run/setpoint-{}", self.id))
+    }
+
+    /// Processes with the data directory in their command line, or in the network namespace, or in the cluster's cgroup.
+    fn processes(&self) -> Result<Vec<i32>> {
+        let inode = self.namespace.inode()?;
+        let mut found = Vec::new();
+        for pid in all_processes()? {
+            if pid == std::process::id().cast_signed() {
+                continue;
+            }
+            let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let named = contains(&command, self.data_dir.as_os_str().as_bytes());
+            let inside = fs::metadata(format!("/proc/{pid}/ns/net")).is_ok_and(|link| link.ino() == inode);
+            let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+            let grouped = !self.id.is_empty() && groups.contains(&format!("/setpoint-{}", self.id));
+            if named || inside || grouped {
+                found.push(pid);
+            }
+        }
+        Ok(found)
+    }
+
+    fn cgroups(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        if !self.id.is_empty() {
+            let name = format!("setpoint-{}", self.id);
+            collect_folders(Path::new("/sys/fs/cgroup"), &|folder| folder == name.as_str(), &mut found);
+        }
+        found
+    }
+
+    fn mounts(&self) -> Result<Vec<PathBuf>> {
+        let table = fs::read_to_string("/proc/self/mountinfo")?;
+        let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
+        let ours = |path: &PathBuf| {
+            path.starts_with(self.data_dir) || (!self.id.is_empty() && path.starts_with(self.run_directory()))
+        };
+        Ok(points.filter(ours).collect())
+    }
+
+    /// Looked at with `nft`; where it is not installed, nothing is known.
+    fn tables(&self) -> Result<Vec<String>> {
+        let Some(nft) = crate::find_program("nft") else { return Ok(Vec::new()) };
+        let output = self.namespace.command(nft).args(["list", "tables"]).output()?;
+        let tables = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok(tables.lines().filter(|table| table.contains("setpoint")).map(str::to_owned).collect())
+    }
+
+    /// As much as possible, so that other tests and later runs are not disturbed.
+    pub fn remove(&self) {
+        for pid in self.processes().unwrap_or_default().into_iter().filter_map(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        let mut mounts = self.mounts().unwrap_or_default();
+        mounts.reverse();
+        for mount in mounts {
+            let _ = rustix::mount::unmount(&mount, rustix::mount::UnmountFlags::DETACH);
+        }
+        for group in self.cgroups() {
+            let mut folders = vec![group.clone()];
+            collect_folders(&group, &|_| true, &mut folders);
+            folders.sort_by_key(|folder| std::cmp::Reverse(folder.components().count()));
+            // The killed processes leave it in a moment.
+            let _ = crate::within(LIMIT, "the cgroup is empty", || {
+                let removed =
+                    folders.iter().filter(|folder| folder.exists()).all(|folder| fs::remove_dir(folder).is_ok());
+                Ok(removed.then_some(()))
+            });
+        }
+        if !self.id.is_empty() {
+            let _ = fs::remove_dir_all(self.run_directory());
+        }
+    }
+}
+
+pub fn all_processes() -> Result<Vec<i32>> {
+    let entries = fs::read_dir("/proc")?.filter_map(Result::ok);
+    Ok(entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+}
+
+fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.windows(wanted.len()).any(|window| window == wanted)
+}
+
+/// Folders below one with a wanted name; below a found one only when all are wanted.
+fn collect_folders(folder: &Path, wanted: &dyn Fn(&std::ffi::OsStr) -> bool, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            if wanted(&entry.file_name()) {
+                found.push(entry.path());
+            }
+            collect_folders(&entry.path(), wanted, found);
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The cluster from outside, one file for each thing that it is good for.
+
+mod bad_input;
+
+mod clients;
+mod crash;
+mod healing;
+mod kubectl;
+mod lifecycle;
+mod ownership;
+mod probes;
+mod rollout;
+mod services;
+mod streams;
+mod up;
+mod verbs;
+mod volumes;

@@ -82,13 +82,14 @@ async fn create(core: &Core, group: &str, resource: &str, namespace: &str, objec
     write(core, group, resource, namespace, async |target| target.create(Decoded(object)).await.map(drop)).await
 }
 
-/// Creates the object, or makes an older one point to where this server is now.
+/// Makes the object of an earlier start point to where this server is now, or creates it.
 async fn put(core: &Core, group: &str, resource: &str, object: Value) -> Result<(), Status> {
-    write(core, group, resource, "default", async |target| match target.create(Decoded(object.clone())).await {
-        Err(status) if status.reason == Reason::AlreadyExists => {
-            target.update("kubernetes", &Renew(object)).await.map(drop)
+    // In this order: the Service's own address is taken, and a second Service with it would be refused for that.
+    write(core, group, resource, "default", async |target| {
+        match target.update("kubernetes", &Renew(object.clone())).await {
+            Err(status) if status.reason == Reason::NotFound => target.create(Decoded(object)).await.map(drop),
+            other => other.map(drop),
         }
-        other => other.map(drop),
     })
     .await
 }

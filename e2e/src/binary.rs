@@ -33,12 +33,12 @@ fn build() -> Result<PathBuf> {
         .output()
         .context("run cargo")?;
     ensure!(output.status.success(), "the binary does not build");
-    let messages = output.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+    let mut messages = output.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
     let executable = |message: Value| {
         let ours = message.pointer("/target/name").is_some_and(|name| name == "setpoint");
         message["executable"].as_str().filter(|_| ours).map(PathBuf::from)
     };
-    messages.filter_map(executable).last().context("cargo does not say where the binary is")
+    messages.find_map(executable).context("cargo does not say where the binary is")
 }
 
 /// The cargo profile that put this file where it is: `<target>/<profile>/deps/<tests>`.

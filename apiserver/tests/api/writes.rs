@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Server, config_map, pod};
+use crate::harness::{Answer, Server, config_map, pod};
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
@@ -413,6 +413,26 @@ async fn services_get_addresses_and_give_them_back() {
     assert!(taken.message().contains("provided IP is already allocated"), "{}", taken.message());
     server.delete(&format!("{services}/a"), &Value::Null).await.expect(200);
     server.post(services, &service("b", json!({"clusterIP": address}))).await.expect(201);
+}
+
+#[tokio::test]
+async fn the_servers_own_service_follows_it_to_another_port() {
+    let store = std::sync::Arc::new(store::Memory::new());
+    let started = async |port: u16| {
+        let store = store.clone();
+        Server::with(move |config| {
+            config.store = store;
+            config.advertise.set_port(port);
+        })
+        .await
+    };
+    drop(started(1).await);
+    let again = started(2).await;
+    let port = |pointer: &'static str, answer: &Answer| answer.body.pointer(pointer) == Some(&json!(2));
+    again.until("/api/v1/namespaces/default/services/kubernetes", |a| port("/spec/ports/0/targetPort", a)).await;
+    again.until("/api/v1/namespaces/default/endpoints/kubernetes", |a| port("/subsets/0/ports/0/port", a)).await;
+    let slice = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes";
+    again.until(slice, |a| port("/ports/0/port", a)).await;
 }
 
 #[tokio::test]

@@ -7,8 +7,10 @@ use e2e::objects::{config_map, deployment};
 use e2e::{Cluster, Kubectl, with_cluster};
 use serde_json::json;
 
+type Step = fn(&Cluster, &Kubectl) -> Result<()>;
+
 /// What a person does, in order: each step sees what the one before left.
-const STEPS: [(&str, fn(&Cluster, &Kubectl) -> Result<()>); 7] = [
+const STEPS: [(&str, Step); 7] = [
     ("apply", applies_twice),
     ("get", gets_in_every_form),
     ("describe", describes),

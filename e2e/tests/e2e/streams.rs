@@ -6,7 +6,9 @@ use e2e::terminal::Terminal;
 use e2e::{Cluster, Kubectl, eventually, with_cluster};
 use serde_json::json;
 
-const STEPS: [(&str, fn(&Cluster, &Kubectl) -> Result<()>); 4] =
+type Step = fn(&Cluster, &Kubectl) -> Result<()>;
+
+const STEPS: [(&str, Step); 4] =
     [("logs", logs), ("exec", exec), ("terminal", exec_on_a_terminal), ("cp", copies_both_ways)];
 
 #[test]

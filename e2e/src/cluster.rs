@@ -4,7 +4,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::leaks::Traces;
+use crate::leaks::{self, Traces};
 use crate::namespace::Namespace;
 use crate::{Api, Kubectl, Outcome, Program, binary, images, kubectl};
 
@@ -20,7 +20,12 @@ use crate::{Api, Kubectl, Outcome, Program, binary, images, kubectl};
 const AT_ONCE: usize = 3;
 /// Of the daemon's log, when a test fails.
 const LOG_LINES: usize = 60;
+const FIRST_PORT: u16 = 6443;
 
+/// Of the tests' folders.
+const PREFIX: &str = "setpoint-e2e-";
+
+static SWEEP: Once = Once::new();
 static RUNNING: Mutex<usize> = Mutex::new(0);
 static ENDED: Condvar = Condvar::new();
 
@@ -30,6 +35,8 @@ pub struct Cluster {
     links: Vec<String>,
     folder: TempDir,
     kubectls: Vec<Kubectl>,
+    /// Of the API server.
+    port: u16,
     api: Option<Api>,
 }
 
@@ -49,7 +56,15 @@ pub fn with_place(test: impl FnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
         return crate::missing("these tests need root: they run containers");
     }
     let _turn = Turn::take();
-    let mut cluster = Cluster::new()?;
+    run(Cluster::new(Namespace::new()?, FIRST_PORT)?, test)
+}
+
+/// A place for a second cluster on the same machine: in the network namespace of the first, while that one runs.
+pub fn with_neighbour(first: &Cluster, test: impl FnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
+    run(Cluster::new(first.namespace.clone(), first.port + 1)?, test)
+}
+
+fn run(mut cluster: Cluster, test: impl FnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
     let outcome = catch_unwind(AssertUnwindSafe(|| test(&mut cluster)));
     if !matches!(outcome, Ok(Ok(()))) {
         cluster.tell();
@@ -84,14 +99,18 @@ impl Drop for Turn {
 }
 
 impl Cluster {
-    fn new() -> Result<Self> {
+    fn new(namespace: Namespace, port: u16) -> Result<Self> {
         binary::setpoint()?;
         let kubectls = kubectl::all()?;
-        let namespace = Namespace::new()?;
-        let folder = tempfile::Builder::new().prefix("setpoint-e2e-").tempdir()?;
+        SWEEP.call_once(|| {
+            // What cannot be removed disturbs nobody.
+            let _ = leaks::sweep(PREFIX);
+        });
+        let prefix = format!("{PREFIX}{}-", std::process::id());
+        let folder = tempfile::Builder::new().prefix(&prefix).tempdir()?;
         let links = namespace.links()?;
         fs::create_dir(folder.path().join("home"))?;
-        Ok(Self { namespace, links, folder, kubectls, api: None })
+        Ok(Self { namespace, links, folder, kubectls, port, api: None })
     }
 
     /// A folder for the test's own files.
@@ -118,12 +137,6 @@ impl Cluster {
         Ok(path)
     }
 
-    /// The facts that `up` chose.
-    pub fn facts(&self) -> Result<Value> {
-        let path = self.data_dir().join("cluster.json");
-        Ok(serde_json::from_slice(&fs::read(&path).with_context(|| format!("read {}", path.display()))?)?)
-    }
-
     /// `setpoint up --detach` with more arguments, which must succeed.
     pub fn up<const N: usize>(&mut self, arguments: [&str; N]) -> Result<Outcome> {
         let outcome = self.try_up(arguments)?;
@@ -135,9 +148,13 @@ impl Cluster {
     }
 
     pub fn try_up<const N: usize>(&self, arguments: [&str; N]) -> Result<Outcome> {
-        let data = self.data_dir();
-        let data = data.to_string_lossy();
-        self.home_setpoint(["up", "--data-dir", &data, "--api-port", "6443", "--detach"]).args(arguments).run()
+        self.up_program().args(["--detach"]).args(arguments).run()
+    }
+
+    /// `setpoint up` on the data directory, in the foreground.
+    pub fn up_program(&self) -> Program {
+        let (data, port) = (self.data_dir(), self.port.to_string());
+        self.home_setpoint(["up", "--data-dir", &data.to_string_lossy(), "--api-port", &port])
     }
 
     pub fn down(&self) -> Result<Outcome> {
@@ -151,6 +168,11 @@ impl Cluster {
         if outcome.code != 0 {
             bail!("{outcome}");
         }
+        self.nothing_is_left()
+    }
+
+    /// Nothing of the cluster is left in the kernel.
+    pub fn nothing_is_left(&self) -> Result<()> {
         self.traces().check()
     }
 
@@ -229,9 +251,12 @@ impl Cluster {
     }
 
     fn traces(&self) -> Traces<'_> {
-        let id = self.facts().ok().and_then(|facts| Some(facts["id"].as_str()?.to_owned())).unwrap_or_default();
+        let facts = leaks::facts(&self.data_dir());
+        let id = facts.and_then(|facts| Some(facts["id"].as_str()?.to_owned())).unwrap_or_default();
         let data_dir = self.folder.path();
-        Traces { data_dir, id, namespace: &self.namespace, links: &self.links }
+        // A neighbour's processes are in the namespace, too.
+        let alone = self.port == FIRST_PORT;
+        Traces { data_dir, id, namespace: &self.namespace, alone, links: &self.links }
     }
 
     /// What helps to understand a failure.
@@ -250,9 +275,9 @@ impl Cluster {
     }
 
     fn close(self) -> Result<()> {
-        let stopped = match self.facts() {
-            Ok(_) => self.down().and_then(|outcome| if outcome.code == 0 { Ok(()) } else { bail!("{outcome}") }),
-            Err(_) => Ok(()),
+        let stopped = match leaks::facts(&self.data_dir()) {
+            Some(_) => self.down().and_then(|outcome| if outcome.code == 0 { Ok(()) } else { bail!("{outcome}") }),
+            None => Ok(()),
         };
         let clean = self.traces().check();
         // Through a mount that is still there, removing the folder would remove what is mounted.

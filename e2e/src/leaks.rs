@@ -21,6 +21,8 @@ pub struct Traces<'a> {
     /// Six hex digits; empty for a cluster that never got that far.
     pub id: String,
     pub namespace: &'a Namespace,
+    /// Nothing else is in the namespace.
+    pub alone: bool,
     /// Links of the namespace before the cluster was started.
     pub links: &'a [String],
 }
@@ -69,7 +71,8 @@ impl Traces<'_> {
             }
             let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             let named = contains(&command, self.data_dir.as_os_str().as_bytes());
-            let inside = fs::metadata(format!("/proc/{pid}/ns/net")).is_ok_and(|link| link.ino() == inode);
+            let inside =
+                self.alone && fs::metadata(format!("/proc/{pid}/ns/net")).is_ok_and(|link| link.ino() == inode);
             let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
             let grouped = !self.id.is_empty() && groups.contains(&format!("/setpoint-{}", self.id));
             if named || inside || grouped {
@@ -102,7 +105,11 @@ impl Traces<'_> {
         let Some(nft) = crate::find_program("nft") else { return Ok(Vec::new()) };
         let output = self.namespace.command(nft).args(["list", "tables"]).output()?;
         let tables = String::from_utf8_lossy(&output.stdout).into_owned();
-        Ok(tables.lines().filter(|table| table.contains("setpoint")).map(str::to_owned).collect())
+        let ours = |table: &&str| match self.id.as_str() {
+            "" => self.alone && table.contains("setpoint"),
+            id => table.contains(&format!("setpoint_{id}")),
+        };
+        Ok(tables.lines().filter(ours).map(str::to_owned).collect())
     }
 
     /// As much as possible, so that other tests and later runs are not disturbed.
@@ -130,6 +137,38 @@ impl Traces<'_> {
             let _ = fs::remove_dir_all(self.run_directory());
         }
     }
+}
+
+/// Folders of tests that were killed, and what their clusters left. `prefix` is followed by the tests' process id and a dash.
+pub fn sweep(prefix: &str) -> Result<()> {
+    let nowhere = Namespace::new()?;
+    for entry in fs::read_dir(std::env::temp_dir())?.filter_map(Result::ok) {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|name| name.strip_prefix(prefix)?.split_once('-'));
+        let gone = owner.is_some_and(|(pid, _)| !Path::new("/proc").join(pid).exists());
+        if gone {
+            let folder = entry.path();
+            let id = facts(&folder.join("data")).and_then(|facts| Some(facts["id"].as_str()?.to_owned()));
+            let links = nowhere.links()?;
+            let traces = Traces {
+                data_dir: &folder,
+                id: id.unwrap_or_default(),
+                namespace: &nowhere,
+                alone: false,
+                links: &links,
+            };
+            traces.remove();
+            if traces.mounts()?.is_empty() {
+                let _ = fs::remove_dir_all(&folder);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What `up` chose for the cluster of a data directory. `None`: it never got so far.
+pub fn facts(data_dir: &Path) -> Option<serde_json::Value> {
+    serde_json::from_slice(&fs::read(data_dir.join("cluster.json")).ok()?).ok()
 }
 
 pub fn all_processes() -> Result<Vec<i32>> {

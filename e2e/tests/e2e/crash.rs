@@ -148,3 +148,23 @@ fn a_termination_leaves_containers_alone() -> Result<()> {
         Ok(())
     })
 }
+
+/// Containers end with their parent. The node starts another launcher, and the containers anew.
+#[test]
+fn the_launcher_may_die_too() -> Result<()> {
+    with_cluster(|cluster| {
+        let mark = format!("orphan-{}", std::process::id());
+        cluster.api().create_pod(&pod("orphan", &format!(": {mark}; {FOREVER}")))?;
+        let before = cluster.api().pod_ready("orphan")?;
+        let pid = host::process(&mark)?;
+        let state = cluster.data_dir().join("node/runtime");
+        host::kill_9(host::process(&state.to_string_lossy())?)?;
+        let after = cluster.api().pod_when("orphan", "was restarted", |pod| {
+            *at(pod, "status.containerStatuses.0.restartCount") == 1 && e2e::objects::has_condition(pod, "Ready")
+        })?;
+        ensure!(after["metadata"]["uid"] == before["metadata"]["uid"]);
+        ensure!(host::process(&mark)? != pid, "one container too many");
+        ensure!(cluster.shell("orphan", "echo alive")? == "alive");
+        Ok(())
+    })
+}

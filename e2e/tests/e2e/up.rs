@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context, Result, ensure};
-use e2e::cluster::with_place;
+use e2e::cluster::{with_neighbour, with_place};
 use e2e::objects::text;
 use e2e::{Cluster, binary, eventually};
 
@@ -171,6 +171,60 @@ fn without_root(cluster: &Cluster) -> Result<()> {
 }
 
 #[test]
+fn in_the_foreground_an_interrupt_takes_everything_down() -> Result<()> {
+    with_place(|cluster| {
+        let manifest = binary::repository().join("manifests/hello.yaml");
+        let mut up = cluster.up_program().args(["-f", &manifest.to_string_lossy()]).start()?;
+        up.line("the next command", |line| line.starts_with("Next:"))?;
+        let containers = || e2e::host::processes("/setpoint\0demo");
+        ensure!(containers()?.len() >= 3);
+        cluster.kubectl(["get", "--raw", "/readyz"]).ok()?;
+        let pid = rustix::process::Pid::from_raw(up.id().cast_signed()).context("a process id")?;
+        rustix::process::kill_process(pid, rustix::process::Signal::INT)?;
+        let outcome = up.finish()?;
+        ensure!(outcome.code == 0 && outcome.stdout.contains("stopping the cluster; its data stays in"), "{outcome}");
+        cluster.nothing_is_left()
+    })
+}
+
+#[test]
+fn what_is_applied_at_the_start_is_checked_like_anything_else() -> Result<()> {
+    with_place(|cluster| {
+        let missing = cluster.try_up(["-f", "nothing.yaml"])?;
+        let words = "error: the path \"nothing.yaml\" does not exist";
+        ensure!(missing.code == 1 && missing.stderr.lines().any(|line| line == words), "{missing}");
+        cluster.down_leaves_nothing()?;
+        let mut bad = e2e::objects::deployment("bad", 1);
+        bad["spec"]["replicaz"] = 1.into();
+        let file = cluster.file("bad.yaml", bad.to_string())?;
+        let refused = cluster.try_up(["-f", &file.to_string_lossy()])?;
+        let words = "strict decoding error: unknown field \"spec.replicaz\"";
+        ensure!(refused.code == 1 && refused.stderr.contains(words), "{refused}");
+        Ok(())
+    })
+}
+
+#[test]
+fn clusters_on_one_machine_leave_each_other_alone() -> Result<()> {
+    with_place(|first| {
+        let manifest = binary::repository().join("manifests/hello.yaml");
+        let manifest = manifest.to_string_lossy();
+        let greeted = first.up(["-f", &manifest])?;
+        let address = greeting(&greeted.stdout, &first.home().join(".kube/config").to_string_lossy())?;
+        with_neighbour(first, |second| {
+            second.up(["-f", &manifest])?;
+            let names =
+                |cluster: &Cluster| cluster.kubectl(["get", "pods", "-o=jsonpath={.items[*].status.podIP}"]).ok();
+            let (ours, theirs) = (names(first)?, names(second)?);
+            ensure!(!ours.split(' ').any(|address| theirs.contains(address)), "{ours} {theirs}");
+            three_pods_answer(first, &address)?;
+            second.down_leaves_nothing()
+        })?;
+        three_pods_answer(first, &address)
+    })
+}
+
+#[test]
 fn a_damaged_store_is_said_in_one_sentence() -> Result<()> {
     with_place(|cluster| {
         cluster.up([])?;
@@ -185,6 +239,34 @@ fn a_damaged_store_is_said_in_one_sentence() -> Result<()> {
         ensure!(damaged > 0, "the store has no files");
         refused(cluster, "damaged")
     })
+}
+
+#[test]
+fn a_full_disk_is_said_in_one_sentence() -> Result<()> {
+    with_place(|cluster| {
+        fs::create_dir(cluster.data_dir())?;
+        let small = SmallDisk::mount(&cluster.data_dir())?;
+        refused(cluster, "No space left on device")?;
+        drop(small);
+        Ok(())
+    })
+}
+
+/// A file system of two mebibytes, for as long as it lives.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn mount(path: &std::path::Path) -> Result<Self> {
+        let options = c"size=2m";
+        rustix::mount::mount("tmpfs", path, "tmpfs", rustix::mount::MountFlags::empty(), options)?;
+        Ok(Self(path.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
+    }
 }
 
 fn files(folder: &std::path::Path) -> Result<Vec<std::path::PathBuf>> {

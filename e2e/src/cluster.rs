@@ -8,6 +8,7 @@ use std::sync::{Condvar, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -185,12 +186,17 @@ impl Cluster {
 
     /// What a power cut does to the control plane and the kubelet, while the kernel goes on.
     pub fn kill_daemon(&self) -> Result<()> {
-        let pid = self.daemon()?;
-        kill_process(pid, Signal::KILL)?;
-        crate::eventually("the daemon is gone", || {
-            let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
-            // A zombie has ended; who reaps it is none of the test's business.
-            Ok(stat.map_or(true, |stat| stat.contains(") Z ")).then_some(()))
+        kill_process(self.daemon()?, Signal::KILL)?;
+        self.daemon_ends()
+    }
+
+    /// Until the last thread of the daemon has ended: then the kernel gives its lock back.
+    pub fn daemon_ends(&self) -> Result<()> {
+        let lock = fs::File::open(self.data_dir().join("lock"))?;
+        crate::eventually("the daemon has ended", || match flock(&lock, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(Some(flock(&lock, FlockOperation::Unlock)?)),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(error.into()),
         })
     }
 

@@ -133,12 +133,8 @@ fn a_termination_leaves_containers_alone() -> Result<()> {
         cluster.api().create_pod(&pod("kept", &format!(": {mark}; {FOREVER}")))?;
         cluster.api().pod_ready("kept")?;
         let pid = host::process(&mark)?;
-        let daemon = cluster.daemon()?;
-        rustix::process::kill_process(daemon, rustix::process::Signal::TERM)?;
-        eventually("the daemon has ended", || {
-            let stat = std::fs::read_to_string(format!("/proc/{}/stat", daemon.as_raw_nonzero()));
-            Ok(stat.map_or(true, |stat| stat.contains(") Z ")).then_some(()))
-        })?;
+        rustix::process::kill_process(cluster.daemon()?, rustix::process::Signal::TERM)?;
+        cluster.daemon_ends()?;
         ensure!(host::process(&mark)? == pid);
         cluster.up([])?;
         ensure!(cluster.shell("kept", "echo alive")? == "alive");

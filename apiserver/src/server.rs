@@ -17,7 +17,7 @@ use crate::admission;
 use crate::allocation::Allocator;
 use crate::authorizer::Decision;
 use crate::body::Body;
-use crate::cache::{Cache, Caches};
+use crate::cache::{Cache, Caches, Follower};
 use crate::call::Call;
 use crate::config::Config;
 use crate::core::{Core, qualified};
@@ -42,9 +42,10 @@ impl ApiServer {
         let registry = Registry::built_in();
         let stored = registry.stored().into_iter();
         let caches = stored.map(|(resource, selectable)| (resource, Arc::new(Cache::new(selectable)))).collect();
+        let follower = config.rbac.clone().map(|index| index as Arc<dyn Follower>);
         let core = Core {
             registry,
-            caches: Caches::new(config.store.clone(), caches),
+            caches: Caches::new(config.store.clone(), caches).followed_by(follower),
             admission: admission::chain(),
             allocator: Allocator::new(config.service_cidr, config.node_ports.clone()),
             documents: Documents::default(),

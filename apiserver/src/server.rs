@@ -83,6 +83,14 @@ impl ApiServer {
         self.core.caches.is_ready()
     }
 
+    /// Whether a user may do something.
+    ///
+    /// # Errors
+    /// Forbidden, in words for the user.
+    pub async fn authorize(&self, user: &UserInfo, info: &RequestInfo) -> Result<(), Status> {
+        authorize(&self.core, user, info).await
+    }
+
     /// Answers one request of an authenticated user, from authorization on. Never fails: an error is a response.
     pub async fn handle(&self, user: UserInfo, request: Request<Body>) -> Response<Body> {
         // One box for the whole tree of futures below: callers' types stay small.

@@ -17,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::authn;
+use super::impersonate::impersonate;
 use super::tokens::{Lookup, ServiceAccountTokens};
 use crate::body::{self, Body};
 use crate::server::ApiServer;
@@ -100,10 +101,14 @@ async fn connection(front: Arc<Front>, acceptor: TlsAcceptor, stream: TcpStream)
     }
 }
 
-async fn answer(front: &Front, connection: Option<&UserInfo>, request: Request<Body>) -> Response<Body> {
+async fn answer(front: &Front, connection: Option<&UserInfo>, mut request: Request<Body>) -> Response<Body> {
     let now = (front.server.config().clock)();
     let lookup = ServerLookup(&front.server);
-    match authn::authenticate(connection, request.headers(), &front.tokens, &lookup, now).await {
+    let user = match authn::authenticate(connection, request.headers(), &front.tokens, &lookup, now).await {
+        Ok(user) => impersonate(&front.server, user, request.headers_mut()).await,
+        Err(status) => Err(status),
+    };
+    match user {
         Ok(user) => front.server.handle(user, request).await,
         Err(status) => refusal(&status),
     }
@@ -111,7 +116,7 @@ async fn answer(front: &Front, connection: Option<&UserInfo>, request: Request<B
 
 fn refusal(status: &Status) -> Response<Body> {
     let mut response = Response::new(body::full(status.to_json().to_string()));
-    *response.status_mut() = StatusCode::UNAUTHORIZED;
+    *response.status_mut() = StatusCode::from_u16(status.code).unwrap_or(StatusCode::UNAUTHORIZED);
     let json = http::HeaderValue::from_static("application/json");
     response.headers_mut().insert(http::header::CONTENT_TYPE, json);
     response

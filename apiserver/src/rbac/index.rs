@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::object::{Binding, Place, rules};
-use super::policy::{Grant, Policy};
+use super::policy::{Grant, Outcome, Policy};
 use super::rule::Rule;
 use crate::authorizer::{Decision, UserRules};
 use crate::cache::{Follower, Stored};
@@ -113,11 +113,14 @@ impl Index {
     /// May be asked at any time; before [`Index::is_ready`] it knows too little and allows too little.
     pub fn decide(&self, user: &UserInfo, request: &RequestInfo) -> Decision {
         let policy = self.read();
-        if policy.allows(user, request) {
-            return Decision::Allow;
+        match policy.decide(user, request) {
+            Outcome::Allowed => Decision::Allow,
+            Outcome::Refused => Decision::NoOpinion(String::new()),
+            Outcome::RoleMissing => {
+                let doubts = doubts(&policy.grants(user, &request.namespace)).unwrap_or_default();
+                Decision::NoOpinion(format!("RBAC: {doubts}"))
+            }
         }
-        let doubts = doubts(&policy.grants(user, &request.namespace));
-        Decision::NoOpinion(doubts.map(|doubts| format!("RBAC: {doubts}")).unwrap_or_default())
     }
 
     /// The binding by which the user may, as upstream tells it; `None` when the user may not.

@@ -21,6 +21,14 @@ pub struct Policy {
 /// The bindings of one subject, by their namespace and name. Cluster-wide ones are those of the empty namespace.
 type Granted = BTreeMap<Box<str>, BTreeMap<Box<str>, Arc<Binding>>>;
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Allowed,
+    Refused,
+    /// Refused, and some binding of the user names a role that does not exist.
+    RoleMissing,
+}
+
 /// Why a user may do something.
 #[derive(Debug)]
 pub struct Grant<'p> {
@@ -93,13 +101,17 @@ impl Policy {
         self.roles.get(place).map(|rules| &**rules)
     }
 
-    /// The decision, in the least time. A `namespace` of the request adds the bindings in it to the cluster-wide ones.
-    pub fn allows(&self, user: &UserInfo, request: &RequestInfo) -> bool {
-        self.granted(user).any(|granted| {
-            in_scope(granted, &request.namespace).any(|binding| {
-                self.roles.get(&binding.role).is_some_and(|rules| rules.iter().any(|rule| rule.allows(request)))
-            })
-        })
+    /// The decision, in the least time. A namespace of the request adds the bindings in it to the cluster-wide ones.
+    pub fn decide(&self, user: &UserInfo, request: &RequestInfo) -> Outcome {
+        let mut outcome = Outcome::Refused;
+        for binding in self.granted(user).flat_map(|granted| in_scope(granted, &request.namespace)) {
+            match self.roles.get(&binding.role) {
+                Some(rules) if rules.iter().any(|rule| rule.allows(request)) => return Outcome::Allowed,
+                Some(_) => {}
+                None => outcome = Outcome::RoleMissing,
+            }
+        }
+        outcome
     }
 
     /// Each binding that means the user once, cluster-wide ones first, by name: upstream's order of lists.

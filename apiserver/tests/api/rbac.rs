@@ -328,6 +328,38 @@ async fn reviews_tell_what_roles_say() {
 }
 
 #[tokio::test]
+async fn who_may_impersonate_may_be_another() {
+    let server = server().await;
+    let jane = person("jane");
+    let mut joe = rule(json!(["impersonate"]), "", json!(["users"]));
+    joe["resourceNames"] = json!(["joe"]);
+    let role = json!({"metadata": {"name": "stand-in"}, "rules": [joe]});
+    server.post(&format!("{GROUP}/clusterroles"), &role).await.expect(201);
+    server.bind("stand-in", "jane").await;
+    let ask = |user: &str| json!({"spec": {"resourceAttributes": {"verb": "impersonate", "resource": "users", "name": user}}});
+    let own = format!("POST {AUTHORIZATION}/selfsubjectaccessreviews");
+    let wait = async || {
+        while server.ask(&jane, &own, &ask("joe")).await.body["status"]["allowed"] != true {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait()).await.expect("the right to be joe");
+    let be = async |headers: &[(&'static str, &str)]| {
+        let pairs = headers.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()));
+        let mut headers: http::HeaderMap = pairs.collect();
+        let user = apiserver::front::impersonate::impersonate(&server.api, jane.clone(), &mut headers).await;
+        assert!(user.is_err() || headers.is_empty(), "the headers go no further");
+        user.map(|user| user.name).map_err(|status| status.message)
+    };
+    assert_eq!(be(&[]).await, Ok("jane".to_owned()));
+    assert_eq!(be(&[("impersonate-user", "joe")]).await, Ok("joe".to_owned()));
+    let refused = r#"users "ann" is forbidden: User "jane" cannot impersonate resource "users" in API group "" at the cluster scope"#;
+    assert_eq!(be(&[("impersonate-user", "ann")]).await, Err(refused.to_owned()));
+    let groups = be(&[("impersonate-user", "joe"), ("impersonate-group", "system:masters")]).await;
+    assert!(groups.is_err_and(|message| message.starts_with("groups \"system:masters\" is forbidden")));
+}
+
+#[tokio::test]
 async fn tokens_are_reviewed() {
     let key = rcgen::KeyPair::generate().unwrap().serialize_pem();
     let issuer = Arc::new(ServiceAccountTokens::new(&key, "https://here").unwrap());

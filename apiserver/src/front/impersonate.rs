@@ -79,7 +79,8 @@ fn complete_groups(user: &mut UserInfo) {
         user.groups = vec!["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")];
     }
     let known = user.name != ANONYMOUS;
-    if !user.in_group(UNAUTHENTICATED) && !(known && user.in_group(AUTHENTICATED)) {
+    let said = user.in_group(UNAUTHENTICATED) || known && user.in_group(AUTHENTICATED);
+    if !said {
         user.groups.push(if known { AUTHENTICATED } else { UNAUTHENTICATED }.to_owned());
     }
 }

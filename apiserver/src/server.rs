@@ -27,6 +27,7 @@ use crate::query::Query;
 use crate::registry::{Descriptor, Registry, Role};
 use crate::reply::{Reply, refuse, respond};
 use crate::request::RequestInfo;
+use crate::token::Lookup;
 use crate::user::UserInfo;
 use crate::warnings::Warnings;
 use crate::{background, bootstrap, routes, subresources, verbs};
@@ -81,6 +82,11 @@ impl ApiServer {
     /// Whether requests are answered from loaded caches.
     pub fn is_ready(&self) -> bool {
         self.core.caches.is_ready()
+    }
+
+    /// Whether what a token is bound to is still there.
+    pub fn lookup(&self) -> &dyn Lookup {
+        &*self.core
     }
 
     /// Whether a user may do something.

@@ -41,7 +41,9 @@ async fn check_role(target: &Target<'_>, index: &Index, new: &Object, old: Optio
     if may(target, "escalate", &target.row.info.plural, name).await || collects_only(new, old) {
         return Ok(());
     }
-    let rules: Option<Vec<Rule>> = serde_json::from_value(new["rules"].clone()).unwrap_or_default();
+    // What cannot be read cannot be judged.
+    let rules: Option<Vec<Rule>> =
+        serde_json::from_value(new["rules"].clone()).map_err(|error| Status::bad_request(error.to_string()))?;
     let owned = owned(target, index).await?;
     confirm(target, &owned, &rules.unwrap_or_default(), new.name())?;
     // What it gathers is not known yet: it may be anything.

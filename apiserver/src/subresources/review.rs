@@ -5,20 +5,16 @@ use std::collections::BTreeMap;
 use api::Object;
 use api::meta;
 use api::status::Status;
-use futures::future::BoxFuture;
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::access;
-use crate::admission::Reader;
 use crate::body::Body;
 use crate::call::Call;
-use crate::core::Core;
 use crate::metadata::time;
 use crate::options::WriteOptions;
 use crate::rbac::Rule;
 use crate::reply::Reply;
-use crate::token::Lookup;
 use crate::user::UserInfo;
 
 pub(crate) async fn review(call: &Call, body: Body) -> Result<Reply, Status> {
@@ -87,15 +83,6 @@ async fn token(call: &Call, review: &Object) -> Result<Value, Status> {
         }
         None => json!({"user": {}, "error": "invalid bearer token"}),
     })
-}
-
-impl Lookup for Core {
-    fn uid<'a>(&'a self, resource: &'static str, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Option<String>> {
-        Box::pin(async move {
-            let found = self.get("", resource, namespace, name).await.ok()??;
-            Some(meta::Meta::uid(&found).to_owned())
-        })
-    }
 }
 
 pub(super) fn texts(value: &Value) -> Vec<String> {

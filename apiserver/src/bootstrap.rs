@@ -1,4 +1,5 @@
-//! The objects that every cluster has: the system's namespaces and the Service under which pods find this server.
+//! The objects that every cluster has: the system's namespaces, the bootstrap roles, and the Service under which pods find this
+//! server.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::core::Core;
 use crate::pipeline::{Change, Decoded, Target};
+use crate::rbac;
 use crate::user::UserInfo;
 use crate::warnings::Warnings;
 
@@ -37,6 +39,8 @@ async fn ensure(core: &Core) -> Result<(), Status> {
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         create(core, "", "namespaces", "", namespace).await?;
     }
+    // What fails of it is tried again, after the rest is there.
+    let policy = rbac::bootstrap::ensure(core).await;
     for (name, value, description) in PRIORITIES {
         let class = json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name},
             "value": value, "description": description});
@@ -45,7 +49,7 @@ async fn ensure(core: &Core) -> Result<(), Status> {
     for (group, resource, object) in kubernetes(core) {
         put(core, group, resource, object).await?;
     }
-    Ok(())
+    policy
 }
 
 /// The Service `default/kubernetes`, its Endpoints and its EndpointSlice.

@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use store::Store;
 
 use crate::authorizer::{AlwaysAllow, Authorizer};
+use crate::front::authz::Standard;
 use crate::node_proxy::{NoNodes, NodeProxy};
+use crate::rbac::Index;
 use crate::token::{NoTokens, TokenIssuer};
 
 /// The wall clock, injected.
@@ -30,6 +32,9 @@ pub struct Config {
     pub clock: Clock,
     pub random: Random,
     pub authorizer: Arc<dyn Authorizer>,
+    /// Kept true to the roles and bindings that are stored. `None`: these are data that means nothing, and anybody who may
+    /// write them may write any.
+    pub rbac: Option<Arc<Index>>,
     pub node_proxy: Arc<dyn NodeProxy>,
     pub token_issuer: Arc<dyn TokenIssuer>,
     /// Cluster addresses of Services. The first one is that of `default/kubernetes`.
@@ -51,6 +56,7 @@ impl Config {
             clock,
             random,
             authorizer: Arc::new(AlwaysAllow),
+            rbac: None,
             node_proxy: Arc::new(NoNodes),
             token_issuer: Arc::new(NoTokens),
             service_cidr: Cidr { address: Ipv4Addr::new(10, 96, 0, 0), prefix: 16 },
@@ -59,5 +65,12 @@ impl Config {
             event_ttl: Duration::from_secs(3600),
             compaction_interval: Duration::from_secs(300),
         }
+    }
+
+    /// Upstream's chain of authorizers, with the bootstrap roles and bindings in the store.
+    pub fn enforce_rbac(&mut self) {
+        let index = Arc::new(Index::default());
+        self.authorizer = Arc::new(Standard::new(index.clone()));
+        self.rbac = Some(index);
     }
 }

@@ -1,6 +1,7 @@
 //! What all requests share: configuration, registry, caches, admission, allocation; and reads of single objects.
 
 use api::Object;
+use api::meta::Meta;
 use api::status::{Qualified, Status};
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -14,6 +15,7 @@ use crate::cache::{Caches, ROOT};
 use crate::config::Config;
 use crate::openapi::Documents;
 use crate::registry::{Descriptor, Registry};
+use crate::token::Lookup;
 
 /// How long a read waits for the cache to show what the store has.
 const FRESH_PATIENCE: Duration = Duration::from_secs(30);
@@ -142,6 +144,20 @@ impl Reader for Core {
             let prefix = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
             let objects = cache.list(&prefix, self.caches.complete()).objects;
             objects.iter().map(|stored| serde_json::from_slice(&stored.json).map_err(Status::internal)).collect()
+        })
+    }
+}
+
+impl Lookup for Core {
+    /// As the watch cache shows it: each request with a token asks. What it does not show (yet) is asked of the store.
+    fn uid<'a>(&'a self, resource: &'static str, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Option<String>> {
+        Box::pin(async move {
+            let row = self.registry.find("", resource)?;
+            let cached = self.caches.get(&row.storage).and_then(|cache| cache.get(&row.object_key(namespace, name)));
+            match cached {
+                Some(stored) => Some(stored.uid.to_string()),
+                None => Some(self.read(row, namespace, name).await.ok()??.object.uid().to_owned()),
+            }
         })
     }
 }

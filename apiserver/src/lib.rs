@@ -5,6 +5,7 @@
 //! client reads).
 //!
 //! - [`registry`] is the table of kinds; [`kinds`] has what is special about some.
+//! - [`rbac`] is roles and bindings: who may do what.
 //! - [`config`] is everything that a server is given: store, clock, randomness, [`authorizer`], [`node_proxy`], [`token`] issuer.
 //! - `bootstrap` makes what every cluster has; `background` compacts and sweeps; `routes` and `openapi` are paths that are no
 //!   resource.
@@ -33,6 +34,7 @@ mod openapi;
 mod options;
 mod pipeline;
 pub mod query;
+pub mod rbac;
 pub mod registry;
 mod reply;
 pub mod request;

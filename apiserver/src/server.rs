@@ -17,7 +17,7 @@ use crate::admission;
 use crate::allocation::Allocator;
 use crate::authorizer::Decision;
 use crate::body::Body;
-use crate::cache::{Cache, Caches};
+use crate::cache::{Cache, Caches, Follower};
 use crate::call::Call;
 use crate::config::Config;
 use crate::core::{Core, qualified};
@@ -27,6 +27,7 @@ use crate::query::Query;
 use crate::registry::{Descriptor, Registry, Role};
 use crate::reply::{Reply, refuse, respond};
 use crate::request::RequestInfo;
+use crate::token::Lookup;
 use crate::user::UserInfo;
 use crate::warnings::Warnings;
 use crate::{background, bootstrap, routes, subresources, verbs};
@@ -42,9 +43,10 @@ impl ApiServer {
         let registry = Registry::built_in();
         let stored = registry.stored().into_iter();
         let caches = stored.map(|(resource, selectable)| (resource, Arc::new(Cache::new(selectable)))).collect();
+        let follower = config.rbac.clone().map(|index| index as Arc<dyn Follower>);
         let core = Core {
             registry,
-            caches: Caches::new(config.store.clone(), caches),
+            caches: Caches::new(config.store.clone(), caches).followed_by(follower),
             admission: admission::chain(),
             allocator: Allocator::new(config.service_cidr, config.node_ports.clone()),
             documents: Documents::default(),
@@ -80,6 +82,19 @@ impl ApiServer {
     /// Whether requests are answered from loaded caches.
     pub fn is_ready(&self) -> bool {
         self.core.caches.is_ready()
+    }
+
+    /// Whether what a token is bound to is still there.
+    pub fn lookup(&self) -> &dyn Lookup {
+        &*self.core
+    }
+
+    /// Whether a user may do something.
+    ///
+    /// # Errors
+    /// Forbidden, in words for the user.
+    pub async fn authorize(&self, user: &UserInfo, info: &RequestInfo) -> Result<(), Status> {
+        authorize(&self.core, user, info).await
     }
 
     /// Answers one request of an authenticated user, from authorization on. Never fails: an error is a response.

@@ -1,8 +1,10 @@
-//! Issuing of service account tokens, behind `serviceaccounts/token`.
+//! Issuing of service account tokens, behind `serviceaccounts/token`, and their check, behind TokenReview.
 
 use api::status::Status;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+
+use crate::user::UserInfo;
 
 /// Name and uid of an object that a token is bound to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,8 +35,31 @@ pub struct IssuedToken {
     pub audiences: Vec<String>,
 }
 
+/// Whom a token authenticates, and for which of the audiences that were asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authenticated {
+    pub user: UserInfo,
+    pub audiences: Vec<String>,
+}
+
+/// Asks whether an object that a token is bound to still exists: its uid, `None` when it is gone.
+pub trait Lookup: Send + Sync {
+    fn uid<'a>(&'a self, resource: &'static str, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Option<String>>;
+}
+
 pub trait TokenIssuer: Send + Sync {
     fn issue<'a>(&'a self, claims: &'a TokenClaims, now: Timestamp) -> BoxFuture<'a, Result<IssuedToken, Status>>;
+
+    /// `None` when the token is not good, for whatever reason. No `audiences` means the issuer's own.
+    fn review<'a>(
+        &'a self,
+        _token: &'a str,
+        _audiences: &'a [String],
+        _lookup: &'a dyn Lookup,
+        _now: Timestamp,
+    ) -> BoxFuture<'a, Option<Authenticated>> {
+        Box::pin(std::future::ready(None))
+    }
 }
 
 /// A server without a signing key.

@@ -4,6 +4,7 @@
 //! they decide (`namespace`, `garbagecollector`) implement [`reconcile::Reconciler`] instead, around a pure core. `common` has
 //! what several decide alike, `discovery` what the server has.
 
+pub mod clusterroleaggregation;
 pub mod common;
 pub mod deployment;
 pub mod discovery;
@@ -43,6 +44,7 @@ pub fn start(manager: &Manager, config: Config) {
     manager.add(replicaset::ReplicaSets);
     manager.add(endpoints::Endpoints);
     manager.add(endpointslices::EndpointSlices);
+    manager.add(clusterroleaggregation::ClusterRoleAggregation);
     manager.add(serviceaccount::ServiceAccounts);
     manager.add(rootca::RootCa { certificates: config.root_ca });
     manager.add(nodelifecycle::NodeLifecycle::new(config.node_lifecycle));

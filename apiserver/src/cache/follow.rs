@@ -19,6 +19,14 @@ pub const ROOT: &str = "/registry/";
 /// Pause before the store is read anew after its watch broke.
 const RETRY: Duration = Duration::from_millis(200);
 
+/// Is told of every change before any reader of the caches can see it, in their order. Must be quick: all wait for it.
+pub trait Follower: Send + Sync {
+    /// `resource` has exactly these objects, by their key within it.
+    fn loaded(&self, resource: &str, objects: &BTreeMap<Box<str>, Arc<Stored>>);
+    /// `current` is `None` when the object is gone.
+    fn changed(&self, resource: &str, key: &str, current: Option<&Stored>);
+}
+
 /// All resources' caches.
 pub struct Caches {
     store: Arc<dyn Store>,
@@ -26,6 +34,7 @@ pub struct Caches {
     by_resource: BTreeMap<String, Arc<Cache>>,
     /// All caches are complete up to this revision; `None` before the first load.
     complete: watch::Sender<Option<u64>>,
+    follower: Option<Arc<dyn Follower>>,
 }
 
 /// The caches did not reach a revision in time.
@@ -38,7 +47,11 @@ pub struct Unready {
 
 impl Caches {
     pub fn new(store: Arc<dyn Store>, by_resource: BTreeMap<String, Arc<Cache>>) -> Self {
-        Self { store, by_resource, complete: watch::Sender::new(None) }
+        Self { store, by_resource, complete: watch::Sender::new(None), follower: None }
+    }
+
+    pub fn followed_by(self, follower: Option<Arc<dyn Follower>>) -> Self {
+        Self { follower, ..self }
     }
 
     pub fn get(&self, resource: &str) -> Option<&Arc<Cache>> {
@@ -113,6 +126,9 @@ impl Caches {
             }
         }
         for (resource, objects) in loaded {
+            if let Some(follower) = &self.follower {
+                follower.loaded(resource, &objects);
+            }
             if let Some(cache) = self.by_resource.get(resource) {
                 cache.load(objects, revision);
             }
@@ -121,9 +137,14 @@ impl Caches {
     }
 
     fn apply(&self, key: &[u8], current: Option<KeyValue>, revision: u64) {
+        let Some(resource) = resource_of(key) else { return };
         let Some((cache, key)) = self.place(key) else { return };
         // An object that cannot be read is treated as absent: it must not stop the others.
-        cache.apply(key, current.and_then(|item| decode(cache, &item)), revision);
+        let current = current.and_then(|item| decode(cache, &item));
+        if let Some(follower) = &self.follower {
+            follower.changed(resource, key, current.as_deref());
+        }
+        cache.apply(key, current, revision);
     }
 
     /// The cache that a key belongs to, and the key within it.

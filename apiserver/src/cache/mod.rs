@@ -13,6 +13,6 @@ mod resource;
 mod stored;
 
 pub use change::{Change, EventType, frame};
-pub use follow::{Caches, ROOT, Unready, prefix_range};
+pub use follow::{Caches, Follower, ROOT, Unready, prefix_range};
 pub use resource::{Cache, Snapshot, TooOld, Watcher};
 pub use stored::{DecodeError, Stored};

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! client ──TLS──> serve ──authn──> ApiServer::handle ──> NodeProxy (kubelet) ──TLS──> node
-//!                  │ certificate or token -> UserInfo
+//!                  │ certificate or token -> UserInfo, or whom that user impersonates
 //! ```
 //! In-process clients skip this module: whoever wires the process gives them their identity.
 
 pub mod authn;
 pub mod authz;
+pub mod impersonate;
 pub mod kubelet;
 pub mod pki;
 pub mod serve;

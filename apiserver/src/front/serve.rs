@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::status::Status;
-use futures::future::BoxFuture;
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::BodyExt;
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -17,7 +15,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::authn;
-use super::tokens::{Lookup, ServiceAccountTokens};
+use super::impersonate::impersonate;
+use super::tokens::ServiceAccountTokens;
 use crate::body::{self, Body};
 use crate::server::ApiServer;
 use crate::user::UserInfo;
@@ -100,10 +99,14 @@ async fn connection(front: Arc<Front>, acceptor: TlsAcceptor, stream: TcpStream)
     }
 }
 
-async fn answer(front: &Front, connection: Option<&UserInfo>, request: Request<Body>) -> Response<Body> {
+async fn answer(front: &Front, connection: Option<&UserInfo>, mut request: Request<Body>) -> Response<Body> {
     let now = (front.server.config().clock)();
-    let lookup = ServerLookup(&front.server);
-    match authn::authenticate(connection, request.headers(), &front.tokens, &lookup, now).await {
+    let user = match authn::authenticate(connection, request.headers(), &front.tokens, front.server.lookup(), now).await
+    {
+        Ok(user) => impersonate(&front.server, user, request.headers_mut()).await,
+        Err(status) => Err(status),
+    };
+    match user {
         Ok(user) => front.server.handle(user, request).await,
         Err(status) => refusal(&status),
     }
@@ -111,27 +114,8 @@ async fn answer(front: &Front, connection: Option<&UserInfo>, request: Request<B
 
 fn refusal(status: &Status) -> Response<Body> {
     let mut response = Response::new(body::full(status.to_json().to_string()));
-    *response.status_mut() = StatusCode::UNAUTHORIZED;
+    *response.status_mut() = StatusCode::from_u16(status.code).unwrap_or(StatusCode::UNAUTHORIZED);
     let json = http::HeaderValue::from_static("application/json");
     response.headers_mut().insert(http::header::CONTENT_TYPE, json);
     response
-}
-
-/// Reads objects through the server itself, as everybody does.
-struct ServerLookup<'s>(&'s ApiServer);
-
-impl Lookup for ServerLookup<'_> {
-    fn uid<'a>(&'a self, resource: &'static str, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Option<String>> {
-        Box::pin(async move {
-            let uri = format!("/api/v1/namespaces/{namespace}/{resource}/{name}");
-            let request = Request::builder().method(Method::GET).uri(uri).body(body::empty()).ok()?;
-            let response = self.0.handle(UserInfo::admin(), request).await;
-            if response.status() != StatusCode::OK {
-                return None;
-            }
-            let bytes = response.into_body().collect().await.ok()?.to_bytes();
-            let object: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
-            Some(object.pointer("/metadata/uid")?.as_str()?.to_owned())
-        })
-    }
 }

@@ -14,8 +14,10 @@ use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
 
-use crate::token::{Bound, IssuedToken, TokenClaims, TokenIssuer};
+use crate::token::{Authenticated, Bound, IssuedToken, TokenClaims, TokenIssuer};
 use crate::user::UserInfo;
+
+pub use crate::token::Lookup;
 
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
@@ -27,11 +29,6 @@ pub enum TokenError {
     Signature,
     #[error("accept the token: {0}")]
     Refused(String),
-}
-
-/// Asks whether an object that a token is bound to still exists: its uid, `None` when it is gone.
-pub trait Lookup: Send + Sync {
-    fn uid<'a>(&'a self, resource: &'static str, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Option<String>>;
 }
 
 /// Signs and checks. One key for both: several API servers share it.
@@ -129,13 +126,26 @@ impl ServiceAccountTokens {
 
     /// The user of a token, when it is ours, in time, for our audience, and all it is bound to is there.
     pub async fn authenticate(&self, token: &str, lookup: &dyn Lookup, now: Timestamp) -> Result<UserInfo, TokenError> {
+        let own = std::slice::from_ref(&self.issuer);
+        Ok(self.authenticate_for(token, own, lookup, now).await?.user)
+    }
+
+    /// The same for any of some audiences.
+    async fn authenticate_for(
+        &self,
+        token: &str,
+        audiences: &[String],
+        lookup: &dyn Lookup,
+        now: Timestamp,
+    ) -> Result<Authenticated, TokenError> {
         let claims = self.verify(token)?;
         let now = now.as_second();
         let refuse = |why: &str| Err(TokenError::Refused(why.to_owned()));
         if claims.iss != self.issuer {
             return refuse("it is another issuer's");
         }
-        if !claims.aud.contains(&self.issuer) {
+        let audiences: Vec<String> = audiences.iter().filter(|own| claims.aud.contains(own)).cloned().collect();
+        if audiences.is_empty() {
             return refuse("it is for another audience");
         }
         if now >= claims.exp || now < claims.nbf {
@@ -150,7 +160,7 @@ impl ServiceAccountTokens {
                 return Err(TokenError::Refused(format!("{resource} {:?} is gone", reference.name)));
             }
         }
-        Ok(user(own))
+        Ok(Authenticated { user: user(own), audiences })
     }
 }
 
@@ -196,6 +206,20 @@ impl TokenIssuer for ServiceAccountTokens {
             let token = self.sign(&claims).map_err(|error| internal(&error))?;
             let expiration = Timestamp::from_second(claims.exp).map_err(|error| internal(&error))?;
             Ok(IssuedToken { token, expiration, audiences })
+        })
+    }
+
+    fn review<'a>(
+        &'a self,
+        token: &'a str,
+        audiences: &'a [String],
+        lookup: &'a dyn Lookup,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Option<Authenticated>> {
+        Box::pin(async move {
+            let audiences = if audiences.is_empty() { std::slice::from_ref(&self.issuer) } else { audiences };
+            let reviewed = self.authenticate_for(token, audiences, lookup, now).await;
+            reviewed.inspect_err(|error| tracing::debug!(%error, "a reviewed token is not good")).ok()
         })
     }
 }

@@ -15,6 +15,7 @@ use crate::admission::Operation;
 use crate::allocation::Reservation;
 use crate::core::{Existing, key, qualified_kind, store_error};
 use crate::metadata;
+use crate::rbac::escalation;
 
 /// As the client sent it (or a patch made it), in the stored form.
 #[derive(Clone, Debug)]
@@ -56,6 +57,7 @@ impl Decoded {
         }
         defaults(object);
         target.warnings.extend(metadata::dedup_owners(object));
+        escalation::check(target, object, old).await?;
         Ok(Admitted(self.0))
     }
 }

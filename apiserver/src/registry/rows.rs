@@ -151,8 +151,10 @@ fn reviews() -> Vec<Descriptor> {
     let authorization = |kind, plural| row("authorization.k8s.io", "v1", kind, plural).review();
     vec![
         row("authentication.k8s.io", "v1", "SelfSubjectReview", "selfsubjectreviews").cluster().review(),
+        row("authentication.k8s.io", "v1", "TokenReview", "tokenreviews").cluster().review(),
         authorization("LocalSubjectAccessReview", "localsubjectaccessreviews"),
         authorization("SelfSubjectAccessReview", "selfsubjectaccessreviews").cluster(),
+        authorization("SelfSubjectRulesReview", "selfsubjectrulesreviews").cluster(),
         authorization("SubjectAccessReview", "subjectaccessreviews").cluster(),
     ]
 }

@@ -1,6 +1,7 @@
 //! Subresources that are not just another view of their parent. The others (`status`, `ephemeralcontainers`, `resize`,
 //! `finalize`) are ordinary updates.
 
+mod access;
 mod binding;
 mod eviction;
 mod node;

@@ -59,11 +59,22 @@ impl Server {
         headers: &[(&str, &str)],
         body: impl Into<bytes::Bytes>,
     ) -> Answer {
+        self.send_as(&UserInfo::admin(), method, path, headers, body).await
+    }
+
+    pub async fn send_as(
+        &self,
+        user: &UserInfo,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<bytes::Bytes>,
+    ) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = self.raw(request.body(body::full(body)).unwrap()).await;
+        let response = self.api.handle(user.clone(), request.body(body::full(body)).unwrap()).await;
         let (parts, body) = response.into_parts();
         let bytes = tokio::time::timeout(PATIENCE, body.collect()).await.unwrap().unwrap().to_bytes();
         let body = serde_json::from_slice(&bytes)

@@ -4,6 +4,7 @@ mod clients;
 mod harness;
 mod lists;
 mod model;
+mod rbac;
 mod reads;
 mod subresources;
 mod watches;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use apiserver::front::authz::BuiltinAuthorizer;
 use apiserver::front::kubelet::KubeletClient;
 use apiserver::front::pki::{self, ClientCertificate};
 use apiserver::front::serve::{Front, serve};
@@ -151,7 +150,7 @@ async fn start_api(
     let tokens = Arc::new(ServiceAccountTokens::new(&credentials.token_key, ISSUER).context("use the token key")?);
     let authority = credentials.authority.certificate();
     let mut config = apiserver::Config::new(Arc::new(store), Arc::new(Timestamp::now), Arc::new(random));
-    config.authorizer = Arc::new(BuiltinAuthorizer);
+    config.enforce_rbac();
     config.token_issuer = tokens.clone();
     config.node_proxy = Arc::new(KubeletClient::new(pki::client_config(&credentials.kubelet_client, authority)?));
     let Network { address, prefix } = facts.service_network;

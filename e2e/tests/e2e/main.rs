@@ -9,6 +9,7 @@ mod kubectl;
 mod lifecycle;
 mod ownership;
 mod probes;
+mod roles;
 mod rollout;
 mod services;
 mod streams;

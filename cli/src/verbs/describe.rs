@@ -96,7 +96,7 @@ fn describe(object: &Value) -> String {
 /// `maxSurge` -> `Max Surge`.
 fn title(key: &str) -> String {
     let mut out = String::new();
-    for (at, letter) in key.chars().enumerate() {
+    for (at, letter) in key.char_indices() {
         if at == 0 {
             out.extend(letter.to_uppercase());
         } else if letter.is_uppercase() && !key[..at].ends_with(char::is_uppercase) {

@@ -39,7 +39,7 @@ pub struct Exec {
 impl Exec {
     pub async fn run(self, connection: &Connection) -> Result<ExitCode> {
         let session = Session::open(connection).await?;
-        let (resource, name) = target::one(&session, &[self.pod.clone()], Some("pods")).await?;
+        let (resource, name) = target::one(&session, std::slice::from_ref(&self.pod), Some("pods")).await?;
         if resource.plural != "pods" {
             bail!("{} have no containers to run a command in: name a pod", resource.plural);
         }

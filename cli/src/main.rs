@@ -128,5 +128,5 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
 fn init_logging(serves: bool) {
     let default = if serves { "warn" } else { "off" };
     let filter = std::env::var("SETPOINT_LOG").unwrap_or_else(|_| default.to_owned());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(output::log).with_ansi(false).init();
 }

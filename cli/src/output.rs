@@ -28,6 +28,21 @@ pub fn note(text: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
+/// Where log lines go. A full disk behind it must not end the program, which a failing write of the standard library's macros does.
+pub fn log() -> impl Write {
+    struct Log(io::Stderr);
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.write_all(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    Log(io::stderr())
+}
+
 /// Steps of something that takes a while: a spinner on a terminal, plain lines elsewhere.
 #[derive(Debug)]
 pub struct Progress {

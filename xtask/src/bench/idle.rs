@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use super::cluster::Cluster;
-use super::figures::Report;
-use super::processes::{self, Meter};
+use super::figures::{Report, ms};
+use super::processes::{self, Meter, Threads};
 use super::{Effort, pods};
 
 /// A cluster that is not at rest by then never will be.
@@ -22,9 +22,9 @@ pub async fn measure(cluster: &Cluster, effort: Effort, report: &mut Report) -> 
     settle(&cluster.roots).await?;
     let mut group = report.group("idle, one pod running");
     let meter = Meter::start(&cluster.roots);
-    let wakeups = processes::wakeups(&cluster.roots);
+    let threads = Threads::of(&cluster.roots);
     tokio::time::sleep(effort.idle).await;
-    let wakeups = processes::wakeups(&cluster.roots) - wakeups;
+    let (cpu, wakeups) = Threads::of(&cluster.roots).since(&threads);
     let own = processes::memory(&cluster.roots);
     let spent = meter.stop();
     let total: u64 = own.iter().map(|(_, kibibytes)| kibibytes).sum();
@@ -33,8 +33,7 @@ pub async fn measure(cluster: &Cluster, effort: Effort, report: &mut Report) -> 
         group.add(format!("memory (PSS), setpoint {role}"), kibibytes as f64 / 1024.0, "MiB", ("", ""), spent);
     }
     let seconds = spent.wall.as_secs_f64();
-    let cpu = spent.cpu.as_secs_f64() * 1e3 / seconds;
-    group.add("CPU per second", cpu, "ms", ("", "12 (apiserver, etcd)"), spent);
+    group.add("CPU per second", ms(cpu) / seconds, "ms", ("", "12 (apiserver, etcd)"), spent);
     group.add("wake-ups per second", wakeups as f64 / seconds, "/s", ("", "330 (apiserver, etcd)"), spent);
     board.clear().await
 }

@@ -81,15 +81,42 @@ pub fn memory(pids: &[i32]) -> Vec<(String, u64)> {
     pids.iter().filter_map(one).collect()
 }
 
-/// How often threads of these processes went to sleep by themselves, and so were woken.
-pub fn wakeups(pids: &[i32]) -> u64 {
-    let tasks = pids.iter().flat_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten());
-    let one = |path: std::path::PathBuf| {
-        let status = fs::read_to_string(path.join("status")).ok()?;
-        let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches"))?;
-        line.split_whitespace().nth(1)?.parse::<u64>().ok()
-    };
-    tasks.filter_map(|task| one(task.ok()?.path())).sum()
+/// Of one thread since it began.
+#[derive(Clone, Copy, Debug, Default)]
+struct Thread {
+    cpu: Duration,
+    /// How often it went to sleep by itself, and so was woken.
+    wakeups: u64,
+}
+
+/// What single threads have used: finer than [`cpu`], but without what has ended.
+pub struct Threads(BTreeMap<i32, Thread>);
+
+impl Threads {
+    pub fn of(pids: &[i32]) -> Self {
+        let tasks = pids.iter().flat_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten());
+        let one = |entry: fs::DirEntry| {
+            let read = |name: &str| fs::read_to_string(entry.path().join(name)).ok();
+            let nanoseconds = read("schedstat")?.split_whitespace().next()?.parse().ok()?;
+            let status = read("status")?;
+            let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches"))?;
+            let wakeups = line.split_whitespace().nth(1)?.parse().ok()?;
+            let id = entry.file_name().to_str()?.parse().ok()?;
+            Some((id, Thread { cpu: Duration::from_nanos(nanoseconds), wakeups }))
+        };
+        Self(tasks.filter_map(|task| one(task.ok()?)).collect())
+    }
+
+    /// CPU time and wake-ups since an earlier look.
+    pub fn since(&self, earlier: &Self) -> (Duration, u64) {
+        let mut sum = (Duration::ZERO, 0);
+        for (id, now) in &self.0 {
+            let before = earlier.0.get(id).copied().unwrap_or_default();
+            sum.0 += now.cpu.saturating_sub(before.cpu);
+            sum.1 += now.wakeups.saturating_sub(before.wakeups);
+        }
+        sum
+    }
 }
 
 /// All threads of these processes on one core, this one on another: neither is in the other's way, as upstream was measured.
@@ -165,10 +192,14 @@ mod tests {
     #[test]
     fn this_process_is_counted() {
         let own = [std::process::id().cast_signed()];
-        let start = Instant::now();
-        while start.elapsed() < Duration::from_millis(60) {}
-        assert!(cpu(&own) > Duration::ZERO);
+        let none = Threads(BTreeMap::new());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while cpu(&own) == Duration::ZERO || Threads::of(&own).since(&none).0 < TICK {
+            assert!(Instant::now() < deadline, "a busy loop uses CPU");
+        }
         assert!(memory(&own)[0].1 > 100, "KiB");
         assert_eq!(cpu(&[]), Duration::ZERO);
+        let threads = Threads::of(&own);
+        assert_eq!(none.since(&threads), (Duration::ZERO, 0), "threads that ended count nothing");
     }
 }

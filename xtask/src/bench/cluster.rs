@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -11,6 +11,8 @@ use super::processes;
 
 /// A port that nobody else has: the network namespace is ours.
 const PORT: &str = "6443";
+
+const END_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Taken down when dropped.
 pub struct Cluster {
@@ -105,17 +107,25 @@ fn command(binary: &Path, data: &Path, verb: &str) -> Command {
 }
 
 fn down(binary: &Path, data: &Path) -> Result<Duration> {
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     let output = command(binary, data, "down").output().context("run setpoint down")?;
     if !output.status.success() {
         bail!("setpoint down ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
     }
-    let left = processes::of_cluster();
-    if !left.is_empty() {
-        processes::end(&left);
-        bail!("setpoint down left processes: {left:?}");
+    let elapsed = start.elapsed();
+    // A process that has let go of everything may still be ending.
+    let deadline = Instant::now() + END_PATIENCE;
+    loop {
+        let left = processes::of_cluster();
+        if left.is_empty() {
+            return Ok(elapsed);
+        }
+        if Instant::now() > deadline {
+            processes::end(&left);
+            bail!("setpoint down left processes: {left:?}");
+        }
+        std::thread::sleep(Duration::from_millis(1));
     }
-    Ok(start.elapsed())
 }
 
 /// After a failure: by its own means, then by force.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::Effort;
-use super::client::{Access, Connection, condition};
+use super::client::{Access, condition};
 use super::cluster::Starting;
 use super::figures::{Report, ms, percentile};
 use super::pods::serving;
@@ -58,12 +58,11 @@ async fn once(binary: &Path, data: &Path, pod: &str) -> Result<Start> {
     std::fs::write(&manifest, serving(pod).to_string())?;
     let begin = Instant::now();
     let mut starting = Starting::begin(binary, data, Some(&manifest))?;
-    let seen = tokio::time::timeout(TIMEOUT, follow(&mut starting, pod, begin)).await;
-    let (api, node, pod) = match seen {
-        Ok(Ok(seen)) => seen,
+    let (api, node, pod) = match follow(&mut starting, pod, begin).await {
+        Ok(seen) => seen,
         // The command's own words say more, if it has failed.
-        Ok(Err(error)) => return Err(starting.finish().err().unwrap_or(error)),
-        Err(_) => bail!("nothing is Ready after {TIMEOUT:?}"),
+        Err(error) if starting.is_done()? => return Err(starting.finish().err().unwrap_or(error)),
+        Err(error) => return Err(error),
     };
     while !starting.is_done()? {
         tokio::time::sleep(LOOK).await;
@@ -75,17 +74,16 @@ async fn once(binary: &Path, data: &Path, pod: &str) -> Result<Start> {
 }
 
 async fn follow(starting: &mut Starting, pod: &str, begin: Instant) -> Result<(Duration, Duration, Duration)> {
-    let (access, connection) = first_answer(starting).await?;
+    let answer = tokio::time::timeout(TIMEOUT, first_answer(starting)).await;
+    let access = answer.with_context(|| format!("the API does not answer after {TIMEOUT:?}"))??;
     let api = begin.elapsed();
     let node = async {
-        see(&access, connection, "/api/v1/nodes", |node| condition(node, "Ready")).await?;
+        see(&access, "/api/v1/nodes", |node| condition(node, "Ready")).await?;
         anyhow::Ok(begin.elapsed())
     };
     let pod = async {
-        let path = "/api/v1/namespaces/default/pods";
-        let connection = access.connect().await?;
-        see(&access, connection, path, |object| object["metadata"]["name"] == pod && condition(object, "Ready"))
-            .await?;
+        let wanted = |object: &Value| object["metadata"]["name"] == pod && condition(object, "Ready");
+        see(&access, "/api/v1/namespaces/default/pods", wanted).await?;
         anyhow::Ok(begin.elapsed())
     };
     let (node, pod) = tokio::try_join!(node, pod)?;
@@ -93,14 +91,14 @@ async fn follow(starting: &mut Starting, pod: &str, begin: Instant) -> Result<(D
 }
 
 /// Looks until the API says that it is ready.
-async fn first_answer(starting: &mut Starting) -> Result<(Access, Connection)> {
+async fn first_answer(starting: &mut Starting) -> Result<Access> {
     loop {
         if let Ok(access) = Access::read(&starting.kubeconfig())
             && let Ok(mut connection) = access.connect().await
             && let Ok((status, _)) = connection.send(http::Method::GET, "/readyz", bytes::Bytes::new()).await
             && status.is_success()
         {
-            return Ok((access, connection));
+            return Ok(access);
         }
         if starting.is_done()? {
             bail!("the command returned before the API answered");
@@ -110,7 +108,8 @@ async fn first_answer(starting: &mut Starting) -> Result<(Access, Connection)> {
 }
 
 /// Until an object of a collection is as wanted.
-async fn see(access: &Access, mut connection: Connection, path: &str, wanted: impl Fn(&Value) -> bool) -> Result<()> {
+async fn see(access: &Access, path: &str, wanted: impl Fn(&Value) -> bool) -> Result<()> {
+    let mut connection = access.connect().await?;
     let list = connection.get(path).await?;
     if list["items"].as_array().into_iter().flatten().any(&wanted) {
         return Ok(());
@@ -118,6 +117,12 @@ async fn see(access: &Access, mut connection: Connection, path: &str, wanted: im
     let revision = list.pointer("/metadata/resourceVersion").and_then(Value::as_str).context("no resourceVersion")?;
     let watch = format!("{path}?watch=1&resourceVersion={revision}");
     let mut lines = access.connect().await?.watch(&watch).await?;
-    while !wanted(&lines.event().await?.1) {}
-    Ok(())
+    let seen = async {
+        while !wanted(&lines.event().await?.1) {}
+        anyhow::Ok(())
+    };
+    match tokio::time::timeout(TIMEOUT, seen).await {
+        Ok(seen) => seen,
+        Err(_) => bail!("nothing in {path} is as wanted after {TIMEOUT:?}: {}", connection.get(path).await?["items"]),
+    }
 }

@@ -1,5 +1,6 @@
 //! The object model and the API machinery that needs no IO.
 
+pub mod apply;
 pub mod discovery;
 pub mod field;
 pub mod gvk;

@@ -289,6 +289,18 @@ impl Status {
         })
     }
 
+    /// 409: others manage what an applied configuration would change. One cause for each field.
+    pub fn apply_conflict(message: &str) -> Self {
+        let mut status = Self::of(409, Reason::Conflict, message);
+        status.details = Some(Details::default());
+        status
+    }
+
+    /// 500 without a reason: what upstream makes of errors that are no Status.
+    pub fn plain(message: impl Into<String>) -> Self {
+        Self::of(500, Reason::Unknown, message)
+    }
+
     pub fn set_retry_after(&mut self, seconds: u32) {
         self.details.get_or_insert_default().retry_after_seconds = seconds;
     }

@@ -32,8 +32,12 @@ pub fn conform(set: &SchemaSet, ty: TypeId, value: &mut Value) -> Conformance {
 
 /// Adds the fields that Go writes even when they are empty: `status: {}`, `resources: {}`, `name: ""`. Nothing is defaulted.
 pub fn complete(set: &SchemaSet, ty: TypeId, value: &mut Value) {
+    complete_struct(set, set.get(ty), value);
+}
+
+pub(crate) fn complete_struct(set: &SchemaSet, ty: &Type, value: &mut Value) {
     let Value::Object(members) = value else { return };
-    for field in &set.get(ty).fields {
+    for field in &ty.fields {
         match members.get_mut(&field.name) {
             Some(member) => complete_shape(set, &field.shape, member),
             None if field.presence == Presence::Always => {

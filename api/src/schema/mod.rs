@@ -36,7 +36,8 @@ pub struct Type {
     pub fields: Vec<Field>,
     /// Not empty for a root: an object that can be sent by itself.
     pub kinds: Vec<GroupVersionKind>,
-    /// Under server-side apply it is replaced whole, wherever it stands (`x-kubernetes-map-type: atomic` on the struct).
+    /// Under server-side apply it is replaced whole (`x-kubernetes-map-type: atomic` on the struct). That is so for elements of
+    /// lists and values of maps; a field says it by its own topology, which may differ (a PersistentVolume's `claimRef`).
     pub atomic: bool,
     /// Unknown fields stay (`x-kubernetes-preserve-unknown-fields`).
     pub preserve_unknown: bool,
@@ -80,6 +81,8 @@ pub struct Field {
     /// A CRD's `nullable`: null is a value of its own and stays.
     pub nullable: bool,
     pub presence: Presence,
+    /// A Go pointer without `omitempty`: Go writes null where there is none.
+    pub null: bool,
     pub form: Form,
     /// The Go type that decoding errors quote (`v1.RestartPolicy`), where the shape does not say it.
     pub go_type: Option<String>,
@@ -205,6 +208,20 @@ impl SchemaSet {
     /// By full name, `io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions`.
     pub fn named(&self, name: &str) -> Option<TypeId> {
         self.by_name.get(name).copied()
+    }
+}
+
+impl Field {
+    /// Whether Go has null in the field when nothing was written to it, and writes that: a pointer, list, map or time without
+    /// `omitempty`.
+    pub fn null_when_absent(&self) -> bool {
+        self.null
+            || self.presence == Presence::Always
+                && match &self.shape {
+                    Shape::List(_) | Shape::Map(_) => true,
+                    Shape::Scalar(scalar) => scalar::zero(*scalar).is_none(),
+                    Shape::Struct(_) => false,
+                }
     }
 }
 

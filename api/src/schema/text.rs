@@ -9,7 +9,7 @@
 //!
 //! A line that starts with a space is a field: its JSON name, its shape, then in any order
 //! - `2.1`: the protobuf number after the numbers of the nested messages around it;
-//! - `omitempty`, `required`;
+//! - `omitempty`, `required`; `null` for a pointer that Go writes as null when there is none;
 //! - `list=atomic`, `list=set`, `list=map:KEY,KEY`, `map=atomic`: topology under server-side apply;
 //! - `patch=merge`, `patch=retainKeys`, `patch=merge,retainKeys`, `patch=replace`, `key=KEY`: strategic merge;
 //! - `form=wrapped`, `form=or-bool`, ...: [`Form`]; `in=EMBEDDED`; `go=TYPE`; `default=JSON`.
@@ -125,6 +125,7 @@ fn parse_field(line: &str, names: &Names<'_>) -> Result<Field, &'static str> {
 fn parse_flag(word: &str, field: &mut Field) -> Result<(), &'static str> {
     match word {
         "omitempty" => field.presence = Presence::OmitEmpty,
+        "null" => field.null = true,
         "required" => field.required = true,
         path => {
             for number in path.split('.') {

@@ -25,6 +25,8 @@ pub struct Field {
     pub name: String,
     pub shape: Shape,
     pub presence: Presence,
+    /// A pointer without `omitempty`: Go writes null where there is none.
+    pub null: bool,
     /// Numbers of the nested messages that hold the field, outermost first: it is flat in JSON only.
     pub within: Vec<u32>,
     pub number: u32,
@@ -244,13 +246,15 @@ impl Sources<'_> {
         Ok(Field {
             name: field.json.clone(),
             presence: presence(field, &shape),
+            null: field.pointer() && !field.omitempty && !field.omitzero,
             within: if wire.is_some() { scope.within.clone() } else { Vec::new() },
             number: wire.map_or(0, |wire| wire.number),
             embedded: scope.embedded.clone(),
             required: scope.definition.required.contains(&field.json),
             list_type: property.list_type.clone(),
             list_map_keys: property.list_map_keys.clone(),
-            atomic_map: atomic_struct || property.map_type.as_deref() == Some("atomic"),
+            // A field may say otherwise than its type.
+            atomic_map: property.map_type.as_deref().map_or(atomic_struct, |kind| kind == "atomic"),
             patch_strategy: property.patch_strategy.clone(),
             patch_merge_key: property.patch_merge_key.clone(),
             default: property.default.clone(),

@@ -40,6 +40,9 @@ fn row(field: &Field) -> String {
     if field.presence == Presence::OmitEmpty {
         words.push("omitempty".into());
     }
+    if field.null {
+        words.push("null".into());
+    }
     if field.required {
         words.push("required".into());
     }

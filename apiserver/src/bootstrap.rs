@@ -9,7 +9,7 @@ use api::status::{Reason, Status};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::core::Core;
+use crate::core::{Core, Existing};
 use crate::pipeline::{Change, Decoded, Target};
 use crate::rbac;
 use crate::user::UserInfo;
@@ -83,7 +83,7 @@ fn kubernetes(core: &Core) -> [(&'static str, &'static str, Value); 3] {
 }
 
 async fn create(core: &Core, group: &str, resource: &str, namespace: &str, object: Value) -> Result<(), Status> {
-    write(core, group, resource, namespace, async |target| target.create(Decoded(object)).await.map(drop)).await
+    write(core, group, resource, namespace, async |target| target.create(Decoded::new(object)).await.map(drop)).await
 }
 
 /// Makes the object of an earlier start point to where this server is now, or creates it.
@@ -91,7 +91,7 @@ async fn put(core: &Core, group: &str, resource: &str, object: Value) -> Result<
     // In this order: the Service's own address is taken, and a second Service with it would be refused for that.
     write(core, group, resource, "default", async |target| {
         match target.update("kubernetes", &Renew(object.clone())).await {
-            Err(status) if status.reason == Reason::NotFound => target.create(Decoded(object)).await.map(drop),
+            Err(status) if status.reason == Reason::NotFound => target.create(Decoded::new(object)).await.map(drop),
             other => other.map(drop),
         }
     })
@@ -107,7 +107,8 @@ async fn write(
 ) -> Result<(), Status> {
     let row = core.registry.find(group, resource).ok_or_else(|| Status::internal("a system kind has no row"))?;
     let (user, warnings) = (UserInfo::admin(), Warnings::default());
-    let target = Target { core, user: &user, row, subresource: "", namespace, dry_run: false, warnings: &warnings };
+    let (subresource, manager, dry_run) = ("", "kube-apiserver", false);
+    let target = Target { core, user: &user, row, subresource, namespace, manager, dry_run, warnings: &warnings };
     match action(target).await {
         Err(status) if status.reason == Reason::AlreadyExists => Ok(()),
         other => other,
@@ -118,8 +119,8 @@ async fn write(
 struct Renew(Object);
 
 impl Change for Renew {
-    fn apply(&self, old: &Object) -> Result<Object, Status> {
-        let mut new = old.clone();
+    fn apply(&self, old: &Existing) -> Result<Decoded, Status> {
+        let mut new = old.object.clone();
         for (key, value) in self.0.as_object().into_iter().flatten() {
             match key.as_str() {
                 "metadata" => {}
@@ -127,6 +128,6 @@ impl Change for Renew {
                 key => new[key] = value.clone(),
             }
         }
-        Ok(new)
+        Ok(Decoded::new(new))
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Call {
     pub row: Arc<Descriptor>,
     pub accepted: Accepted,
     pub warnings: Warnings,
+    /// Who writes, as managedFields name it.
+    pub manager: String,
 }
 
 impl Call {
@@ -42,6 +44,7 @@ impl Call {
             row: &self.row,
             subresource: &self.info.subresource,
             namespace: self.namespace(),
+            manager: &self.manager,
             dry_run,
             warnings: &self.warnings,
         }

@@ -13,6 +13,7 @@ use crate::admission::{Admission, Reader};
 use crate::allocation::Allocator;
 use crate::cache::{Caches, ROOT};
 use crate::config::Config;
+use crate::managed::{Managers, read_stored};
 use crate::openapi::Documents;
 use crate::registry::{Descriptor, Registry};
 use crate::token::Lookup;
@@ -36,7 +37,9 @@ pub(crate) struct Core {
 /// A stored object as a tree, for writes.
 #[derive(Clone, Debug)]
 pub(crate) struct Existing {
+    /// Without its managedFields.
     pub object: Object,
+    pub managers: Managers,
     pub json: Bytes,
     pub revision: u64,
 }
@@ -63,8 +66,8 @@ impl Core {
 
     pub async fn read(&self, row: &Descriptor, namespace: &str, name: &str) -> Result<Option<Existing>, Status> {
         let Some((json, revision)) = self.read_bytes(row, namespace, name).await? else { return Ok(None) };
-        let object = serde_json::from_slice(&json).map_err(Status::internal)?;
-        Ok(Some(Existing { object, json, revision }))
+        let (object, managers) = read_stored(&json).map_err(Status::internal)?;
+        Ok(Some(Existing { object, managers, json, revision }))
     }
 
     pub async fn must_read(&self, row: &Descriptor, namespace: &str, name: &str) -> Result<Existing, Status> {

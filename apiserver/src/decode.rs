@@ -11,8 +11,10 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http_body_util::BodyExt;
 use serde_json::Value;
+use serde_saphyr::options::DuplicateKeyPolicy;
 
 use crate::body::Body;
+use crate::managed::keep_reset;
 use crate::media::{PROTOBUF, SUPPORTED};
 use crate::options::FieldValidation;
 
@@ -84,6 +86,7 @@ pub fn object(
         let GroupVersionKind { version, kind, .. } = expected;
         Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"))
     };
+    keep_reset(&mut object);
     if let Some(ty) = ty {
         let conformance = check::conform(set, ty, &mut object);
         if let Some(error) = conformance.errors.first() {
@@ -135,8 +138,18 @@ fn to_json(bytes: &[u8], content_type: &str) -> Result<Result<Bytes, String>, St
 
 /// The one YAML reader of the server. Octal numbers as in YAML 1.1: file modes are written so.
 pub fn yaml(bytes: &[u8]) -> Result<Value, String> {
+    read_yaml(bytes, DuplicateKeyPolicy::Error)
+}
+
+/// As [`yaml`]; of a key that stands there twice, the last one counts.
+pub fn lenient_yaml(bytes: &[u8]) -> Result<Value, String> {
+    read_yaml(bytes, DuplicateKeyPolicy::LastWins)
+}
+
+fn read_yaml(bytes: &[u8], duplicate_keys: DuplicateKeyPolicy) -> Result<Value, String> {
     let mut options = serde_saphyr::Options::default();
     options.legacy_octal_numbers = true;
+    options.duplicate_keys = duplicate_keys;
     // Bodies are limited in bytes already.
     options.budget = None;
     let converted = serde_saphyr::from_slice_with_options(bytes, options);

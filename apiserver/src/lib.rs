@@ -27,6 +27,7 @@ mod events;
 pub mod front;
 mod gzip;
 pub mod kinds;
+mod managed;
 mod media;
 mod metadata;
 pub mod node_proxy;

@@ -3,6 +3,8 @@
 
 use api::field::{FieldError, Path};
 use api::status::{Qualified, Status};
+use http::HeaderMap;
+use http::header::USER_AGENT;
 use serde_json::Value;
 
 use crate::query::Query;
@@ -24,14 +26,26 @@ pub struct WriteOptions {
     pub dry_run: bool,
     pub field_validation: FieldValidation,
     pub field_manager: String,
+    /// An applied configuration takes what others manage.
+    pub force: bool,
 }
+
+/// Longer ones are refused, or cut where they come from a User-Agent (upstream's `FieldManagerMaxLength`).
+pub(crate) const MAX_FIELD_MANAGER: usize = 128;
+/// The PatchOptions of an apply.
+pub(crate) const APPLY_OPTIONS: &str = "PatchOptions of an apply";
 
 impl WriteOptions {
     /// `kind` is the options' own kind, for error messages: `CreateOptions`.
     pub fn parse(query: &Query, kind: &str) -> Result<Self, Status> {
         let mut errors = Vec::new();
         let field_manager = query.get("fieldManager").unwrap_or_default().to_owned();
-        errors.extend(field_manager_errors(&field_manager));
+        let path = Path::new("fieldManager");
+        let applies = kind == APPLY_OPTIONS;
+        if applies && field_manager.is_empty() {
+            errors.push(FieldError::required(&path, "is required for apply patch"));
+        }
+        errors.extend(field_manager_errors(&path, &field_manager));
         let dry_run: Vec<&str> = query.all("dryRun").filter(|value| !value.is_empty()).collect();
         errors.extend(dry_run_errors(&dry_run));
         let directive = query.get("fieldValidation").unwrap_or_default();
@@ -48,8 +62,9 @@ impl WriteOptions {
         if kind == "PatchOptions" && query.get("force").is_some() {
             errors.push(FieldError::forbidden(&Path::new("force"), "may not be specified for non-apply patch"));
         }
-        refuse(kind, &errors)?;
-        Ok(Self { dry_run: !dry_run.is_empty(), field_validation, field_manager })
+        refuse(if applies { "PatchOptions" } else { kind }, &errors)?;
+        let force = applies && query.flag("force");
+        Ok(Self { dry_run: !dry_run.is_empty(), field_validation, field_manager, force })
     }
 }
 
@@ -247,15 +262,31 @@ fn dry_run_errors(values: &[&str]) -> Vec<FieldError> {
     vec![FieldError::not_supported(&Path::new("dryRun"), Value::from(values.to_vec()), &["All"])]
 }
 
-fn field_manager_errors(manager: &str) -> Vec<FieldError> {
-    let path = Path::new("fieldManager");
+/// Who sends a request: the option, or what the User-Agent has before its first slash.
+pub(crate) fn manager(query: &Query, headers: &HeaderMap) -> String {
+    if let Some(manager) = query.get("fieldManager").filter(|manager| !manager.is_empty()) {
+        return manager.to_owned();
+    }
+    let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    let mut manager = String::new();
+    for c in agent.split('/').next().unwrap_or_default().chars().filter(|c| !c.is_control()) {
+        if manager.len() + c.len_utf8() > MAX_FIELD_MANAGER {
+            break;
+        }
+        manager.push(c);
+    }
+    manager
+}
+
+/// Printable and not too long.
+pub(crate) fn field_manager_errors(path: &Path, manager: &str) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    if manager.len() > 128 {
-        errors.push(FieldError::too_long(&path, 128));
+    if manager.len() > MAX_FIELD_MANAGER {
+        errors.push(FieldError::too_long(path, MAX_FIELD_MANAGER));
     }
     for (at, c) in manager.char_indices().filter(|(_, c)| c.is_control()) {
         let detail = format!("invalid character U+{:04X} (at position {at})", c as u32);
-        errors.push(FieldError::invalid(&path, manager, detail));
+        errors.push(FieldError::invalid(path, manager, detail));
     }
     errors
 }

@@ -30,7 +30,7 @@ use crate::request::RequestInfo;
 use crate::token::Lookup;
 use crate::user::UserInfo;
 use crate::warnings::Warnings;
-use crate::{background, bootstrap, routes, subresources, verbs};
+use crate::{background, bootstrap, options, routes, subresources, verbs};
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -144,7 +144,8 @@ impl Call {
             Accepted::negotiate(request.headers(), &query, list)?
         };
         let headers = request.headers().clone();
-        Ok(Self { core, user, headers, query, row, accepted, warnings: Warnings::default(), info })
+        let manager = options::manager(&query, &headers);
+        Ok(Self { core, user, headers, query, row, accepted, warnings: Warnings::default(), manager, info })
     }
 
     async fn answer(&self, request: Request<Body>) -> Result<Reply, Status> {

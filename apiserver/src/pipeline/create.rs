@@ -15,14 +15,17 @@ const NAME_ATTEMPTS: usize = 8;
 
 impl Target<'_> {
     pub async fn create(&self, object: Decoded) -> Result<Committed, Status> {
-        let Decoded(mut object) = object;
+        let Decoded { mut object, tracking } = object;
         metadata::wipe_system_fields(&mut object);
         metadata::match_namespace(&mut object, self.namespace)?;
         self.warnings.extend(metadata::dedup_owners(&mut object));
         let generated = object.name().is_empty() && !object.generate_name().is_empty();
-        let admitted = Decoded(object).admit(self, None).await?;
+        let admitted = Decoded { object, tracking }.admit(self, None).await?;
+        let mut admitted = Some(admitted);
         for attempt in 1.. {
-            let mut candidate = admitted.clone();
+            // Another attempt comes only to another name.
+            let candidate = if generated { admitted.clone() } else { admitted.take() };
+            let Some(mut candidate) = candidate else { break };
             if generated {
                 candidate.set_name(metadata::generate_name(candidate.generate_name(), self.core.random()));
             }

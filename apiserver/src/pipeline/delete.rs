@@ -83,7 +83,7 @@ impl Target<'_> {
 
     /// `None` when another write came between.
     async fn mark(&self, object: Object, old: &Existing) -> Result<Option<Bytes>, Status> {
-        match Validated::deleting(object).commit(self, Some(old)).await {
+        match Validated::deleting(object, old.managers.clone()).commit(self, Some(old)).await {
             Ok(committed) => Ok(Some(committed.json)),
             Err(CommitError::Conflict(_)) => Ok(None),
             Err(CommitError::Other(status)) => Err(status),

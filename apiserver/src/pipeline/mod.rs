@@ -3,9 +3,10 @@
 //! ```text
 //! Decoded --admit--> Admitted --validate--> Validated --commit--> Committed
 //!          defaults,           prepare,                one compare-and-swap
-//!          mutating            allocation,             in the store
-//!          admission,          validation,
-//!          defaults            validating admission
+//!          managers,           allocation,             in the store
+//!          mutating            validation,
+//!          admission,          validating admission
+//!          defaults
 //! ```
 //! [`create`], [`update`] and [`delete`] drive it for their verbs; PATCH, /status and the other subresources are updates.
 
@@ -26,7 +27,7 @@ use crate::user::UserInfo;
 use crate::warnings::Warnings;
 
 pub(crate) use delete::{Deleted, success};
-pub(crate) use stages::Decoded;
+pub(crate) use stages::{Decoded, Tracking};
 pub(crate) use update::Change;
 
 /// What is written, and by whom.
@@ -39,6 +40,8 @@ pub(crate) struct Target<'a> {
     pub subresource: &'a str,
     /// Empty for cluster-scoped kinds.
     pub namespace: &'a str,
+    /// Names the sender in managedFields. May be empty.
+    pub manager: &'a str,
     pub dry_run: bool,
     pub warnings: &'a Warnings,
 }

@@ -1,6 +1,7 @@
 //! The stages of a write.
 
 use api::Object;
+use api::apply::ManagedFields;
 use api::gvk::GroupVersionKind;
 use api::meta::{self, Meta};
 use api::schema::{SchemaSet, check};
@@ -14,20 +15,39 @@ use super::{Committed, Target};
 use crate::admission::Operation;
 use crate::allocation::Reservation;
 use crate::core::{Existing, key, qualified_kind, store_error};
+use crate::managed::Managers;
 use crate::metadata;
 use crate::rbac::escalation;
 
 /// As the client sent it (or a patch made it), in the stored form.
 #[derive(Clone, Debug)]
-pub(crate) struct Decoded(pub Object);
+pub(crate) struct Decoded {
+    pub object: Object,
+    pub tracking: Tracking,
+}
 
-/// Defaulted and seen by mutating admission.
+/// How the managers of the new object are found.
 #[derive(Clone, Debug)]
-pub(super) struct Admitted(Object);
+pub(crate) enum Tracking {
+    /// By what the request changes.
+    Changes,
+    /// They are known: an applied configuration says more than its changes.
+    Known(ManagedFields),
+    /// Nobody manages what this changes (a binding); the others keep what they have.
+    Off,
+}
+
+/// Defaulted and seen by mutating admission. The object is without its managedFields from here on.
+#[derive(Clone, Debug)]
+pub(super) struct Admitted {
+    object: Object,
+    managers: Managers,
+}
 
 /// Complete, valid and allowed. Dropping it gives back what was allocated for it.
 pub(super) struct Validated {
     object: Object,
+    managers: Managers,
     reservation: Reservation,
 }
 
@@ -40,40 +60,59 @@ pub(super) enum CommitError {
 }
 
 impl Decoded {
-    /// Defaults, mutating admission, and defaults of what that added.
-    pub(super) async fn admit(mut self, target: &Target<'_>, old: Option<&Object>) -> Result<Admitted, Status> {
-        let object = &mut self.0;
+    /// What a client sends, or makes by a patch.
+    pub fn new(object: Object) -> Self {
+        Self { object, tracking: Tracking::Changes }
+    }
+
+    /// What a client does not write itself.
+    pub fn untracked(object: Object) -> Self {
+        Self { object, tracking: Tracking::Off }
+    }
+
+    /// Defaults, managers, mutating admission, and defaults of what that added. What admission adds is nobody's.
+    pub(super) async fn admit(self, target: &Target<'_>, existing: Option<&Existing>) -> Result<Admitted, Status> {
+        let Self { mut object, tracking } = self;
+        let old = existing.map(|existing| &existing.object);
         let defaults = |object: &mut Object| {
             if target.subresource.is_empty() || old.is_some() {
                 target.row.strategy.defaults(object, old);
             }
         };
-        defaults(object);
+        defaults(&mut object);
+        let managers = match tracking {
+            Tracking::Off => existing.map(|existing| existing.managers.clone()).unwrap_or_default(),
+            Tracking::Known(managed) => Managers::new(managed),
+            Tracking::Changes => {
+                complete(&mut object);
+                target.track(&mut object, existing)
+            }
+        };
         let name = object.name().to_owned();
         let operation = if old.is_some() { Operation::Update } else { Operation::Create };
         let attributes = target.attributes(operation, &name, old);
         for step in &target.core.admission {
-            step.mutate(&attributes, object).await?;
+            step.mutate(&attributes, &mut object).await?;
         }
-        defaults(object);
-        target.warnings.extend(metadata::dedup_owners(object));
-        escalation::check(target, object, old).await?;
-        Ok(Admitted(self.0))
+        defaults(&mut object);
+        target.warnings.extend(metadata::dedup_owners(&mut object));
+        escalation::check(target, &object, old).await?;
+        Ok(Admitted { object, managers })
     }
 }
 
 impl Admitted {
     pub(super) fn object(&self) -> &Object {
-        &self.0
+        &self.object
     }
 
     pub(super) fn object_mut(&mut self) -> &mut Object {
-        &mut self.0
+        &mut self.object
     }
 
     /// Removes what a creating client may not set, fills in what the server owns, allocates, and checks everything.
     pub(super) async fn validate_create(mut self, target: &Target<'_>) -> Result<Validated, Status> {
-        let (row, object) = (target.row, &mut self.0);
+        let (row, object) = (target.row, &mut self.object);
         if row.has_status() && !row.status_on_create {
             object.as_object_mut().and_then(|members| members.remove("status"));
         }
@@ -87,18 +126,19 @@ impl Admitted {
         let mut errors = row.strategy.validate(object);
         errors.extend(row.strategy.validate_create(object));
         errors.extend(metadata::validate(row, object));
+        errors.extend(self.managers.errors());
         if !errors.is_empty() {
             return Err(Status::invalid(qualified_kind(row), object.name(), &errors));
         }
         target.warnings.extend(row.strategy.warnings(object));
         let name = object.name().to_owned();
         validating_admission(target, Operation::Create, &name, object, None).await?;
-        Ok(Validated { object: self.0, reservation })
+        Ok(Validated { object: self.object, managers: self.managers, reservation })
     }
 
     /// Puts back what a client may not change, counts the generation, and checks the new state and the change.
     pub(super) async fn validate_update(mut self, target: &Target<'_>, old: &Object) -> Result<Validated, Status> {
-        let (row, object) = (target.row, &mut self.0);
+        let (row, object) = (target.row, &mut self.object);
         metadata::carry_over(object, old);
         match target.subresource {
             "" => {
@@ -121,6 +161,7 @@ impl Admitted {
             meta::set(object, "generation", old.generation() + 1);
         }
         let mut errors = metadata::validate(row, object);
+        errors.extend(self.managers.errors());
         errors.extend(metadata::validate_update(object, old));
         if target.subresource.is_empty() {
             errors.extend(row.strategy.validate(object));
@@ -136,18 +177,25 @@ impl Admitted {
         }
         let name = object.name().to_owned();
         validating_admission(target, Operation::Update, &name, object, Some(old)).await?;
-        Ok(Validated { object: self.0, reservation })
+        Ok(Validated { object: self.object, managers: self.managers, reservation })
     }
 }
 
 impl Validated {
     /// A stored object with the marks of its deletion, which admission of the deletion has allowed.
-    pub(super) fn deleting(object: Object) -> Self {
-        Self { object, reservation: Reservation::none() }
+    pub(super) fn deleting(object: Object, managers: Managers) -> Self {
+        Self { object, managers, reservation: Reservation::none() }
     }
 
     pub(super) fn object(&self) -> &Object {
         &self.object
+    }
+
+    /// The object as a client sees it.
+    pub(super) fn shown(&self) -> Object {
+        let mut object = self.object.clone();
+        self.managers.put_into(&mut object);
+        object
     }
 
     /// `old` is what an update found; it must still be there. A create must find nothing.
@@ -155,6 +203,7 @@ impl Validated {
         let created = old.is_none();
         if let Some(old) = old
             && same(&self.object, &old.object)
+            && self.managers.same_but_times(&old.managers)
         {
             // A write that changes nothing makes no revision.
             return Ok(Committed { json: old.json.clone(), created });
@@ -162,7 +211,7 @@ impl Validated {
         if target.dry_run {
             return self.pretend(target, old).await;
         }
-        let (bytes, stamp) = serialize(&self.object);
+        let (bytes, stamp) = serialize(&self.object, &self.managers);
         let bytes = Bytes::from(bytes);
         let value = store::Value { bytes: bytes.clone(), stamp: Some(stamp) };
         let expect = old.map_or(Expect::Absent, |old| Expect::At(Revision(old.revision)));
@@ -193,21 +242,31 @@ impl Validated {
         let mut object = self.object;
         let version = old.map_or(Value::Null, |old| old.revision.to_string().into());
         meta::set(&mut object, "resourceVersion", version);
+        self.managers.put_into(&mut object);
         Ok(Committed { json: object.to_string().into(), created: old.is_none() })
     }
 }
 
 /// Writes the zero values that Go writes, so that what is stored is what upstream would show.
 fn normalize(object: &mut Object) {
-    let kind = GroupVersionKind::from_api_version(
-        object["apiVersion"].as_str().unwrap_or_default(),
-        object["kind"].as_str().unwrap_or_default(),
-    );
     let set = SchemaSet::builtin();
-    if let Some(ty) = set.of_kind(&kind) {
+    if let Some(ty) = set.of_kind(&kind_of(object)) {
         check::conform(set, ty, object);
         check::complete(set, ty, object);
     }
+}
+
+/// As [`normalize`], of what has been conformed already.
+fn complete(object: &mut Object) {
+    let set = SchemaSet::builtin();
+    if let Some(ty) = set.of_kind(&kind_of(object)) {
+        check::complete(set, ty, object);
+    }
+}
+
+fn kind_of(object: &Object) -> GroupVersionKind {
+    let text = |key: &str| object[key].as_str().unwrap_or_default();
+    GroupVersionKind::from_api_version(text("apiVersion"), text("kind"))
 }
 
 async fn validating_admission(

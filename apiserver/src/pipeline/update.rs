@@ -3,7 +3,7 @@
 use api::Object;
 use api::field::{FieldError, Path};
 use api::meta::Meta;
-use api::status::{Qualified, Status};
+use api::status::{Qualified, Reason, Status};
 
 use super::stages::{CommitError, Decoded};
 use super::{Committed, Target};
@@ -18,17 +18,16 @@ const ATTEMPTS: usize = 64;
 
 /// What an update does to the stored object. Called again with the newest state when another write came between.
 pub(crate) trait Change: Sync {
-    fn apply(&self, old: &Object) -> Result<Object, Status>;
+    fn apply(&self, old: &Existing) -> Result<Decoded, Status>;
 
     /// The object to create when there is none; `None` answers 404.
-    fn create(&self) -> Option<Object> {
-        None
+    fn create(&self) -> Result<Option<Decoded>, Status> {
+        Ok(None)
     }
-}
 
-impl<F: Fn(&Object) -> Result<Object, Status> + Sync> Change for F {
-    fn apply(&self, old: &Object) -> Result<Object, Status> {
-        self(old)
+    /// It creates also what PUT does not create.
+    fn always_creates(&self) -> bool {
+        false
     }
 }
 
@@ -36,12 +35,16 @@ impl Target<'_> {
     pub async fn update(&self, name: &str, change: &dyn Change) -> Result<Committed, Status> {
         for _ in 0..ATTEMPTS {
             let Some(old) = self.core.read(self.row, self.namespace, name).await? else {
-                let Some(object) = change.create().filter(|_| self.row.create_on_update) else {
-                    return Err(self.not_found(name));
+                let allowed = self.row.create_on_update || change.always_creates();
+                let new = if allowed { change.create()? } else { None };
+                let Some(new) = new else { return Err(self.not_found(name)) };
+                return match self.create_named(name, new).await {
+                    // Somebody else was faster: what is there now is changed.
+                    Err(status) if status.reason == Reason::AlreadyExists && change.always_creates() => continue,
+                    other => other,
                 };
-                return self.create_named(name, object).await;
             };
-            let new = change.apply(&old.object)?;
+            let new = change.apply(&old)?;
             if let Some(committed) = self.update_once(name, new, &old).await? {
                 return Ok(committed);
             }
@@ -49,7 +52,9 @@ impl Target<'_> {
         Err(Status::modified(qualified(self.row), name))
     }
 
-    async fn create_named(&self, name: &str, object: Object) -> Result<Committed, Status> {
+    async fn create_named(&self, name: &str, new: Decoded) -> Result<Committed, Status> {
+        let object = &new.object;
+        metadata::match_name(object, name)?;
         if !object.uid().is_empty() {
             let why = format!(
                 "uid mismatch: the provided object specified uid {}, and no existing object was found",
@@ -70,19 +75,19 @@ impl Target<'_> {
             ..RequestInfo::default()
         };
         authorize(self.core, self.user, &info).await?;
-        self.create(Decoded(object)).await
+        self.create(new).await
     }
 
     /// `None` when another write came between.
-    async fn update_once(&self, name: &str, mut new: Object, old: &Existing) -> Result<Option<Committed>, Status> {
-        metadata::match_namespace(&mut new, self.namespace)?;
-        metadata::match_name(&new, name)?;
-        self.check_preconditions(name, &new, old)?;
-        self.warnings.extend(metadata::dedup_owners(&mut new));
-        let admitted = Decoded(new).admit(self, Some(&old.object)).await?;
+    async fn update_once(&self, name: &str, mut new: Decoded, old: &Existing) -> Result<Option<Committed>, Status> {
+        metadata::match_namespace(&mut new.object, self.namespace)?;
+        metadata::match_name(&new.object, name)?;
+        self.check_preconditions(name, &new.object, old)?;
+        self.warnings.extend(metadata::dedup_owners(&mut new.object));
+        let admitted = new.admit(self, Some(old)).await?;
         let validated = admitted.validate_update(self, &old.object).await?;
         if finishes_deletion(validated.object(), &old.object) && !self.row.strategy.keeps(validated.object()) {
-            let last = validated.object().clone();
+            let last = validated.shown();
             return self.remove_finalized(last, old).await;
         }
         match validated.commit(self, Some(old)).await {

@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 
 use crate::body::Body;
 use crate::call::Call;
+use crate::core::Existing;
 use crate::decode;
 use crate::metadata::{match_name, match_namespace, time};
 use crate::options::WriteOptions;
-use crate::pipeline::Change;
+use crate::pipeline::{Change, Decoded};
 use crate::reply::Reply;
 
 pub(crate) async fn bind(call: &Call, body: Body) -> Result<Reply, Status> {
@@ -55,7 +56,8 @@ struct Bind {
 }
 
 impl Change for Bind {
-    fn apply(&self, pod: &Object) -> Result<Object, Status> {
+    fn apply(&self, old: &Existing) -> Result<Decoded, Status> {
+        let pod = &old.object;
         let name = pod.name();
         let conflict = |why: String| Err(Status::conflict(Qualified::new("", "pods/binding"), name, &why));
         let (uid, version) = (self.binding.uid(), self.binding.resource_version());
@@ -92,7 +94,7 @@ impl Change for Bind {
             }
         }
         set_scheduled(&mut pod["status"], self.now);
-        Ok(pod)
+        Ok(Decoded::untracked(pod))
     }
 }
 
@@ -110,13 +112,18 @@ fn set_scheduled(status: &mut Value, now: Timestamp) {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
+    use crate::managed::Managers;
 
     fn bind(pod: Value) -> Result<Object, String> {
         let binding = json!({"metadata": {"name": "p", "uid": "u", "annotations": {"a": "b"}},
             "target": {"kind": "Node", "name": "n"}});
         let change = Bind { binding, now: Timestamp::UNIX_EPOCH };
-        change.apply(&pod).map_err(|status| status.message)
+        let (object, managers) = (pod, Managers::default());
+        let bound = change.apply(&Existing { object, managers, json: Bytes::new(), revision: 1 });
+        bound.map(|decoded| decoded.object).map_err(|status| status.message)
     }
 
     #[test]

@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 use crate::admission::Reader;
 use crate::body::Body;
 use crate::call::Call;
+use crate::core::Existing;
 use crate::decode;
 use crate::metadata::time;
 use crate::options::{DeleteOptions, WriteOptions};
-use crate::pipeline::{Change, Target};
+use crate::pipeline::{Change, Decoded, Target};
 use crate::reply::Reply;
 
 pub(crate) async fn evict(call: &Call, body: Body) -> Result<Reply, Status> {
@@ -83,7 +84,8 @@ struct Spend {
 }
 
 impl Change for Spend {
-    fn apply(&self, budget: &Object) -> Result<Object, Status> {
+    fn apply(&self, old: &Existing) -> Result<Decoded, Status> {
+        let budget = &old.object;
         let status = &budget["status"];
         let allowed = status["disruptionsAllowed"].as_i64().unwrap_or_default();
         let observed = status["observedGeneration"].as_i64().unwrap_or_default();
@@ -114,6 +116,6 @@ impl Change for Spend {
             budget["status"]["disruptedPods"] = json!({});
         }
         budget["status"]["disruptedPods"][&self.pod] = Value::String(self.now.clone());
-        Ok(budget)
+        Ok(Decoded::untracked(budget))
     }
 }

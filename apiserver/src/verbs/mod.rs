@@ -1,5 +1,6 @@
 //! One file for each group of verbs. They read options, run the pipeline or the cache, and answer with a reply.
 
+mod apply;
 mod continuation;
 mod delete;
 mod get;
@@ -8,6 +9,7 @@ mod patch;
 mod watch;
 mod write;
 
+pub(crate) use apply::{APPLY, Configuration};
 pub(crate) use delete::{delete, delete_collection};
 pub(crate) use get::get;
 pub(crate) use list::list;

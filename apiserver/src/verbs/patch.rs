@@ -14,20 +14,27 @@ use serde_json::Value;
 
 use crate::body::Body;
 use crate::call::Call;
+use crate::core::Existing;
 use crate::decode;
+use crate::managed::keep_reset;
 use crate::options::{FieldValidation, WriteOptions};
-use crate::pipeline::Change;
+use crate::pipeline::{Change, Decoded};
 use crate::registry::Descriptor;
 use crate::reply::Reply;
+use crate::verbs::apply::APPLY;
 use crate::warnings::Warnings;
 
 const JSON: &str = "application/json-patch+json";
 const MERGE: &str = "application/merge-patch+json";
+/// Only a patch that names it can be about it.
+const MANAGED: &[u8] = b"managedFields";
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
-const APPLY: &str = "application/apply-patch+yaml";
-const SUPPORTED: [&str; 3] = [JSON, MERGE, STRATEGIC];
+const SUPPORTED: [&str; 4] = [JSON, MERGE, STRATEGIC, APPLY];
 
 pub(crate) async fn patch(call: &Call, body: Body) -> Result<Reply, Status> {
+    if decode::content_type(&call.headers) == APPLY {
+        return super::apply::apply(call, body).await;
+    }
     let (patch, options) = Patching::read(call, body, call.row.gvk()).await?;
     let change = PatchStored { patch, row: &call.row };
     let committed = call.target(options.dry_run).update(&call.info.name, &change).await?;
@@ -99,26 +106,25 @@ pub(crate) struct Patching<'a> {
     strict: Vec<String>,
     validation: FieldValidation,
     kind: GroupVersionKind,
+    /// It may be about managedFields.
+    names_managers: bool,
     warnings: &'a Warnings,
 }
 
 impl<'a> Patching<'a> {
     pub async fn read(call: &'a Call, body: Body, kind: GroupVersionKind) -> Result<(Self, WriteOptions), Status> {
         let content_type = decode::content_type(&call.headers).to_owned();
-        if content_type == APPLY {
-            let mut status = Status::unsupported_media_type(&SUPPORTED);
-            status.message = format!("server-side apply is not supported by this server yet: {}", status.message);
-            return Err(status);
-        }
         if !SUPPORTED.contains(&content_type.as_str()) {
             return Err(Status::unsupported_media_type(&SUPPORTED));
         }
         let bytes = call.bytes(body).await?;
         let options = WriteOptions::parse(&call.query, "PatchOptions")?;
+        let names_managers = bytes.windows(MANAGED.len()).any(|part| part == MANAGED);
         let (mechanism, strict) = Mechanism::decode(&content_type, &bytes)?;
         let validation = options.field_validation;
         let strict = if validation == FieldValidation::Ignore { Vec::new() } else { strict };
-        Ok((Self { mechanism, strict, validation, kind, warnings: &call.warnings }, options))
+        let warnings = &call.warnings;
+        Ok((Self { mechanism, strict, validation, kind, names_managers, warnings }, options))
     }
 
     /// Patches and checks one object of the kind.
@@ -127,6 +133,7 @@ impl<'a> Patching<'a> {
         let ty = set.of_kind(&self.kind);
         let mut object = self.mechanism.apply(ty, object)?;
         let mut strict = self.strict.clone();
+        keep_reset(&mut object);
         if let Some(ty) = ty {
             let text = object.to_string();
             let Conformance { unknown, errors } = check::conform(set, ty, &mut object);
@@ -153,8 +160,11 @@ struct PatchStored<'a> {
 }
 
 impl Change for PatchStored<'_> {
-    fn apply(&self, old: &Object) -> Result<Object, Status> {
-        let mut object = old.clone();
+    fn apply(&self, old: &Existing) -> Result<Decoded, Status> {
+        let mut object = old.object.clone();
+        if self.patch.names_managers {
+            old.managers.put_into(&mut object);
+        }
         if let Some(shape) = self.row.shape {
             shape.serve(&mut object);
         }
@@ -162,7 +172,7 @@ impl Change for PatchStored<'_> {
         if let Some(shape) = self.row.shape {
             shape.store(&mut object);
         }
-        Ok(object)
+        Ok(Decoded::new(object))
     }
 }
 

@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use crate::body::Body;
 use crate::call::Call;
+use crate::core::Existing;
 use crate::options::WriteOptions;
 use crate::pipeline::{Change, Committed, Decoded};
 use crate::reply::Reply;
@@ -13,7 +14,7 @@ use crate::reply::Reply;
 pub(crate) async fn create(call: &Call, body: Body) -> Result<Reply, Status> {
     let options = WriteOptions::parse(&call.query, "CreateOptions")?;
     let object = call.object(body, &options).await?;
-    let committed = call.target(options.dry_run).create(Decoded(object)).await?;
+    let committed = call.target(options.dry_run).create(Decoded::new(object)).await?;
     Ok(Reply::Object { code: StatusCode::CREATED, json: committed.json })
 }
 
@@ -34,11 +35,11 @@ pub(crate) fn reply(committed: Committed) -> Reply {
 struct Replace(Object);
 
 impl Change for Replace {
-    fn apply(&self, _old: &Object) -> Result<Object, Status> {
-        Ok(self.0.clone())
+    fn apply(&self, _old: &Existing) -> Result<Decoded, Status> {
+        Ok(Decoded::new(self.0.clone()))
     }
 
-    fn create(&self) -> Option<Object> {
-        Some(self.0.clone())
+    fn create(&self) -> Result<Option<Decoded>, Status> {
+        Ok(Some(Decoded::new(self.0.clone())))
     }
 }

@@ -105,6 +105,12 @@ impl Server {
         self.send("PATCH", path, &[("content-type", &content_type)], patch.to_string()).await
     }
 
+    /// Server-side apply. `query` names the field manager.
+    pub async fn apply(&self, path: &str, query: &str, config: &Value) -> Answer {
+        let path = format!("{path}?{query}");
+        self.send("PATCH", &path, &[("content-type", "application/apply-patch+yaml")], config.to_string()).await
+    }
+
     pub async fn until(&self, path: &str, done: impl Fn(&Answer) -> bool) -> Answer {
         let wait = async {
             loop {
@@ -149,6 +155,11 @@ impl Answer {
         items.map(|item| item["metadata"]["name"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
+    /// Managers of the object as `name operation[/subresource] fields`.
+    pub fn managers(&self) -> Vec<String> {
+        managers(&self.body)
+    }
+
     pub fn version(&self) -> String {
         self.body["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned()
     }
@@ -156,6 +167,18 @@ impl Answer {
     pub fn warnings(&self) -> Vec<&str> {
         self.headers.get_all("warning").iter().map(|value| value.to_str().unwrap()).collect()
     }
+}
+
+pub fn managers(object: &Value) -> Vec<String> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let entries = object["metadata"]["managedFields"].as_array().into_iter().flatten();
+    let shown = |entry: &Value| {
+        assert_eq!(entry["fieldsType"], "FieldsV1");
+        let subresource = entry.get("subresource").map(|name| format!("/{}", text(name))).unwrap_or_default();
+        let (manager, operation) = (text(&entry["manager"]), text(&entry["operation"]));
+        format!("{manager} {operation}{subresource} {}", entry["fieldsV1"])
+    };
+    entries.map(shown).collect()
 }
 
 /// The events of a watch.

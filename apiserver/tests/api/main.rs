@@ -1,8 +1,11 @@
 //! The API server from outside: requests over the memory store.
 
+mod apply;
 mod clients;
 mod harness;
+mod kubectl;
 mod lists;
+mod managers;
 mod model;
 mod rbac;
 mod reads;

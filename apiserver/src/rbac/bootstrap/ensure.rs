@@ -6,7 +6,7 @@ use futures::StreamExt;
 
 use super::reconcile::{Reconciled, reconcile};
 use super::{GROUP, Wanted, objects};
-use crate::core::Core;
+use crate::core::{Core, Existing};
 use crate::options::DeleteOptions;
 use crate::pipeline::{Change, Decoded, Target};
 use crate::user::UserInfo;
@@ -36,10 +36,11 @@ async fn ensure_one(core: &Core, wanted: Wanted) -> Result<(), Status> {
     let row = core.registry.find(GROUP, wanted.resource).ok_or_else(|| Status::internal("roles have no row"))?;
     let (namespace, name) = (wanted.object.namespace(), wanted.object.name());
     let (user, warnings) = (UserInfo::admin(), Warnings::default());
-    let target = Target { core, user: &user, row, subresource: "", namespace, dry_run: false, warnings: &warnings };
+    let (subresource, manager, dry_run) = ("", "kube-apiserver", false);
+    let target = Target { core, user: &user, row, subresource, namespace, manager, dry_run, warnings: &warnings };
     for _ in 0..ATTEMPTS {
         let done = match core.read(row, namespace, name).await? {
-            None => target.create(Decoded(wanted.object.clone())).await.map(drop),
+            None => target.create(Decoded::new(wanted.object.clone())).await.map(drop),
             Some(existing) => match reconcile(&existing.object, &wanted.object) {
                 Reconciled::Right => Ok(()),
                 Reconciled::Changed(_) => target.update(name, &Renew(&wanted)).await.map(drop),
@@ -65,10 +66,10 @@ async fn ensure_one(core: &Core, wanted: Wanted) -> Result<(), Status> {
 struct Renew<'w>(&'w Wanted);
 
 impl Change for Renew<'_> {
-    fn apply(&self, old: &api::Object) -> Result<api::Object, Status> {
-        Ok(match reconcile(old, &self.0.object) {
+    fn apply(&self, old: &Existing) -> Result<Decoded, Status> {
+        Ok(Decoded::new(match reconcile(&old.object, &self.0.object) {
             Reconciled::Changed(new) => new,
-            Reconciled::Right | Reconciled::Replace => old.clone(),
-        })
+            Reconciled::Right | Reconciled::Replace => old.object.clone(),
+        }))
     }
 }

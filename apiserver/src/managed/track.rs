@@ -1,0 +1,76 @@
+//! What a request changed is its sender's.
+
+use std::borrow::Cow;
+
+use api::Object;
+use api::apply::{self, ManagedFields, Tracker};
+use api::meta::Meta;
+use api::status::{Cause, Status};
+use serde_json::Value;
+
+use super::list::{KEY, Managers};
+use super::reset::reset;
+use super::versions::Served;
+use crate::core::Existing;
+use crate::metadata;
+use crate::pipeline::Target;
+
+/// Calls `with` with what tracks the managers of the target's objects.
+pub(crate) fn tracker<R>(target: &Target<'_>, with: impl FnOnce(Tracker<'_>) -> R) -> R {
+    let versions = Served::new(&target.core.registry, target.row);
+    let api_version = target.row.gvk().api_version();
+    with(Tracker {
+        versions: &versions,
+        api_version: &api_version,
+        kind: &target.row.info.kind,
+        subresource: target.subresource,
+        manager: target.manager,
+        reset: reset(target.row, target.subresource),
+        now: &metadata::time(target.core.now()),
+    })
+}
+
+impl Target<'_> {
+    /// Takes the list that the client sent out of a new object, and answers with the managers after this write.
+    pub(crate) fn track(&self, new: &mut Object, old: Option<&Existing>) -> Managers {
+        let sent = new.get_mut("metadata").and_then(Value::as_object_mut).and_then(|metadata| metadata.remove(KEY));
+        if let Some(old) = old.filter(|old| sent.is_none() && old.object == *new) {
+            return old.managers.clone();
+        }
+        let stored = old.map(|old| old.managers.decode()).unwrap_or_default();
+        let managed = apply::requested(stored, sent.as_ref(), self.subresource);
+        let tracked = tracker(self, |tracker| {
+            let live = old.map(|old| self.served(&old.object));
+            tracker.update(live.as_deref(), &self.served(new), managed)
+        });
+        Managers::new(tracked.unwrap_or_else(|error| {
+            // Upstream does the same: garbage in the list would be worse than none.
+            tracing::warn!(kind = %self.row.info.kind, name = new.name(), %error, "managed fields dropped");
+            ManagedFields::default()
+        }))
+    }
+
+    /// A stored object in the form that the request speaks.
+    pub(crate) fn served<'o>(&self, object: &'o Object) -> Cow<'o, Object> {
+        let Some(shape) = self.row.shape else { return Cow::Borrowed(object) };
+        let mut object = object.clone();
+        shape.serve(&mut object);
+        Cow::Owned(object)
+    }
+}
+
+/// Why a configuration was not applied, as clients read it.
+pub(crate) fn refused(error: &apply::ApplyError) -> Status {
+    match error {
+        apply::ApplyError::BadRequest(why) => Status::bad_request(why.as_str()),
+        apply::ApplyError::Conflicts(conflicts) => {
+            let causes = conflicts.0.iter().map(|conflict| Cause {
+                reason: "FieldManagerConflict".into(),
+                message: conflict.message(),
+                field: conflict.field(),
+            });
+            causes.fold(Status::apply_conflict(&conflicts.to_string()), Status::with_cause)
+        }
+        other => Status::plain(other.to_string()),
+    }
+}

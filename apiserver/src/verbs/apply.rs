@@ -1,0 +1,153 @@
+//! Server-side apply (`application/apply-patch+yaml`): the client says what it wants, the server remembers who wants what.
+
+use api::Object;
+use api::apply::{Applied, Tracker};
+use api::meta::Meta;
+use api::schema::decode::StrictError;
+use api::schema::{SchemaSet, check};
+use api::status::Status;
+
+use crate::body::Body;
+use crate::call::Call;
+use crate::core::Existing;
+use crate::decode;
+use crate::managed;
+use crate::options::{APPLY_OPTIONS, FieldValidation, WriteOptions};
+use crate::pipeline::{Change, Decoded, Target, Tracking};
+use crate::reply::Reply;
+use crate::warnings::Warnings;
+
+pub(crate) const APPLY: &str = "application/apply-patch+yaml";
+
+pub(crate) async fn apply(call: &Call, body: Body) -> Result<Reply, Status> {
+    let (config, options) = Configuration::read(call, body).await?;
+    let target = call.target(options.dry_run);
+    let committed = target.update(&call.info.name, &ApplyToStored { config, target }).await?;
+    Ok(super::write::reply(committed))
+}
+
+/// What the client wants, to be applied as often as needed.
+pub(crate) struct Configuration<'a> {
+    object: Object,
+    force: bool,
+    /// Keys that stand in it twice.
+    duplicates: Option<String>,
+    validation: FieldValidation,
+    warnings: &'a Warnings,
+}
+
+impl<'a> Configuration<'a> {
+    pub async fn read(call: &'a Call, body: Body) -> Result<(Self, WriteOptions), Status> {
+        let bytes = call.bytes(body).await?;
+        let options = WriteOptions::parse(&call.query, APPLY_OPTIONS)?;
+        let (object, duplicates) = parse(&bytes)?;
+        let (force, validation) = (options.force, options.field_validation);
+        Ok((Self { object, force, duplicates, validation, warnings: &call.warnings }, options))
+    }
+
+    /// Unknown fields are refused in any case, so that field validation is about duplicates alone.
+    pub fn apply(&self, tracker: Tracker<'_>, live: Option<&Existing>) -> Result<Applied, Status> {
+        let managed = live.map(|live| live.managers.decode()).unwrap_or_default();
+        let applied = tracker.apply(live.map(|live| &live.object), managed, &self.object, self.force);
+        let applied = applied.map_err(|error| managed::refused(&error))?;
+        if let Some(duplicates) = &self.duplicates {
+            let message = format!("error strict decoding YAML: {duplicates}");
+            match self.validation {
+                FieldValidation::Strict => return Err(Status::bad_request(message)),
+                FieldValidation::Warn => self.warnings.extend([duplicates.clone()]),
+                FieldValidation::Ignore => {}
+            }
+        }
+        Ok(applied)
+    }
+}
+
+/// The last one of duplicate keys counts.
+fn parse(bytes: &[u8]) -> Result<(Object, Option<String>), Status> {
+    let wrong = |why: &dyn std::fmt::Display| Status::bad_request(format!("error decoding YAML: {why}"));
+    // Programs send JSON, which is YAML too but quicker to read as what it is.
+    if bytes.trim_ascii_start().starts_with(b"{")
+        && let Ok(decoded) = api::schema::decode::json(bytes, None)
+    {
+        let duplicates: Vec<String> = decoded.strict.iter().map(StrictError::to_string).collect();
+        return Ok((decoded.value, (!duplicates.is_empty()).then(|| duplicates.join(", "))));
+    }
+    let object = decode::lenient_yaml(bytes).map_err(|error| wrong(&error))?;
+    if !object.is_object() {
+        return Err(wrong(
+            &"error unmarshaling JSON: json: cannot unmarshal into Go value of type map[string]interface {}",
+        ));
+    }
+    Ok((object, decode::yaml(bytes).err()))
+}
+
+struct ApplyToStored<'a> {
+    config: Configuration<'a>,
+    target: Target<'a>,
+}
+
+impl ApplyToStored<'_> {
+    fn applied(&self, live: Option<&Existing>) -> Result<Decoded, Status> {
+        let target = &self.target;
+        let served = live.map(|live| Existing { object: target.served(&live.object).into_owned(), ..live.clone() });
+        let applied = managed::tracker(target, |tracker| self.config.apply(tracker, served.as_ref()))?;
+        let Applied { mut object, managed } = applied;
+        let kind = target.row.gvk();
+        let set = SchemaSet::builtin();
+        if let Some(ty) = set.of_kind(&kind)
+            && let Some(error) = check::conform(set, ty, &mut object).errors.first()
+        {
+            let (namespace, name) = (object.namespace(), object.name());
+            let slash = if kind.group.is_empty() { "/" } else { "" };
+            let shown = format!("{namespace}/{name}; {slash}{}, Kind={}", kind.api_version(), kind.kind);
+            return Err(Status::plain(format!("failed to convert new object ({shown}) to proper version: {error}")));
+        }
+        if let Some(shape) = target.row.shape {
+            shape.store(&mut object);
+        }
+        Ok(Decoded { object, tracking: Tracking::Known(managed) })
+    }
+}
+
+impl Change for ApplyToStored<'_> {
+    fn apply(&self, old: &Existing) -> Result<Decoded, Status> {
+        self.applied(Some(old))
+    }
+
+    fn create(&self) -> Result<Option<Decoded>, Status> {
+        self.applied(None).map(Some)
+    }
+
+    /// Through a subresource nothing comes into being.
+    fn always_creates(&self) -> bool {
+        self.target.subresource.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn configurations_are_yaml_or_json() {
+        let cases = [
+            (r#"{"a":1}"#, json!({"a": 1}), None),
+            (r#" {"a":1,"a":2}"#, json!({"a": 2}), Some("duplicate field \"a\"")),
+            ("a: 1\nb:\n- x\n", json!({"a": 1, "b": ["x"]}), None),
+            ("{a: 1}", json!({"a": 1}), None),
+            ("mode: 0644", json!({"mode": 420}), None),
+            ("a: 1\na: 2\n", json!({"a": 2}), Some("error converting YAML to JSON")),
+        ];
+        for (text, expected, duplicates) in cases {
+            let (object, found) = parse(text.as_bytes()).unwrap();
+            assert_eq!(object, expected, "{text}");
+            let starts = |found: &String| duplicates.is_some_and(|start| found.starts_with(start));
+            assert_eq!(found.is_some(), duplicates.is_some(), "{text}");
+            assert!(found.as_ref().is_none_or(starts), "{found:?}");
+        }
+        for text in ["a: [", "- a", "x"] {
+            assert!(parse(text.as_bytes()).unwrap_err().message.starts_with("error decoding YAML: "), "{text}");
+        }
+    }
+}

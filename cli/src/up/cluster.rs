@@ -13,6 +13,8 @@ use apiserver::front::pki::{self, ClientCertificate};
 use apiserver::front::serve::{Front, serve};
 use apiserver::front::tokens::ServiceAccountTokens;
 use apiserver::{ApiServer, UserInfo};
+use http::HeaderValue;
+use http::header::USER_AGENT;
 use jiff::Timestamp;
 use reconcile::informer::Informers;
 use tokio::net::TcpListener;
@@ -191,13 +193,14 @@ pub fn runtime_config(layout: &Layout, facts: &Facts) -> runtime::Config {
     }
 }
 
-/// A client of the API in this process, as a user.
-fn client(server: &Arc<ApiServer>, user: UserInfo) -> kube::Client {
+/// A client of the API in this process, as a user. `component` is the name that it has in managedFields.
+fn client(server: &Arc<ApiServer>, user: UserInfo, component: &'static str) -> kube::Client {
     let server = server.clone();
     let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
         let (server, user) = (server.clone(), user.clone());
         async move {
-            let request = request.map(apiserver::body::wrap);
+            let mut request = request.map(apiserver::body::wrap);
+            request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(component));
             Ok::<_, std::convert::Infallible>(server.handle(user, request).await)
         }
     });
@@ -226,7 +229,7 @@ async fn start_node(
     config.server = Some(kubelet_server(facts, credentials)?);
     let name = format!("system:node:{}", facts.node_name);
     let user = UserInfo::new(&name, &["system:nodes", "system:authenticated"]);
-    let kubelet = kubelet::Kubelet::new(config, client(server, user), Arc::new(runtime), events);
+    let kubelet = kubelet::Kubelet::new(config, client(server, user, "kubelet"), Arc::new(runtime), events);
     let cancel = cancel.clone();
     tasks.spawn(async move {
         if let Err(error) = kubelet.run(cancel).await {
@@ -266,14 +269,17 @@ fn start_control(
     cancel: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) {
-    let component = |name: &str| client(server, UserInfo::new(name, &["system:authenticated"]));
-    let manager = reconcile::Manager::new(component("system:kube-controller-manager"), cancel.clone());
+    let component = |name: &'static str| {
+        let user = UserInfo::new(&format!("system:{name}"), &["system:authenticated"]);
+        client(server, user, name)
+    };
+    let manager = reconcile::Manager::new(component("kube-controller-manager"), cancel.clone());
     let root_ca = credentials.authority.certificate().to_owned();
     controllers::start(&manager, controllers::Config { root_ca, ..controllers::Config::default() });
     tasks.spawn(async move { manager.run().await });
 
     let scheduler = scheduler::Config { seed: random(), ..scheduler::Config::default() };
-    tasks.spawn(scheduler::run(component("system:kube-scheduler"), scheduler, cancel.clone()));
+    tasks.spawn(scheduler::run(component("kube-scheduler"), scheduler, cancel.clone()));
 
     let config = network::Config {
         node: network::Node { name: facts.node_name.clone() },
@@ -285,7 +291,7 @@ fn start_control(
     };
     let node = format!("system:node:{}", facts.node_name);
     let user = UserInfo::new(&node, &["system:nodes", "system:authenticated"]);
-    let informers = Informers::new(client(server, user), cancel.clone());
+    let informers = Informers::new(client(server, user, "kube-proxy"), cancel.clone());
     let cancel = cancel.clone();
     tasks.spawn(async move {
         if let Err(error) = network::run(&informers, config, cancel).await {

@@ -36,8 +36,10 @@ pub(super) fn renew(object: &mut Object, config: &Object) {
         return;
     }
     let mut config = config.clone();
-    if let Some(annotations) = config.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
-        annotations.remove(ANNOTATION);
+    match config.pointer_mut("/metadata/annotations") {
+        Some(Value::Object(annotations)) => drop(annotations.remove(ANNOTATION)),
+        Some(Value::Null) => meta::set(&mut config, "annotations", Value::Null),
+        _ => {}
     }
     let mut annotations = object.annotations().cloned().unwrap_or_default();
     annotations.insert(ANNOTATION.to_owned(), format!("{}\n", go_json(&config)).into());

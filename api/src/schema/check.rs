@@ -37,21 +37,24 @@ pub fn complete(set: &SchemaSet, ty: TypeId, value: &mut Value) {
 
 pub(crate) fn complete_struct(set: &SchemaSet, ty: &Type, value: &mut Value) {
     let Value::Object(members) = value else { return };
-    for field in &ty.fields {
-        match members.get_mut(&field.name) {
-            Some(member) => complete_shape(set, &field.shape, member),
-            None if field.presence == Presence::Always => {
-                let mut zero = match &field.shape {
-                    Shape::Struct(_) => Some(Value::Object(Map::new())),
-                    Shape::Scalar(scalar) => scalar::zero(*scalar),
-                    Shape::List(_) | Shape::Map(_) => None,
-                };
-                if let Some(zero) = &mut zero {
-                    complete_shape(set, &field.shape, zero);
-                    members.insert(field.name.clone(), zero.take());
-                }
-            }
-            None => {}
+    // Members are few and fields are many: only those are looked up that are there, or must be.
+    for (name, member) in members.iter_mut().filter(|(_, member)| member.is_object() || member.is_array()) {
+        if let Some(field) = ty.field(name) {
+            complete_shape(set, &field.shape, member);
+        }
+    }
+    for field in ty.fields.iter().filter(|field| field.presence == Presence::Always) {
+        if members.contains_key(&field.name) {
+            continue;
+        }
+        let mut zero = match &field.shape {
+            Shape::Struct(_) => Some(Value::Object(Map::new())),
+            Shape::Scalar(scalar) => scalar::zero(*scalar),
+            Shape::List(_) | Shape::Map(_) => None,
+        };
+        if let Some(zero) = &mut zero {
+            complete_shape(set, &field.shape, zero);
+            members.insert(field.name.clone(), zero.take());
         }
     }
 }

@@ -37,6 +37,15 @@ const KUBERNETES_VERSION: &str = "v1.35.0";
 /// Parts that do not end by themselves by then are dropped.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What a start may be told, beside where its data are.
+#[derive(Debug, Default)]
+pub struct Settings {
+    /// `None`: the one of the last start, or the default.
+    pub api_port: Option<u16>,
+    /// `None`: the API server's default.
+    pub compaction_interval: Option<Duration>,
+}
+
 /// A running control plane and node. Dropping it without `stop` is a crash, which it survives.
 pub struct Cluster {
     cancel: CancellationToken,
@@ -47,15 +56,15 @@ pub struct Cluster {
 impl Cluster {
     /// Returns when the API answers and the kubeconfig is written; the node becomes Ready a moment later. `progress` hears of
     /// each step.
-    pub async fn start(layout: &Layout, api_port: Option<u16>, progress: &(dyn Fn(&str) + Sync)) -> Result<Self> {
+    pub async fn start(layout: &Layout, settings: &Settings, progress: &(dyn Fn(&str) + Sync)) -> Result<Self> {
         preflight::raise_file_limit();
         layout.prepare()?;
         let lock = match lock::acquire(&layout.lock())? {
             Ok(lock) => lock,
             Err(holder) => anyhow::bail!("process {} has {}", holder.pid, layout.data.display()),
         };
-        let (facts, is_new) = facts(layout, api_port)?;
-        match Self::assemble(layout, &facts, progress).await {
+        let (facts, is_new) = facts(layout, settings.api_port)?;
+        match Self::assemble(layout, &facts, settings, progress).await {
             Ok((cancel, tasks)) => Ok(Self { cancel, tasks, _lock: lock }),
             Err(error) => {
                 // A first start that fails leaves nothing; a later one leaves its containers alone.
@@ -70,6 +79,7 @@ impl Cluster {
     async fn assemble(
         layout: &Layout,
         facts: &Facts,
+        settings: &Settings,
         progress: &(dyn Fn(&str) + Sync),
     ) -> Result<(CancellationToken, JoinSet<()>)> {
         preflight::port_is_free(facts.api_port)?;
@@ -84,7 +94,7 @@ impl Cluster {
         let (cancel, mut tasks) = (CancellationToken::new(), JoinSet::new());
         // A start that fails half way ends what it began.
         let guard = cancel.clone().drop_guard();
-        let server = start_api(layout, facts, &credentials, &cancel, &mut tasks).await?;
+        let server = start_api(layout, facts, settings, &credentials, &cancel, &mut tasks).await?;
         write_kubeconfig(layout, facts, &credentials)?;
         progress("starting the node");
         start_node(layout, facts, &credentials, &server, &cancel, &mut tasks).await?;
@@ -144,6 +154,7 @@ fn random() -> u64 {
 async fn start_api(
     layout: &Layout,
     facts: &Facts,
+    settings: &Settings,
     credentials: &Credentials,
     cancel: &CancellationToken,
     tasks: &mut JoinSet<()>,
@@ -157,6 +168,7 @@ async fn start_api(
     config.node_proxy = Arc::new(KubeletClient::new(pki::client_config(&credentials.kubelet_client, authority)?));
     let Network { address, prefix } = facts.service_network;
     config.service_cidr = apiserver::config::Cidr { address, prefix };
+    config.compaction_interval = settings.compaction_interval.unwrap_or(config.compaction_interval);
     config.advertise = SocketAddr::from((facts.node_address(), facts.api_port));
     let server = Arc::new(ApiServer::new(config));
 

@@ -30,6 +30,9 @@ pub fn spawn(up: &Up, layout: &Layout) -> Result<()> {
     if let Some(port) = up.api_port {
         command.arg("--api-port").arg(port.to_string());
     }
+    if let Some(interval) = up.compaction_interval {
+        command.arg("--compaction-interval").arg(format!("{}ns", interval.as_nanos()));
+    }
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     // SAFETY: only async-signal-safe calls between fork and exec.
     unsafe {

@@ -11,6 +11,7 @@ mod wait;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,7 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::output::{self, Progress};
 use crate::session::{DEFAULT_DATA_DIR, Session};
 use crate::{kubeconfig, yaml};
-use cluster::Cluster;
+use cluster::{Cluster, Settings};
 use layout::Layout;
 pub use stop::Down;
 
@@ -38,12 +39,19 @@ pub struct Up {
     /// Return when the cluster and what -f asked for are Ready, and leave it running
     #[arg(short, long)]
     detach: bool,
+    /// How often history is compacted [default: 5m]
+    #[arg(long, hide = true, env = "SETPOINT_COMPACTION_INTERVAL", value_parser = interval)]
+    compaction_interval: Option<Duration>,
     /// Pipe on which a daemon tells its parent how it went
     #[arg(long, hide = true)]
     ready_fd: Option<i32>,
 }
 
 impl Up {
+    fn settings(&self) -> Settings {
+        Settings { api_port: self.api_port, compaction_interval: self.compaction_interval }
+    }
+
     pub async fn run(self) -> Result<ExitCode> {
         match self.ready_fd {
             Some(fd) => self.run_daemon(daemon::Parent::from_fd(fd)?).await,
@@ -53,7 +61,7 @@ impl Up {
 
     async fn run_daemon(self, parent: daemon::Parent) -> Result<ExitCode> {
         let layout = Layout::new(&self.data_dir)?;
-        let cluster = match Cluster::start(&layout, self.api_port, &|_| {}).await {
+        let cluster = match Cluster::start(&layout, &self.settings(), &|_| {}).await {
             Ok(cluster) => cluster,
             Err(error) => {
                 parent.failed(&error);
@@ -85,7 +93,7 @@ impl Up {
             daemon::spawn(&self, &layout)?;
             None
         } else {
-            Some(Cluster::start(&layout, self.api_port, &|step| progress.step(step)).await?)
+            Some(Cluster::start(&layout, &self.settings(), &|step| progress.step(step)).await?)
         };
         let outcome = self.greet(&layout, &progress).await;
         progress.finish();
@@ -139,6 +147,12 @@ impl Up {
         output::line(format_args!("Next:        {next}"));
         Ok(())
     }
+}
+
+/// A Go duration that lets something happen in between.
+fn interval(text: &str) -> Result<Duration> {
+    let duration = api::time::parse_duration(text).ok().and_then(|duration| Duration::try_from(duration).ok());
+    duration.filter(|duration| !duration.is_zero()).with_context(|| format!("{text:?} is not a duration such as 90s"))
 }
 
 /// True for ^C, false for a termination that leaves containers alone.

@@ -23,11 +23,21 @@ impl Namespace {
             // SAFETY: a network namespace of its own does not touch what threads share in memory or descriptors.
             unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.context("make a network namespace")?;
             bring_up_loopback().context("bring up loopback")?;
-            let handle = File::open("/proc/thread-self/ns/net").context("hold the network namespace")?;
-            Ok(Self { handle: Arc::new(handle) })
+            Self::current()
         };
         // The thread is lost to the namespace: it ends here.
         thread::spawn(make).join().map_err(|_| anyhow!("the thread that makes a namespace panicked"))?
+    }
+
+    /// The one that this thread is in.
+    pub fn current() -> Result<Self> {
+        let handle = File::open("/proc/thread-self/ns/net").context("hold the network namespace")?;
+        Ok(Self { handle: Arc::new(handle) })
+    }
+
+    /// Moves this thread into it, and with it all that it starts from now on.
+    pub fn enter(&self) -> Result<()> {
+        enter(&self.handle).context("enter the network namespace")
     }
 
     /// The kernel's number for it, the same for every process in it.

@@ -5,6 +5,7 @@ use clap::Parser;
 mod bench;
 mod facts;
 mod tidy;
+mod upstream;
 
 #[derive(Parser)]
 #[command(about = "Chores of this repository")]
@@ -15,6 +16,9 @@ enum Command {
     Facts(facts::Options),
     /// Check what no compiler checks: dependency direction, lengths, registration, words
     Tidy,
+    /// Kubernetes' own control plane: build it, run it
+    #[command(subcommand)]
+    Upstream(upstream::Command),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -22,6 +26,7 @@ fn main() -> anyhow::Result<()> {
         Command::Bench(options) => bench::run(&options),
         Command::Facts(options) => facts::run(&options),
         Command::Tidy => tidy::run(),
+        Command::Upstream(command) => upstream::run(command),
     }
 }
 

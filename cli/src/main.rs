@@ -1,14 +1,18 @@
 //! `setpoint`: the cluster, its nodes, and the command line, in one binary.
 //!
-//! - [`up`] wires everything together: it is the one place that knows all crates.
+//! - [`control`] is a control plane, [`node`] a node: the places that know all crates. [`up`] runs both in one process.
 //! - [`verbs`]: kubectl-compatible verbs, clients of the API like any other; one file each, one row in [`verbs::Verb`].
 //! - [`session`], [`resources`]: the command line's view of a server.
 //! - [`demo`]: what the built-in image runs.
 
+mod addresses;
+mod control;
 mod demo;
 mod kubeconfig;
 mod manifests;
+mod node;
 mod output;
+mod parts;
 mod resources;
 mod session;
 mod target;
@@ -122,6 +126,14 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     // A thread that waits for the next key on standard input would keep the program alive.
     runtime.shutdown_background();
     outcome
+}
+
+/// 64 bits that nobody foresees.
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    // Cannot fail for so few bytes once the system is up; then a constant is as good as a crash.
+    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    u64::from_ne_bytes(bytes)
 }
 
 /// `SETPOINT_LOG` is a filter such as `debug` or `kubelet=trace`. The cluster reports warnings, the verbs nothing.

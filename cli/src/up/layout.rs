@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::addresses::Network;
+use crate::node::Place;
+
 /// Paths below the data directory, and outside it what the kernel wants elsewhere.
 #[derive(Clone, Debug)]
 pub struct Layout {
@@ -57,10 +60,6 @@ impl Layout {
     pub fn node(&self) -> PathBuf {
         self.data.join("node")
     }
-
-    pub fn images(&self) -> PathBuf {
-        self.node().join("images")
-    }
 }
 
 /// Chosen at the first start and kept: names in the kernel and addresses must stay the same while containers run.
@@ -73,31 +72,6 @@ pub struct Facts {
     pub pod_network: Network,
     pub service_network: Network,
     pub api_port: u16,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Network {
-    pub address: Ipv4Addr,
-    pub prefix: u8,
-}
-
-impl std::fmt::Display for Network {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
-    }
-}
-
-impl Network {
-    /// The address at an offset.
-    pub fn nth(self, offset: u32) -> Ipv4Addr {
-        Ipv4Addr::from(u32::from(self.address) + offset)
-    }
-
-    fn overlaps(self, other: Self) -> bool {
-        let prefix = u32::from(self.prefix.min(other.prefix));
-        let mask = u32::MAX.checked_shl(32 - prefix).unwrap_or(0);
-        u32::from(self.address) & mask == u32::from(other.address) & mask
-    }
 }
 
 impl Facts {
@@ -135,44 +109,27 @@ impl Facts {
             .with_context(|| format!("write {}", path.display()))
     }
 
-    pub fn bridge(&self) -> String {
-        format!("sp{}", self.id)
-    }
-
     /// The node's address: its bridge's.
     pub fn node_address(&self) -> Ipv4Addr {
         self.pod_network.nth(1)
     }
 
-    pub fn table(&self) -> String {
-        format!("setpoint_{}", self.id)
+    /// What the node of this machine has, outside the data directory too.
+    pub fn place(&self, layout: &Layout) -> Place {
+        Place {
+            data: layout.node(),
+            run: PathBuf::from(format!("/run/setpoint-{}", self.id)),
+            bridge: format!("sp{}", self.id),
+            table: format!("setpoint_{}", self.id),
+            cgroup: format!("setpoint-{}", self.id),
+        }
     }
-
-    pub fn cgroup(&self) -> String {
-        format!("setpoint-{}", self.id)
-    }
-
-    /// Sockets and pinned namespaces: short paths, gone at reboot.
-    pub fn run_directory(&self) -> PathBuf {
-        PathBuf::from(format!("/run/setpoint-{}", self.id))
-    }
-}
-
-/// The networks in `/proc/net/route`, without the default route.
-pub fn parse_routes(text: &str) -> Vec<Network> {
-    let parse = |line: &str| {
-        let mut fields = line.split_whitespace();
-        let hex = |text: Option<&str>| u32::from_str_radix(text?, 16).ok().map(u32::swap_bytes);
-        let destination = hex(fields.nth(1))?;
-        let mask = hex(fields.nth(5))?;
-        (mask != 0).then(|| Network { address: destination.into(), prefix: mask.leading_ones() as u8 })
-    };
-    text.lines().skip(1).filter_map(parse).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::addresses::parse_routes;
 
     #[test]
     fn networks_avoid_the_machines_routes() {

@@ -1,7 +1,6 @@
 //! A whole cluster on this machine: `up`, `down`, and the kubeconfig between them.
 
 mod cluster;
-mod credentials;
 mod daemon;
 mod layout;
 mod lock;

@@ -4,11 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use runtime::spec::ContainerState;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::layout::{Facts, Layout};
-use super::{cluster, lock};
+use super::lock;
 use crate::output;
 use crate::session::DEFAULT_DATA_DIR;
 
@@ -50,41 +49,10 @@ impl Down {
     }
 }
 
-/// Ends containers and launcher, then removes table, bridge and sockets. The control plane must have ended.
+/// Nothing of the node is left but its data. The control plane must have ended.
 pub async fn tear_down(layout: &Layout, grace: Duration) -> Result<()> {
-    let Some(facts) = Facts::load(&layout.facts())? else { return Ok(()) };
-    let (runtime, mut events) =
-        runtime::Runtime::connect(cluster::runtime_config(layout, &facts)).await.context("reach the launcher")?;
-    let mut running: Vec<String> = runtime
-        .list()
-        .await?
-        .containers
-        .into_iter()
-        .filter(|container| matches!(container.state, ContainerState::Running { .. }))
-        .map(|container| container.id)
-        .collect();
-    for id in &running {
-        // It may end by itself at this moment.
-        let _ = runtime.signal_container(id, Signal::TERM.as_raw()).await;
-    }
-    let wait = async {
-        while !running.is_empty()
-            && let Some(runtime::spec::RuntimeEvent::ContainerExited { id, .. }) = events.recv().await
-        {
-            running.retain(|other| *other != id);
-        }
-    };
-    let _ = tokio::time::timeout(grace, wait).await;
-    runtime.shutdown().await.context("stop the launcher")?;
-    let node = layout.node();
-    tokio::task::spawn_blocking(move || kubelet::remove_leftovers(&node)).await?.context("remove the pods' files")?;
-    network::remove(&facts.table()).context("remove the service rules")?;
-    runtime::net::remove_bridge(&facts.bridge()).context("remove the pod bridge")?;
-    let run = facts.run_directory();
-    match std::fs::remove_dir_all(&run) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("remove {}", run.display()))
-        }
-        _ => Ok(()),
+    match Facts::load(&layout.facts())? {
+        Some(facts) => facts.place(layout).tear_down(grace).await,
+        None => Ok(()),
     }
 }

@@ -1,0 +1,108 @@
+//! A control plane's keys: made at first start, kept in a folder; leaves are issued anew at each start.
+
+use std::fs;
+use std::io::Write;
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use apiserver::front::pki::{Authority, Identity, Request};
+use jiff::Timestamp;
+
+/// Names by which the API server goes in every cluster.
+const SERVER_NAMES: [&str; 5] =
+    ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"];
+
+/// What a serving certificate is good for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Serving<'a> {
+    pub names: &'a [&'a str],
+    pub addresses: &'a [IpAddr],
+}
+
+/// Everything that a control plane shows to others.
+#[derive(Debug)]
+pub struct Credentials {
+    pub authority: Authority,
+    /// PKCS#8 PEM.
+    pub token_key: String,
+    pub api_server: Identity,
+    /// The API server as a client of kubelets.
+    pub kubelet_client: Identity,
+    pub admin: Identity,
+}
+
+impl Credentials {
+    /// `serving`: names and addresses of this API server beside those that all have.
+    pub fn open(folder: &Path, serving: Serving<'_>, now: Timestamp) -> Result<Self> {
+        let authority = authority(folder, now)?;
+        let token_key = token_key(&folder.join("service-account.key"))?;
+        let names: Vec<&str> = SERVER_NAMES.iter().chain(serving.names).copied().collect();
+        let issue = |request: Request<'_>| authority.issue(&request, now).context("issue a certificate");
+        let masters = |common_name| Request { common_name, organizations: &["system:masters"], ..Request::default() };
+        Ok(Self {
+            api_server: issue(Request {
+                common_name: "kube-apiserver",
+                names: &names,
+                addresses: serving.addresses,
+                ..Request::default()
+            })?,
+            kubelet_client: issue(masters("kube-apiserver-kubelet-client"))?,
+            admin: issue(masters("kubernetes-admin"))?,
+            token_key,
+            authority,
+        })
+    }
+
+    /// A node's identity, as a client of the API and as its kubelet's server.
+    pub fn node(&self, name: &str, address: IpAddr, now: Timestamp) -> Result<Identity> {
+        let request = Request {
+            common_name: &format!("system:node:{name}"),
+            organizations: &["system:nodes"],
+            names: &[name],
+            addresses: &[address],
+        };
+        self.authority.issue(&request, now).context("issue a node's certificate")
+    }
+}
+
+fn token_key(path: &Path) -> Result<String> {
+    match fs::read_to_string(path) {
+        Ok(key) => Ok(key),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let key = rcgen::KeyPair::generate().context("make the service-account key")?.serialize_pem();
+            write_secret(path, &key)?;
+            Ok(key)
+        }
+        Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
+    }
+}
+
+fn authority(folder: &Path, now: Timestamp) -> Result<Authority> {
+    let (certificate_path, key_path) = (folder.join("ca.crt"), folder.join("ca.key"));
+    let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("read {}", path.display()));
+    if certificate_path.exists() {
+        let identity = Identity { certificate: read(&certificate_path)?, key: read(&key_path)? };
+        return Authority::open(identity).with_context(|| {
+            format!("{} is damaged; restore it, or start anew with another --data-dir", folder.display())
+        });
+    }
+    let authority = Authority::create("setpoint-ca", now).context("make a certificate authority")?;
+    // The key first: a certificate without its key would look complete after a crash.
+    write_secret(&key_path, &authority.identity().key)?;
+    write_secret(&certificate_path, authority.certificate())?;
+    Ok(authority)
+}
+
+/// Readable by its owner only, and whole or not there at all.
+pub fn write_secret(path: &Path, text: &str) -> Result<()> {
+    let temporary = path.with_extension("new");
+    let attempt = || -> std::io::Result<()> {
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    attempt().with_context(|| format!("write {}", path.display()))
+}

@@ -1,0 +1,88 @@
+//! A control plane without a node: API server over a store, controllers and scheduler. `up` has one beside a node, `server`
+//! one alone. Everything in it but the API server is a client of the API.
+
+mod client;
+mod credentials;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use apiserver::front::kubelet::KubeletClient;
+use apiserver::front::pki::{self, ClientCertificate};
+use apiserver::front::serve::{Front, serve};
+use apiserver::front::tokens::ServiceAccountTokens;
+use apiserver::{ApiServer, UserInfo};
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+
+use crate::addresses::Network;
+use crate::parts::Parts;
+pub use credentials::{Credentials, Serving};
+
+const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+
+pub struct Config {
+    pub store: Arc<dyn store::Store>,
+    /// Every address on which the API is served.
+    pub listen: Vec<SocketAddr>,
+    /// Where pods and other nodes reach it: the endpoint of the Service `kubernetes`. Not a loopback address.
+    pub advertise: SocketAddr,
+    pub service_network: Network,
+    /// `None`: the API server's default.
+    pub compaction_interval: Option<Duration>,
+}
+
+/// A running API server, and what its companions need.
+pub struct ControlPlane {
+    server: Arc<ApiServer>,
+    /// PEM.
+    root_ca: String,
+}
+
+impl ControlPlane {
+    /// Returns when the API is served. Controllers and scheduler are started by [`Self::start_controllers`].
+    pub async fn start(config: Config, credentials: &Credentials, parts: &mut Parts) -> Result<Self> {
+        let tokens = Arc::new(ServiceAccountTokens::new(&credentials.token_key, ISSUER).context("use the token key")?);
+        let authority = credentials.authority.certificate();
+        let mut api = apiserver::Config::new(config.store, Arc::new(Timestamp::now), Arc::new(crate::random));
+        api.enforce_rbac();
+        api.token_issuer = tokens.clone();
+        api.node_proxy = Arc::new(KubeletClient::new(pki::client_config(&credentials.kubelet_client, authority)?));
+        let Network { address, prefix } = config.service_network;
+        api.service_cidr = apiserver::config::Cidr { address, prefix };
+        api.advertise = config.advertise;
+        api.compaction_interval = config.compaction_interval.unwrap_or(api.compaction_interval);
+        let server = Arc::new(ApiServer::new(api));
+
+        let protocols = ["h2", "http/1.1"];
+        let tls = pki::server_config(&credentials.api_server, authority, ClientCertificate::Optional, &protocols)?;
+        let front = Arc::new(Front { server: server.clone(), tokens, tls: Arc::new(tls) });
+        for address in config.listen {
+            let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
+            parts.spawn(serve(front.clone(), listener, parts.cancel.clone()));
+        }
+        let (background, cancel) = (server.clone(), parts.cancel.clone());
+        parts.spawn(async move { background.run_background(cancel).await });
+        Ok(Self { server, root_ca: authority.to_owned() })
+    }
+
+    /// A client of the API in this process, as a user. `component` is the name that it has in managedFields.
+    pub fn client(&self, user: UserInfo, component: &'static str) -> kube::Client {
+        client::in_process(&self.server, user, component)
+    }
+
+    pub fn start_controllers(&self, parts: &mut Parts) {
+        let component = |name: &'static str| {
+            let user = UserInfo::new(&format!("system:{name}"), &["system:authenticated"]);
+            self.client(user, name)
+        };
+        let manager = reconcile::Manager::new(component("kube-controller-manager"), parts.cancel.clone());
+        let root_ca = self.root_ca.clone();
+        controllers::start(&manager, controllers::Config { root_ca, ..controllers::Config::default() });
+        parts.spawn(async move { manager.run().await });
+        let scheduler = scheduler::Config { seed: crate::random(), ..scheduler::Config::default() };
+        parts.spawn(scheduler::run(component("kube-scheduler"), scheduler, parts.cancel.clone()));
+    }
+}

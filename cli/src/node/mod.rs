@@ -1,0 +1,126 @@
+//! A node without a control plane: pod bridge, launcher, kubelet and service rules, all of them clients of an API that may be
+//! in this process or far away.
+
+mod place;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use apiserver::front::pki::{self, ClientCertificate, Identity};
+use reconcile::informer::Informers;
+
+use crate::addresses::Network;
+use crate::parts::Parts;
+pub use place::Place;
+
+/// The image that the binary carries: itself.
+const DEMO_IMAGE: &str = "setpoint/demo:v1";
+const POD_MTU: u32 = 1500;
+const KUBELET_PORT: u16 = 10250;
+/// The API that is spoken.
+const KUBERNETES_VERSION: &str = "v1.35.0";
+
+/// What a node is.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub name: String,
+    /// Where the API server and other nodes reach it.
+    pub address: Ipv4Addr,
+    /// Addresses of its pods; the first is the bridge's.
+    pub pods: Network,
+    /// Addresses of all pods of the cluster.
+    pub cluster_pods: Network,
+    pub services: Network,
+    pub place: Place,
+    /// The cluster's authority, PEM: who it issued a client certificate to may call the kubelet.
+    pub authority: String,
+    /// The kubelet as a server.
+    pub serving: Identity,
+}
+
+/// The node as its parts come to the API.
+pub struct Clients {
+    pub kubelet: kube::Client,
+    pub service_rules: kube::Client,
+}
+
+impl Config {
+    fn gateway(&self) -> Ipv4Addr {
+        self.pods.nth(1)
+    }
+}
+
+/// The bridge with its address: before whoever listens on it.
+pub fn prepare_network(config: &Config) -> Result<()> {
+    let gateway = IpAddr::from(config.gateway());
+    runtime::net::ensure_bridge(&config.place.bridge, gateway, config.pods.prefix, POD_MTU)
+        .context("make the pod bridge")?;
+    runtime::net::route_to_bridge(&config.place.bridge, config.services.address.into(), config.services.prefix)
+        .context("route service addresses")
+}
+
+/// Starts launcher, kubelet and service rules, in the network namespace of this process. The network is prepared.
+pub async fn start(config: Config, clients: Clients, parts: &mut Parts) -> Result<()> {
+    let (runtime, events) = runtime::Runtime::connect(config.place.runtime()).await.context("start the launcher")?;
+    let images = runtime.images().clone();
+    tokio::task::spawn_blocking(move || provide_demo_image(&images)).await??;
+    let kubelet = kubelet::Kubelet::new(kubelet_config(&config)?, clients.kubelet, Arc::new(runtime), events);
+    let cancel = parts.cancel.clone();
+    parts.spawn(async move {
+        if let Err(error) = kubelet.run(cancel).await {
+            tracing::error!(%error, "the kubelet ended");
+        }
+    });
+    start_service_rules(config, clients.service_rules, parts);
+    Ok(())
+}
+
+fn kubelet_config(config: &Config) -> Result<kubelet::Config> {
+    let pods = kubelet::config::PodCidr { network: config.pods.address, prefix_len: config.pods.prefix };
+    let mut kubelet = kubelet::Config::new(&config.name, config.address.into(), pods, config.place.data.clone());
+    kubelet.bridge = config.place.bridge.clone();
+    kubelet.mtu = POD_MTU;
+    kubelet.kubelet_version = KUBERNETES_VERSION.to_owned();
+    kubelet.server = Some(kubelet_server(config)?);
+    Ok(kubelet)
+}
+
+/// On the usual port when it is free, else on any: the Node object says which.
+fn kubelet_server(config: &Config) -> Result<kubelet::config::Server> {
+    let on = |port| std::net::TcpListener::bind(SocketAddr::from((config.address, port)));
+    let listener =
+        on(KUBELET_PORT).or_else(|_| on(0)).with_context(|| format!("listen on {} for the kubelet", config.address))?;
+    listener.set_nonblocking(true)?;
+    let tls = pki::server_config(&config.serving, &config.authority, ClientCertificate::Required, &["http/1.1"])?;
+    let authorize = kubelet::config::default_authorize();
+    Ok(kubelet::config::Server { listener: Arc::new(listener), tls: Arc::new(tls), authorize })
+}
+
+fn start_service_rules(config: Config, client: kube::Client, parts: &mut Parts) {
+    let rules = network::Config {
+        node: network::Node { name: config.name },
+        pods: network::nft::PodNetwork {
+            cluster: (config.cluster_pods.address, config.cluster_pods.prefix),
+            bridge: config.place.bridge,
+        },
+        table: config.place.table,
+    };
+    let cancel = parts.cancel.clone();
+    let informers = Informers::new(client, cancel.clone());
+    parts.spawn(async move {
+        if let Err(error) = network::run(&informers, rules, cancel).await {
+            tracing::error!(%error, "services do not work: failed to write their rules");
+        }
+    });
+}
+
+fn provide_demo_image(images: &runtime::images::ImageStore) -> Result<()> {
+    let executable = std::env::current_exe().context("find this program's file")?;
+    let config = runtime::images::ImageConfig {
+        entrypoint: vec!["/setpoint".to_owned(), "demo".to_owned()],
+        ..runtime::images::ImageConfig::default()
+    };
+    images.provide(DEMO_IMAGE, &executable, "setpoint", config).context("make the demo image")?;
+    Ok(())
+}

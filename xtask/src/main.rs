@@ -3,6 +3,7 @@
 use clap::Parser;
 
 mod bench;
+mod conformance;
 mod facts;
 mod tidy;
 mod upstream;
@@ -12,6 +13,8 @@ mod upstream;
 enum Command {
     /// Measure a cluster of this machine
     Bench(bench::Options),
+    /// Run tests of the official conformance suite
+    Conformance(conformance::Options),
     /// Write api/facts from the Go modules of Kubernetes
     Facts(facts::Options),
     /// Check what no compiler checks: dependency direction, lengths, registration, words
@@ -24,6 +27,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Command::parse() {
         Command::Bench(options) => bench::run(&options),
+        Command::Conformance(options) => conformance::run(&options),
         Command::Facts(options) => facts::run(&options),
         Command::Tidy => tidy::run(),
         Command::Upstream(command) => upstream::run(command),

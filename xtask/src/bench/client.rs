@@ -67,6 +67,13 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Sends a request whose headers are the caller's, but for `host`.
+    pub async fn raw(&mut self, mut request: Request<Full<Bytes>>) -> Result<http::Response<Incoming>> {
+        request.headers_mut().insert("host", self.host.parse()?);
+        self.sender.ready().await?;
+        Ok(self.sender.send_request(request).await?)
+    }
+
     async fn begin(&mut self, method: Method, path: &str, body: Bytes) -> Result<http::Response<Incoming>> {
         let request = Request::builder()
             .method(method)

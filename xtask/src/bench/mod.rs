@@ -6,7 +6,7 @@
 //! - [`figures`] prints them.
 
 mod binaries;
-mod client;
+pub mod client;
 mod cluster;
 mod examples;
 mod fanout;
@@ -14,7 +14,7 @@ mod figures;
 mod idle;
 mod load;
 mod machine;
-mod namespace;
+pub mod namespace;
 mod pods;
 mod processes;
 mod requests;

@@ -1,0 +1,83 @@
+//! An API server and nothing else, over the memory store, behind its real front door: what other programs compare with another
+//! API server, or measure.
+//!
+//! `alone FOLDER ADDRESS:PORT [ADVERTISED:PORT]`: writes `FOLDER/kubeconfig` (an administrator's) once it listens, and serves until it is killed.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use apiserver::front::pki::{self, Authority, ClientCertificate, Identity, Request};
+use apiserver::front::serve::{Front, serve};
+use apiserver::front::tokens::ServiceAccountTokens;
+use apiserver::{ApiServer, Config};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+type Error = Box<dyn std::error::Error>;
+
+const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(folder), Some(address)) = (arguments.next(), arguments.next()) else {
+        return Err("usage: alone FOLDER ADDRESS:PORT [ADVERTISED:PORT]".into());
+    };
+    let address: SocketAddr = address.parse()?;
+    let now = Timestamp::now();
+    let authority = Authority::create("alone-ca", now)?;
+    let serving = Request {
+        common_name: "kube-apiserver",
+        names: &["localhost", "kubernetes.default.svc"],
+        addresses: &[address.ip()],
+        ..Request::default()
+    };
+    let serving = authority.issue(&serving, now)?;
+    let admin = Request { common_name: "kubernetes-admin", organizations: &["system:masters"], ..Request::default() };
+    let admin = authority.issue(&admin, now)?;
+    let signing = authority.issue(&Request { common_name: "tokens", ..Request::default() }, now)?;
+
+    let random = SystemRandom::new();
+    let random = move || {
+        let mut bytes = [0; 8];
+        random.fill(&mut bytes).map(|()| u64::from_ne_bytes(bytes)).unwrap_or_default()
+    };
+    let tokens = Arc::new(ServiceAccountTokens::new(&signing.key, ISSUER)?);
+    let mut config = Config::new(Arc::new(store::Memory::new()), Arc::new(Timestamp::now), Arc::new(random));
+    config.enforce_rbac();
+    config.token_issuer = tokens.clone();
+    if let Some(advertised) = arguments.next() {
+        config.advertise = advertised.parse()?;
+    }
+    let server = Arc::new(ApiServer::new(config));
+    let tls = pki::server_config(&serving, authority.certificate(), ClientCertificate::Optional, &["h2", "http/1.1"])?;
+    let front = Arc::new(Front { server: server.clone(), tokens, tls: Arc::new(tls) });
+    let cancel = CancellationToken::new();
+    let listener = TcpListener::bind(address).await?;
+    tokio::spawn(serve(front, listener, cancel.clone()));
+    let config = kubeconfig(address, authority.certificate(), &admin)?;
+    // Whoever waits for the file must not find half of it.
+    let path = Path::new(&folder).join("kubeconfig");
+    std::fs::write(path.with_extension("new"), config)?;
+    std::fs::rename(path.with_extension("new"), path)?;
+    server.run_background(cancel).await;
+    Ok(())
+}
+
+fn kubeconfig(address: SocketAddr, authority: &str, admin: &Identity) -> Result<String, Error> {
+    let encode = |pem: &str| STANDARD.encode(pem);
+    let mut text = String::new();
+    writeln!(text, "apiVersion: v1\nkind: Config\ncurrent-context: alone")?;
+    writeln!(text, "clusters: [{{name: alone, cluster: {{server: \"https://{address}\", ")?;
+    writeln!(text, "  certificate-authority-data: {}}}}}]", encode(authority))?;
+    writeln!(text, "users: [{{name: admin, user: {{client-certificate-data: {},", encode(&admin.certificate))?;
+    writeln!(text, "  client-key-data: {}}}}}]", encode(&admin.key))?;
+    writeln!(text, "contexts: [{{name: alone, context: {{cluster: alone, user: admin}}}}]")?;
+    Ok(text)
+}

@@ -1,0 +1,465 @@
+//! Two answers beside each other: what differs that should not.
+
+use serde_json::Value;
+
+use super::pairs::{Pairs, Side};
+use super::peer::{Answer, Events};
+use super::text::{general, neutral};
+
+/// Headers that tell clients something.
+const HEADERS: [&str; 7] =
+    ["content-type", "warning", "retry-after", "cache-control", "vary", "www-authenticate", "allow"];
+
+/// How far two clocks' times may be apart: the servers answer one after the other on a busy machine.
+const SECONDS_APART: i64 = 5;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    Code,
+    Events,
+    Revision,
+    Header,
+    Message,
+    Body,
+}
+
+/// `place` and `what` are general: equal for differences of one cause. `detail` is what was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    pub class: Class,
+    pub place: String,
+    pub what: String,
+    pub detail: String,
+}
+
+pub fn answers(ours: &Answer, theirs: &Answer, pairs: &mut Pairs) -> Vec<Difference> {
+    let mut found = Comparison { pairs, found: Vec::new() };
+    if ours.code == theirs.code {
+        found.headers(ours, theirs);
+        found.bodies(&ours.body, &theirs.body);
+    } else {
+        let said = |answer: &Answer| answer.body["message"].as_str().map(general).unwrap_or_default();
+        let detail =
+            |answer: &Answer| answer.body["message"].as_str().map_or_else(|| short(&answer.body), str::to_owned);
+        found.add(
+            Class::Code,
+            "code",
+            format!("{} {:?}, upstream {} {:?}", ours.code, said(ours), theirs.code, said(theirs)),
+            format!("ours {}: {}; upstream {}: {}", ours.code, detail(ours), theirs.code, detail(theirs)),
+        );
+    }
+    found.found
+}
+
+/// Events of two watches that were begun and ended at the same steps.
+pub fn events(ours: &Events, theirs: &Events, pairs: &mut Pairs) -> Vec<Difference> {
+    let mut found = Comparison { pairs, found: Vec::new() };
+    let (ours_seen, theirs_seen) = (seen(ours), seen(theirs));
+    let sequence = |events: &[&Value]| -> Vec<String> { events.iter().map(|event| said(event)).collect() };
+    let (ours_said, theirs_said) = (sequence(&ours_seen), sequence(&theirs_seen));
+    let types =
+        |events: &[&Value]| events.iter().filter_map(|event| event["type"].as_str()).collect::<Vec<_>>().join(" ");
+    if types(&ours_seen) != types(&theirs_seen) {
+        let at = ours_said.iter().zip(&theirs_said).take_while(|(ours, theirs)| kind(ours) == kind(theirs)).count();
+        let next = |said: &[String]| said.get(at).map_or("nothing", |said| kind(said)).to_owned();
+        found.add(
+            Class::Events,
+            "events",
+            format!("{} where upstream has {}", next(&ours_said), next(&theirs_said)),
+            format!("ours {ours_said:?}; upstream {theirs_said:?}"),
+        );
+        return found.found;
+    }
+    for (ours, theirs) in ours_seen.iter().zip(&theirs_seen) {
+        found.bodies(&ours["object"], &theirs["object"]);
+    }
+    if ours.ended != theirs.ended {
+        found.add(Class::Events, "end", format!("ended: {}, upstream: {}", ours.ended, theirs.ended), String::new());
+    }
+    found.found
+}
+
+fn kind(said: &str) -> &str {
+    said.split(' ').next().unwrap_or_default()
+}
+
+/// Bookmarks come when the server likes, but for the one that ends the initial events.
+fn seen(events: &Events) -> Vec<&Value> {
+    let matters = |event: &&Value| {
+        let annotations = &event["object"]["metadata"]["annotations"];
+        event["type"] != "BOOKMARK" || !annotations["k8s.io/initial-events-end"].is_null()
+    };
+    events.events.iter().filter(matters).collect()
+}
+
+fn said(event: &Value) -> String {
+    let object = &event["object"];
+    let row = &object["rows"][0]["object"];
+    let name = object["metadata"]["name"].as_str().or_else(|| row["metadata"]["name"].as_str());
+    let name = name.or_else(|| object["message"].as_str()).unwrap_or_default();
+    format!("{} {name}", event["type"].as_str().unwrap_or("?"))
+}
+
+struct Comparison<'a> {
+    pairs: &'a mut Pairs,
+    found: Vec<Difference>,
+}
+
+impl Comparison<'_> {
+    fn add(&mut self, class: Class, place: &str, what: String, detail: String) {
+        let difference = Difference { class, place: place.to_owned(), what, detail };
+        if !self.found.contains(&difference) {
+            self.found.push(difference);
+        }
+    }
+
+    fn headers(&mut self, ours: &Answer, theirs: &Answer) {
+        for name in HEADERS {
+            let values = |answer: &Answer, side| -> Vec<String> {
+                let named = answer.headers.iter().filter(|(other, _)| other == name);
+                named.map(|(_, value)| neutral(value, side, self.pairs)).collect()
+            };
+            let (ours, theirs) = (values(ours, Side::Ours), values(theirs, Side::Theirs));
+            if ours != theirs {
+                let only = |these: &[String], others: &[String]| -> Vec<String> {
+                    these.iter().filter(|value| !others.contains(value)).map(|value| general_header(value)).collect()
+                };
+                let what = format!("{:?}, upstream {:?}", only(&ours, &theirs), only(&theirs, &ours));
+                self.add(Class::Header, name, what, format!("ours {ours:?}; upstream {theirs:?}"));
+            }
+        }
+    }
+
+    fn bodies(&mut self, ours: &Value, theirs: &Value) {
+        if ours["kind"] == "Status" && theirs["kind"] == "Status" && ours["status"] == "Failure" {
+            return self.failures(ours, theirs);
+        }
+        // A list's revision is where the store was.
+        let is_list = |body: &Value| {
+            body["kind"].as_str().is_some_and(|kind| kind.ends_with("List") || kind == "Table" || kind == "Status")
+        };
+        let revision = |body: &Value| body["metadata"]["resourceVersion"].as_str().and_then(|text| text.parse().ok());
+        let (mut ours, mut theirs) = (ours.clone(), theirs.clone());
+        self.names(&ours, &theirs);
+        if let (Some(a), Some(b)) = (revision(&ours), revision(&theirs))
+            && is_list(&ours)
+        {
+            // The objects in it come first: they say where the list's own revision must be.
+            for body in [&mut ours, &mut theirs] {
+                if let Some(metadata) = body["metadata"].as_object_mut() {
+                    metadata.remove("resourceVersion");
+                }
+            }
+            self.values("", &ours, &theirs);
+            if !self.pairs.revisions.same_place(a, b) {
+                let detail = format!("ours {a}, upstream {b}");
+                self.add(Class::Revision, "metadata.resourceVersion of a list", "another place".into(), detail);
+            }
+            return;
+        }
+        self.values("", &ours, &theirs);
+    }
+
+    fn failures(&mut self, ours: &Value, theirs: &Value) {
+        let causes = |body: &Value, side| -> Vec<String> {
+            let causes = body["details"]["causes"].as_array().into_iter().flatten();
+            let mut causes: Vec<_> = causes.map(|cause| neutral(&said_cause(cause), side, self.pairs)).collect();
+            if body["reason"] == "Conflict" {
+                // Upstream takes them from a map: their order differs from run to run.
+                causes.sort();
+            }
+            causes
+        };
+        let (our_causes, their_causes) = (causes(ours, Side::Ours), causes(theirs, Side::Theirs));
+        if our_causes != their_causes {
+            let (mut missing, mut extra) = (their_causes.clone(), our_causes.clone());
+            missing.retain(|cause| !our_causes.contains(cause));
+            extra.retain(|cause| !their_causes.contains(cause));
+            for cause in &missing {
+                self.add(Class::Message, "causes", format!("missing: {}", general_cause(cause)), cause.clone());
+            }
+            for cause in &extra {
+                self.add(Class::Message, "causes", format!("only here: {}", general_cause(cause)), cause.clone());
+            }
+            if missing.is_empty() && extra.is_empty() {
+                let detail = format!("ours {our_causes:?}; upstream {their_causes:?}");
+                self.add(Class::Message, "causes", "another order".into(), detail);
+            }
+            return;
+        }
+        let message = |body: &Value, side| neutral(body["message"].as_str().unwrap_or_default(), side, self.pairs);
+        let (a, b) = (message(ours, Side::Ours), message(theirs, Side::Theirs));
+        if a != b {
+            let what = format!("{:?}, upstream {:?}", general(&a), general(&b));
+            self.add(Class::Message, "message", what, format!("ours {a:?}; upstream {b:?}"));
+        }
+        let (mut ours, mut theirs) = (ours.clone(), theirs.clone());
+        for body in [&mut ours, &mut theirs] {
+            body["message"] = Value::Null;
+            if let Some(details) = body["details"].as_object_mut() {
+                details.remove("causes");
+            }
+        }
+        self.values("", &ours, &theirs);
+    }
+
+    /// Finds generated names before anything else names them.
+    fn names(&mut self, ours: &Value, theirs: &Value) {
+        let generated = |body: &Value| {
+            let prefix = body["metadata"]["generateName"].as_str()?;
+            body["metadata"]["name"].as_str().filter(|name| name.starts_with(prefix)).map(str::to_owned)
+        };
+        if let (Some(a), Some(b)) = (generated(ours), generated(theirs)) {
+            self.pairs.names.agree(&a, &b);
+        }
+        for list in ["items", "rows"] {
+            let items = |body: &Value| body[list].as_array().cloned().unwrap_or_default();
+            for (a, b) in items(ours).iter().zip(&items(theirs)) {
+                self.names(a, b);
+            }
+        }
+    }
+
+    fn values(&mut self, place: &str, ours: &Value, theirs: &Value) {
+        match (ours, theirs) {
+            (Value::Object(a), Value::Object(b)) => {
+                let mut keys: Vec<_> = a.keys().chain(b.keys()).collect();
+                keys.sort();
+                keys.dedup();
+                for key in keys {
+                    let place = member(place, key);
+                    match (a.get(key), b.get(key)) {
+                        (Some(a), Some(b)) => self.values(&place, a, b),
+                        (Some(a), None) => self.add(Class::Body, &place, format!("only here: {}", form(a)), short(a)),
+                        (None, Some(b)) => self.add(Class::Body, &place, format!("missing: {}", form(b)), short(b)),
+                        (None, None) => {}
+                    }
+                }
+            }
+            (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+                let place = format!("{place}[]");
+                for (a, b) in a.iter().zip(b) {
+                    self.values(&place, a, b);
+                }
+            }
+            (Value::Array(a), Value::Array(b)) => {
+                let detail = format!("{} and {}", short(ours), short(theirs));
+                let what = if a.len() < b.len() { "fewer elements" } else { "more elements" };
+                self.add(Class::Body, place, what.to_owned(), detail);
+            }
+            (a, b) if a == b => {}
+            (a, b) => self.leaves(place, a, b),
+        }
+    }
+
+    fn leaves(&mut self, place: &str, ours: &Value, theirs: &Value) {
+        let key = place.rsplit('.').next().unwrap_or_default();
+        if let (Some(a), Some(b)) = (ours.as_str(), theirs.as_str())
+            && self.same_text(key, a, b)
+        {
+            return;
+        }
+        if key.ends_with("odePort") && ours.is_u64() && theirs.is_u64() {
+            if self.pairs.addresses.agree(&ours.to_string(), &theirs.to_string()) {
+                return;
+            }
+        } else if key == "remainingItemCount" || key == "generation" {
+            let detail = format!("ours {ours}, upstream {theirs}");
+            return self.add(Class::Revision, place, "another number".to_owned(), detail);
+        }
+        let class = if key == "resourceVersion" { Class::Revision } else { Class::Body };
+        let what = if class == Class::Revision {
+            "no pair".to_owned()
+        } else {
+            format!("{}, upstream {}", form(ours), form(theirs))
+        };
+        self.add(class, place, what, format!("ours {}, upstream {}", short(ours), short(theirs)));
+    }
+
+    fn same_text(&mut self, key: &str, ours: &str, theirs: &str) -> bool {
+        let number = |text: &str| text.parse::<u64>().ok();
+        match key {
+            "resourceVersion" => match (number(ours), number(theirs)) {
+                (Some(a), Some(b)) => self.pairs.revisions.agree(a, b),
+                _ => false,
+            },
+            "uid" => self.pairs.uids.agree(ours, theirs),
+            "continue" | "token" => !ours.is_empty() && !theirs.is_empty(),
+            "clusterIP" | "clusterIPs[]" => self.pairs.addresses.agree(ours, theirs),
+            _ => {
+                same_time(ours, theirs)
+                    || key == "cells[]" && same_age(ours, theirs)
+                    || neutral(ours, Side::Ours, self.pairs) == neutral(theirs, Side::Theirs, self.pairs)
+            }
+        }
+    }
+}
+
+fn same_time(ours: &str, theirs: &str) -> bool {
+    let time = |text: &str| api::time::parse_micro_time(text).or_else(|_| api::time::parse_time(text)).ok();
+    match (time(ours), time(theirs)) {
+        (Some(a), Some(b)) => ours.len() == theirs.len() && (a.as_second() - b.as_second()).abs() <= SECONDS_APART,
+        _ => false,
+    }
+}
+
+fn same_age(ours: &str, theirs: &str) -> bool {
+    let seconds = |text: &str| text.strip_suffix('s').is_some_and(|digits| digits.parse::<u64>().is_ok());
+    seconds(ours) && seconds(theirs)
+}
+
+/// Maps whose keys mean nothing in general.
+const FREE_MAPS: [&str; 12] = [
+    "labels",
+    "annotations",
+    "data",
+    "binaryData",
+    "matchLabels",
+    "selector",
+    "nodeSelector",
+    "limits",
+    "requests",
+    "hard",
+    "capacity",
+    "parameters",
+];
+
+fn member(place: &str, key: &str) -> String {
+    let parent = place.rsplit('.').next().unwrap_or_default();
+    if place.contains("fieldsV1") {
+        return place.to_owned();
+    }
+    let key = if FREE_MAPS.contains(&parent) { "*" } else { key };
+    if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") }
+}
+
+fn said_cause(cause: &Value) -> String {
+    let text = |key: &str| cause[key].as_str().unwrap_or("-");
+    format!("{} {}: {}", text("field"), text("reason"), text("message"))
+}
+
+fn general_cause(cause: &str) -> String {
+    let (field, rest) = cause.split_once(' ').unwrap_or((cause, ""));
+    let mut place = String::new();
+    let mut inside = false;
+    for c in field.chars() {
+        match c {
+            '[' => {
+                inside = true;
+                place.push(c);
+            }
+            ']' => {
+                inside = false;
+                place.push(c);
+            }
+            _ if inside => {}
+            _ => place.push(c),
+        }
+    }
+    format!("{place} {}", general(rest))
+}
+
+/// A warning is a quoted text, in which quotes are escaped.
+fn general_header(value: &str) -> String {
+    match value.strip_prefix("299 - \"").and_then(|text| text.strip_suffix('"')) {
+        Some(text) => format!("299 {}", general(&text.replace("\\\"", "\""))),
+        None => general(value),
+    }
+}
+
+/// A value as one of its kind.
+fn form(value: &Value) -> String {
+    match value {
+        Value::String(text) if text.len() > 40 || text.contains(' ') => format!("{:?}", general(text)),
+        Value::Object(members) if members.is_empty() => "{}".to_owned(),
+        Value::Object(_) => "an object".to_owned(),
+        Value::Array(elements) if elements.is_empty() => "[]".to_owned(),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Number(_) => "a number".to_owned(),
+        _ => value.to_string(),
+    }
+}
+
+pub fn short(value: &Value) -> String {
+    let text = value.to_string();
+    let cut = text.char_indices().nth(400).map(|(at, _)| at);
+    cut.map_or(text.clone(), |at| format!("{}...", &text[..at]))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn answer(code: u16, body: Value) -> Answer {
+        Answer { code, headers: Vec::new(), body }
+    }
+
+    fn places(ours: Value, theirs: Value) -> Vec<String> {
+        let mut pairs = Pairs::default();
+        let found = answers(&answer(200, ours), &answer(200, theirs), &mut pairs);
+        found.iter().map(|difference| format!("{}: {}", difference.place, difference.what)).collect()
+    }
+
+    #[test]
+    fn differences_of_bodies() {
+        let object = |uid: &str, version: &str, owner: &str| {
+            json!({"metadata": {"uid": uid, "resourceVersion": version, "ownerReferences": [{"uid": owner}],
+                "creationTimestamp": "2026-01-02T03:04:05Z"}})
+        };
+        let list = |version: &str, item: &str| {
+            json!({"kind": "PodList", "metadata": {"resourceVersion": version},
+                "items": [{"metadata": {"resourceVersion": item}}]})
+        };
+        let failure = |message: &str, cause: &str| {
+            json!({"kind": "Status", "status": "Failure", "message": message,
+                "details": {"causes": [{"field": "spec.a[0]", "reason": "R", "message": cause}]}})
+        };
+        let cases = [
+            (object("u", "1", "u"), object("v", "7", "v"), vec![]),
+            (object("u", "1", "u"), object("v", "7", "w"), vec!["metadata.uid: \"u\", upstream \"v\""]),
+            (json!({"a": 1}), json!({"a": 1, "b": {}}), vec!["b: missing: {}"]),
+            (json!({"labels": {"x": "1"}}), json!({"labels": {}}), vec!["labels.*: only here: \"1\""]),
+            (json!({"a": [1]}), json!({"a": [1, 2]}), vec!["a: fewer elements"]),
+            (json!({"t": "2026-01-02T03:04:05Z"}), json!({"t": "2026-01-02T03:04:07Z"}), vec![]),
+            (
+                json!({"t": "2026-01-02T03:04:05Z"}),
+                json!({"t": "2026-01-02T03:04:05.000000Z"}),
+                vec!["t: \"2026-01-02T03:04:05Z\", upstream \"2026-01-02T03:04:05.000000Z\""],
+            ),
+            (list("9", "8"), list("99", "88"), vec![]),
+            (list("7", "8"), list("99", "88"), vec!["metadata.resourceVersion of a list: another place"]),
+            (failure("m", "c"), failure("m", "c"), vec![]),
+            (failure("m", "c"), failure("n", "c"), vec!["message: \"m\", upstream \"n\""]),
+            (
+                failure("m", "c"),
+                failure("m", "d 1"),
+                vec!["causes: missing: spec.a[] R: d N", "causes: only here: spec.a[] R: c"],
+            ),
+        ];
+        for (ours, theirs, expected) in cases {
+            let found = places(ours.clone(), theirs.clone());
+            assert_eq!(found, expected, "{ours} {theirs}");
+        }
+    }
+
+    #[test]
+    fn differences_of_events() {
+        let event = |kind: &str, version: &str| json!({"type": kind, "object": {"metadata": {"name": "a", "resourceVersion": version}}});
+        let mark = |annotations: Value| json!({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "9", "annotations": annotations}}});
+        let end = || mark(json!({"k8s.io/initial-events-end": "true"}));
+        let cases = [
+            (vec![event("ADDED", "1")], vec![event("ADDED", "5")], 0),
+            (vec![event("ADDED", "1")], vec![event("ADDED", "5"), mark(json!({}))], 0),
+            (vec![event("ADDED", "1")], vec![event("ADDED", "5"), end()], 1),
+            (vec![event("ADDED", "1"), event("DELETED", "2")], vec![event("ADDED", "5"), event("MODIFIED", "6")], 1),
+            (vec![event("ADDED", "1"), event("DELETED", "1")], vec![event("ADDED", "5"), event("DELETED", "6")], 1),
+        ];
+        for (ours, theirs, expected) in cases {
+            let events_of = |events: &[Value]| Events { events: events.to_vec(), ended: false };
+            let found = events(&events_of(&ours), &events_of(&theirs), &mut Pairs::default());
+            assert_eq!(found.len(), expected, "{ours:?} {theirs:?}: {found:?}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! One of the two servers, as a client sees it.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use serde_json::Value;
+use tokio::task::JoinHandle;
+
+use super::step::Wire;
+use crate::bench::client::{Access, Connection};
+
+/// A request that takes longer got stuck.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+pub struct Peer {
+    access: Access,
+    connection: Option<Connection>,
+}
+
+/// Text that is no JSON is a JSON string here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// 0: there was none in time.
+    pub code: u16,
+    /// Sorted by name; names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub body: Value,
+}
+
+/// A watch that is read in the background.
+pub struct Watch {
+    pub answer: Answer,
+    events: Arc<Mutex<Events>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Events {
+    pub events: Vec<Value>,
+    pub ended: bool,
+}
+
+impl Peer {
+    pub fn new(kubeconfig: &Path) -> Result<Self> {
+        Ok(Self { access: Access::read(kubeconfig)?, connection: None })
+    }
+
+    pub async fn send(&mut self, wire: &Wire) -> Result<Answer> {
+        match tokio::time::timeout(PATIENCE, self.try_send(wire)).await {
+            Ok(answer) => answer.with_context(|| format!("{} {}", wire.method, wire.target)),
+            Err(_) => {
+                self.connection = None;
+                Ok(Answer { code: 0, headers: Vec::new(), body: "no answer, or no end of it".into() })
+            }
+        }
+    }
+
+    async fn try_send(&mut self, wire: &Wire) -> Result<Answer> {
+        let response = self.begin(wire).await?;
+        let (parts, body) = response.into_parts();
+        let close = parts.headers.get("connection").is_some_and(|value| value == "close");
+        let bytes = body.collect().await?.to_bytes();
+        if close {
+            self.connection = None;
+        }
+        Ok(Answer { code: parts.status.as_u16(), headers: headers(&parts.headers), body: read(&bytes) })
+    }
+
+    /// A connection that the server closed meanwhile is replaced once.
+    async fn begin(&mut self, wire: &Wire) -> Result<http::Response<Incoming>> {
+        if let Some(connection) = &mut self.connection
+            && let Ok(response) = connection.raw(request(wire)?).await
+        {
+            return Ok(response);
+        }
+        let mut connection = self.access.connect().await?;
+        let response = connection.raw(request(wire)?).await?;
+        self.connection = Some(connection);
+        Ok(response)
+    }
+
+    /// Returns when the server has answered with headers, or with an error.
+    pub async fn watch(&self, wire: &Wire) -> Result<Watch> {
+        let mut connection = self.access.connect().await?;
+        let response = tokio::time::timeout(PATIENCE, connection.raw(request(wire)?)).await??;
+        let (parts, body) = response.into_parts();
+        let mut answer = Answer { code: parts.status.as_u16(), headers: headers(&parts.headers), body: Value::Null };
+        let events = Arc::new(Mutex::new(Events::default()));
+        if !parts.status.is_success() {
+            answer.body = read(&body.collect().await?.to_bytes());
+            events.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
+            return Ok(Watch { answer, events, reader: None });
+        }
+        let reader = tokio::spawn(follow(body, connection, events.clone()));
+        Ok(Watch { answer, events, reader: Some(reader) })
+    }
+}
+
+impl Watch {
+    pub fn seen(&self) -> Events {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.abort();
+        }
+    }
+}
+
+async fn follow(mut body: Incoming, connection: Connection, events: Arc<Mutex<Events>>) {
+    let mut buffer = BytesMut::new();
+    while let Some(Ok(frame)) = body.frame().await {
+        let Ok(data) = frame.into_data() else { continue };
+        buffer.extend_from_slice(&data);
+        while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
+            let event = read(&buffer.split_to(end + 1));
+            events.lock().unwrap_or_else(PoisonError::into_inner).events.push(event);
+        }
+    }
+    events.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
+    drop(connection);
+}
+
+fn request(wire: &Wire) -> Result<http::Request<Full<Bytes>>> {
+    let mut builder = http::Request::builder().method(wire.method.as_str()).uri(&wire.target);
+    for (name, value) in &wire.headers {
+        builder = builder.header(name, value);
+    }
+    match builder.body(Full::new(Bytes::from(wire.body.clone()))) {
+        Ok(request) => Ok(request),
+        Err(error) => bail!("{} {} cannot be sent: {error}", wire.method, wire.target),
+    }
+}
+
+fn headers(map: &http::HeaderMap) -> Vec<(String, String)> {
+    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let mut headers: Vec<_> = map.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
+    headers.sort();
+    headers
+}
+
+fn read(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(bytes).into_owned()))
+}

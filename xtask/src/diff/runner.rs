@@ -1,0 +1,160 @@
+//! Sends a scenario's steps to both servers and compares what they say.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+
+use super::causes;
+use super::compare::{self, Difference};
+use super::pairs::Pairs;
+use super::peer::{Answer, Peer, Watch};
+use super::servers::Servers;
+use super::step::{Action, Memory, Request, Scenario, Wire};
+
+/// Watches that have as many events as each other may still get one.
+const QUIET: Duration = Duration::from_millis(15);
+/// Watches that have not get this long to catch up.
+const CATCH_UP: Duration = Duration::from_millis(1_500);
+const LOOK: Duration = Duration::from_millis(3);
+
+pub struct Runner {
+    ours: Peer,
+    theirs: Peer,
+    namespaces: usize,
+    pub sent: usize,
+    pub watches: usize,
+    /// Both answers to the step that was compared last, for the report.
+    pub last: Option<(Answer, Answer)>,
+}
+
+/// Our server's request, and what differs in the answers.
+pub type Found = (Wire, Difference);
+
+impl Runner {
+    pub fn new(servers: &Servers) -> Result<Self> {
+        let (ours, theirs) = (Peer::new(&servers.ours)?, Peer::new(&servers.theirs)?);
+        Ok(Self { ours, theirs, namespaces: 0, sent: 0, watches: 0, last: None })
+    }
+
+    /// In a new namespace each time. Ends early where the servers' states part.
+    pub async fn run(&mut self, scenario: &Scenario) -> Result<Vec<Found>> {
+        self.namespaces += 1;
+        let namespace = format!("d{}", self.namespaces);
+        self.prepare(&namespace).await?;
+        let memory = Memory { namespace, ..Memory::default() };
+        let mut run = Run {
+            runner: self,
+            ours: memory.clone(),
+            theirs: memory,
+            pairs: Pairs::default(),
+            watches: BTreeMap::new(),
+            found: Vec::new(),
+        };
+        for step in &scenario.steps {
+            let before = run.found.len();
+            run.step(&step.label, &step.action).await?;
+            if run.found[before..].iter().any(|(_, difference)| causes::parts(difference, &step.action)) {
+                break;
+            }
+        }
+        Ok(run.found)
+    }
+
+    async fn prepare(&mut self, namespace: &str) -> Result<()> {
+        let memory = Memory { namespace: namespace.to_owned(), ..Memory::default() };
+        let object = |kind: &str, name: &str| json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}});
+        let accounts = format!("/api/v1/namespaces/{namespace}/serviceaccounts");
+        let requests = [
+            Request::new("POST", "/api/v1/namespaces").json(object("Namespace", namespace)),
+            // Pods want one, and nothing else makes it here.
+            Request::new("POST", accounts).json(object("ServiceAccount", "default")),
+        ];
+        for request in requests {
+            let (ours, theirs) = self.both(&request.wire(&memory), &request.wire(&memory)).await?;
+            ensure!(ours.code == 201 && theirs.code == 201, "prepare {namespace}: {ours:?} {theirs:?}");
+        }
+        Ok(())
+    }
+
+    async fn both(&mut self, ours: &Wire, theirs: &Wire) -> Result<(Answer, Answer)> {
+        self.sent += 1;
+        tokio::try_join!(self.ours.send(ours), self.theirs.send(theirs))
+    }
+}
+
+struct Run<'a> {
+    runner: &'a mut Runner,
+    ours: Memory,
+    theirs: Memory,
+    pairs: Pairs,
+    watches: BTreeMap<String, (Wire, Watch, Watch)>,
+    found: Vec<Found>,
+}
+
+impl Run<'_> {
+    async fn step(&mut self, label: &str, action: &Action) -> Result<()> {
+        match action {
+            Action::Send(request) => {
+                let (ours, theirs) = (request.wire(&self.ours), request.wire(&self.theirs));
+                let (a, b) = self.runner.both(&ours, &theirs).await?;
+                let differences = compare::answers(&a, &b, &mut self.pairs);
+                self.found.extend(differences.into_iter().map(|difference| (ours.clone(), difference)));
+                self.ours.answers.insert(label.to_owned(), a.body.clone());
+                self.theirs.answers.insert(label.to_owned(), b.body.clone());
+                self.runner.last = Some((a, b));
+            }
+            Action::Watch(request) => {
+                let (ours, theirs) = (request.wire(&self.ours), request.wire(&self.theirs));
+                self.runner.watches += 1;
+                let (a, b) = tokio::try_join!(self.runner.ours.watch(&ours), self.runner.theirs.watch(&theirs))?;
+                self.watches.insert(label.to_owned(), (ours, a, b));
+            }
+            Action::EndWatch(of) => {
+                if let Some((wire, ours, theirs)) = self.watches.remove(of) {
+                    self.end(&wire, &ours, &theirs).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn end(&mut self, wire: &Wire, ours: &Watch, theirs: &Watch) {
+        wait_for_events(ours, theirs).await;
+        let (a, b) = (&ours.answer, &theirs.answer);
+        let mut differences = compare::answers(a, b, &mut self.pairs);
+        let (ours_seen, theirs_seen) = (ours.seen(), theirs.seen());
+        if a.code == 200 && b.code == 200 {
+            differences.extend(compare::events(&ours_seen, &theirs_seen, &mut self.pairs));
+        }
+        self.found.extend(differences.into_iter().map(|difference| (wire.clone(), difference)));
+        let told = |answer: &Answer, events: Vec<Value>| {
+            let body = if answer.code == 200 { Value::Array(events) } else { answer.body.clone() };
+            Answer { body, ..answer.clone() }
+        };
+        self.runner.last = Some((told(a, ours_seen.events), told(b, theirs_seen.events)));
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "events come when they come: this watches two servers from outside")]
+async fn wait_for_events(ours: &Watch, theirs: &Watch) {
+    let begin = Instant::now();
+    let mut same_since: Option<(usize, Instant)> = None;
+    while begin.elapsed() < CATCH_UP {
+        let count = |watch: &Watch| {
+            let seen = watch.seen();
+            seen.events.iter().filter(|event| event["type"] != "BOOKMARK").count()
+        };
+        let (a, b) = (count(ours), count(theirs));
+        same_since = match same_since {
+            _ if a != b => None,
+            Some((known, since)) if known == a => Some((known, since)),
+            _ => Some((a, Instant::now())),
+        };
+        if same_since.is_some_and(|(_, since)| since.elapsed() >= QUIET) {
+            return;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}

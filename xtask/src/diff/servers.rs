@@ -1,0 +1,77 @@
+//! Both servers, in one network namespace that this process is then in, too. Neither has controllers or a scheduler beside it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use e2e::upstream::{self, Upstream};
+use tempfile::TempDir;
+
+const ADDRESS: &str = "127.0.0.1:7443";
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// Dropped, both end.
+pub struct Servers {
+    pub ours: PathBuf,
+    pub theirs: PathBuf,
+    child: Child,
+    _folder: TempDir,
+    _upstream: Upstream,
+}
+
+impl Servers {
+    /// The calling thread, and what it starts, is in the servers' network from then on.
+    pub fn start(binary: Option<&Path>) -> Result<Self> {
+        let binary = match binary {
+            Some(binary) => binary.to_owned(),
+            None => build()?,
+        };
+        let upstream = upstream::start(&upstream::Options::default())?;
+        upstream.namespace.enter()?;
+        let folder = tempfile::tempdir().context("make a temporary directory")?;
+        // Endpoints of `kubernetes` are the same for both.
+        let advertised = format!("{}:6443", upstream::ADDRESS);
+        let child = Command::new(&binary)
+            .arg(folder.path())
+            .args([ADDRESS, &advertised])
+            .stdin(Stdio::null())
+            .spawn()
+            .with_context(|| format!("start {}", binary.display()))?;
+        let (ours, theirs) = (folder.path().join("kubeconfig"), upstream.kubeconfig.clone());
+        let mut servers = Self { ours, theirs, child, _folder: folder, _upstream: upstream };
+        servers.wait()?;
+        Ok(servers)
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "a process of ours is being waited for")]
+    fn wait(&mut self) -> Result<()> {
+        let begin = Instant::now();
+        while !self.ours.exists() {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("our server ended with {status}");
+            }
+            ensure!(begin.elapsed() < START_LIMIT, "our server does not start");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        let _ = self.child.kill().and_then(|()| self.child.wait());
+    }
+}
+
+fn build() -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status =
+        Command::new(cargo).args(["build", "-p", "apiserver", "--example", "alone"]).status().context("run cargo")?;
+    ensure!(status.success(), "cargo build ended with {status}");
+    // This program is <target>/debug/xtask, or a test in <target>/debug/deps.
+    let own = std::env::current_exe().context("find this program's file")?;
+    let folders = own.ancestors().map(|folder| folder.join("examples/alone"));
+    let found = folders.into_iter().find(|path| path.is_file());
+    found.context("the server that was built is not beside this program")
+}

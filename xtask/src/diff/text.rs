@@ -1,0 +1,133 @@
+//! Sentences of two servers, without what differs by nature.
+
+use super::pairs::{Pairs, Side};
+
+/// A sentence in which uids, times, revisions, generated names and allocated addresses are replaced by what they are.
+pub fn neutral(text: &str, side: Side, pairs: &Pairs) -> String {
+    let lower = text.to_lowercase();
+    let of_revisions = lower.contains("resource version") || lower.contains("resourceversion");
+    let mut neutral = String::with_capacity(text.len());
+    for token in tokens(text) {
+        let number = token.parse::<u64>().ok().filter(|_| token.bytes().all(|byte| byte.is_ascii_digit()));
+        let is_revision =
+            number.is_some_and(|number| of_revisions || number > 9 && pairs.revisions.knows(side, number));
+        neutral.push_str(if is_uid(token) {
+            "<uid>"
+        } else if is_time(token) {
+            if token.contains('.') { "<time with fraction>" } else { "<time>" }
+        } else if is_revision {
+            "<revision>"
+        } else if pairs.names.knows(side, token) {
+            "<name>"
+        } else if token.strip_prefix("kube-api-access-").is_some_and(|end| end.len() == 5) {
+            "<volume of the token>"
+        } else if pairs.addresses.knows(side, token) {
+            "<address>"
+        } else {
+            token
+        });
+    }
+    neutral
+}
+
+/// A sentence as it is said about any object: without what is quoted, and without numbers.
+pub fn general(text: &str) -> String {
+    let mut general = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find('"') {
+        general.push_str(&rest[..start]);
+        let inside = &rest[start + 1..];
+        let Some(end) = inside.find('"') else {
+            rest = &rest[start..];
+            break;
+        };
+        general.push_str("\"..\"");
+        rest = &inside[end + 1..];
+    }
+    general.push_str(rest);
+    let mut short = String::new();
+    let mut depth = 0_usize;
+    for token in tokens(&general) {
+        // Parentheses hold names and pieces of bodies.
+        let opens = token.matches('(').count();
+        let closes = token.matches(')').count();
+        if depth == 0 {
+            let word = token.split_once('(').map_or(token, |(before, _)| before);
+            short.push_str(if token.bytes().all(|byte| byte.is_ascii_digit()) { "N" } else { word });
+            if opens > 0 {
+                short.push_str("(..)");
+            }
+        }
+        depth = (depth + opens).saturating_sub(closes);
+        if depth == 0 && closes > 0 {
+            short.push_str(token.rsplit_once(')').map_or("", |(_, after)| after));
+        }
+    }
+    short
+}
+
+/// Words with what is between them.
+fn tokens(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let first = rest.chars().next()?;
+        let inside = is_word(first);
+        let end = rest.find(|next| is_word(next) != inside).unwrap_or(rest.len());
+        let (token, after) = rest.split_at(end);
+        rest = after;
+        Some(token)
+    })
+}
+
+fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':' | '_')
+}
+
+fn is_uid(token: &str) -> bool {
+    token.len() == 36
+        && token.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+fn is_time(token: &str) -> bool {
+    token.len() >= 20 && token.as_bytes()[10] == b'T' && token.ends_with('Z') && token.as_bytes()[4] == b'-'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences_without_what_differs() {
+        let mut pairs = Pairs::default();
+        pairs.names.agree("g-abcde", "g-xyzuv");
+        pairs.addresses.agree("10.96.0.7", "10.96.1.1");
+        pairs.revisions.agree(123, 456);
+        let cases = [
+            ("uid 11111111-2222-3333-4444-555555555555.", "uid 11111111-2222-3333-4444-555555555555."),
+            ("pods \"g-abcde\" not found", "pods \"<name>\" not found"),
+            ("too old resource version: 9 (123)", "too old resource version: <revision> (<revision>)"),
+            ("at 2026-01-02T03:04:05Z, 123 of 77", "at <time>, <revision> of 77"),
+            ("10.96.0.7, taken", "<address>, taken"),
+        ];
+        for (text, expected) in cases {
+            // A full stop belongs to a word, so that one is no uid.
+            assert_eq!(neutral(text, Side::Ours, &pairs), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn sentences_about_anything() {
+        let cases = [
+            ("pods \"a\" not found", "pods \"..\" not found"),
+            ("must be at most 63 bytes: \"open", "must be at most N bytes: \"open"),
+            ("no quotes", "no quotes"),
+            ("the object (a) is not of () at 7", "the object (..) is not of (..) at N"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(general(text), expected, "{text}");
+        }
+    }
+}

@@ -41,9 +41,10 @@ fn build() -> Result<PathBuf> {
     messages.find_map(executable).context("cargo does not say where the binary is")
 }
 
-/// The cargo profile that put this file where it is: `<target>/<profile>/deps/<tests>`.
-fn profile(tests: &Path) -> &str {
-    match tests.ancestors().nth(2).and_then(Path::file_name).and_then(|name| name.to_str()) {
+/// The cargo profile that put this file where it is: tests in `<target>/<profile>/deps`, programs in `<target>/<profile>`.
+fn profile(own: &Path) -> &str {
+    let mut folders = own.ancestors().skip(1).filter_map(|folder| folder.file_name()?.to_str());
+    match folders.find(|name| *name != "deps") {
         None | Some("debug") => "dev",
         Some(name) => name,
     }
@@ -55,8 +56,14 @@ mod tests {
 
     #[test]
     fn the_profile_is_that_of_the_tests() {
-        for (path, expected) in [("t/debug/deps/x", "dev"), ("t/release/deps/x", "release"), ("t/dist/deps/x", "dist")]
-        {
+        let cases = [
+            ("t/debug/deps/x", "dev"),
+            ("t/release/deps/x", "release"),
+            ("t/dist/deps/x", "dist"),
+            ("t/debug/x", "dev"),
+            ("t/release/x", "release"),
+        ];
+        for (path, expected) in cases {
             assert_eq!(profile(Path::new(path)), expected);
         }
     }

@@ -8,7 +8,8 @@
 //! - [`command`]: programs with a deadline, to their end or line by line. [`terminal`]: programs on a terminal.
 //! - [`api`]: requests to the API server without a program in between, for waiting.
 //! - [`objects`]: manifests that many tests need. [`images`]: busybox as an image.
-//! - [`upstream`]: Kubernetes' own server and tests, to compare with; [`go`] builds them.
+//! - [`upstream`]: Kubernetes' own server and tests, to compare with; [`go`] builds them. [`conformance`]
+//!   runs its tests.
 //! - [`host`]: containers as processes. [`leaks`]: what a cluster must not leave behind. [`wait`]: conditions with a deadline.
 //!
 //! The tests need root. Without it, or without a program they drive, they say so and pass; with `CI` in the environment they fail.
@@ -18,6 +19,7 @@ pub mod api;
 pub mod binary;
 pub mod cluster;
 pub mod command;
+pub mod conformance;
 pub mod go;
 pub mod host;
 pub mod images;

@@ -3,6 +3,7 @@
 use clap::Parser;
 
 mod bench;
+mod conformance;
 mod diff;
 mod facts;
 mod tidy;
@@ -13,6 +14,8 @@ mod upstream;
 enum Command {
     /// Measure a cluster of this machine
     Bench(bench::Options),
+    /// Run tests of the official conformance suite
+    Conformance(conformance::Options),
     /// Send the same requests to our API server and to upstream's, and print what differs
     Diff(diff::Options),
     /// Write api/facts from the Go modules of Kubernetes
@@ -27,6 +30,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Command::parse() {
         Command::Bench(options) => bench::run(&options),
+        Command::Conformance(options) => conformance::run(&options),
         Command::Diff(options) => diff::run(&options),
         Command::Facts(options) => facts::run(&options),
         Command::Tidy => tidy::run(),

@@ -1,13 +1,15 @@
 //! Revisioned keys with watch: the one place where cluster state is kept.
 //!
 //! The crate knows bytes and revisions and no kinds. [`Store`] writes down the guarantees of etcd v3; the backends
-//! ([`Memory`], [`Embedded`]) give the same ones, and one contract suite (`tests/contract`) checks them all.
+//! ([`Memory`], [`Embedded`], [`Etcd`]) give the same ones, and one contract suite (`tests/contract`) checks them all.
 //!
 //! The way through: `index` is the state in memory (every key's versions, the window of recent events) and has no locks,
 //! threads or files; `hub` hands its events to watchers. `memory` is that and a mutex. `embedded` is that behind one
-//! committer thread, which makes each batch durable in the log before the index shows it.
+//! committer thread, which makes each batch durable in the log before the index shows it. `etcd` shares none of it: it asks
+//! a cluster of etcd, which other servers ask, too.
 
 mod embedded;
+mod etcd;
 mod hub;
 mod index;
 mod memory;
@@ -20,10 +22,11 @@ use futures::Stream;
 use futures::future::BoxFuture;
 
 pub use embedded::{Embedded, Options};
+pub use etcd::{Etcd, EtcdOptions, EtcdTls};
 pub use memory::Memory;
 
-/// The store's logical clock. 0 means "before any write"; the first write makes revision 1. Each successful write makes
-/// exactly one revision, one greater than the last, and there are no gaps.
+/// The store's logical clock. 0 means "before any write"; the first write makes revision 1 (etcd: 2). Each successful write
+/// makes exactly one revision, one greater than the last, and there are no gaps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
 
@@ -143,7 +146,7 @@ pub struct Event {
     pub key: Bytes,
     /// The new state; `None` for a deletion.
     pub current: Option<KeyValue>,
-    /// The state before; `None` for a creation.
+    /// The state before; `None` for a creation, and from etcd also where a compaction came before the event was sent.
     pub previous: Option<KeyValue>,
 }
 
@@ -162,7 +165,8 @@ pub enum Error {
     /// that it was given.
     #[error("follow the watch: too slow, cut off after revision {after}")]
     Lagged { after: Revision },
-    /// Not acknowledged, and it is unknown whether the write took place. After an I/O error a backend stays in this state.
+    /// Not acknowledged, and it is unknown whether the write took place. After an I/O error a backend with files stays in
+    /// this state.
     #[error("reach the store: {0}")]
     Unavailable(String),
     /// The data directory cannot be used (locked by a running process, damaged, unwritable); says what to do.
@@ -207,4 +211,9 @@ pub trait Store: Send + Sync + 'static {
     /// stays, and so do the watches that are running. A revision already compacted changes nothing; one greater than the
     /// newest is [`Error::Future`].
     fn compact(&self, before: Revision) -> BoxFuture<'_, Result<()>>;
+
+    /// Whether other processes write to it, too. Then a read is a round trip, and what this process saw last may be old.
+    fn is_shared(&self) -> bool {
+        false
+    }
 }

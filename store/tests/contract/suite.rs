@@ -1,20 +1,32 @@
 //! The guarantees of [`Store`], one case each, run on every backend.
 
 use bytes::Bytes;
+use futures::{StreamExt, stream};
 use store::{Durability, Error, Expect, Memory, Range, Revision, Store, Value, Write};
 
 use crate::support::{bytes, delete, is_quiet, next, put, read, take, text, value, write};
 
-/// One test per case and backend.
+/// One test per case and backend. The cases in brackets are about buffers inside the process.
 macro_rules! suite {
-    ($($case:ident),* $(,)?) => {
+    ($($case:ident),*; [$($local:ident),*]) => {
         mod memory {
+            $(#[tokio::test] async fn $local() { super::$local(&super::Memory::new()).await })*
             $(#[tokio::test] async fn $case() { super::$case(&super::Memory::new()).await })*
         }
         mod embedded {
+            $(#[tokio::test] async fn $local() {
+                let directory = tempfile::tempdir().unwrap();
+                super::$local(&crate::support::open(directory.path())).await
+            })*
             $(#[tokio::test] async fn $case() {
                 let directory = tempfile::tempdir().unwrap();
                 super::$case(&crate::support::open(directory.path())).await
+            })*
+        }
+        mod etcd {
+            $(#[tokio::test] async fn $case() {
+                let Some(store) = crate::etcd::store().await else { return };
+                super::$case(&store).await
             })*
         }
     };
@@ -33,9 +45,10 @@ suite!(
     a_watch_starts_in_the_past_and_goes_on,
     a_watch_sees_only_its_range,
     a_watch_survives_compaction,
-    a_slow_watcher_is_cut_off_not_skipped,
+    a_slow_watcher_misses_nothing,
     relaxed_writes_are_visible_at_once,
-    concurrent_writers_of_one_key_do_not_lose_updates,
+    concurrent_writers_of_one_key_do_not_lose_updates;
+    [a_watch_has_what_compaction_took, a_slow_watcher_is_cut_off]
 );
 
 async fn revisions_count_writes_without_gaps(store: &dyn Store) {
@@ -99,12 +112,28 @@ async fn a_stamp_is_the_revision(store: &dyn Store) {
     for count in 1..10 {
         put(store, "other", &count.to_string()).await;
     }
-    let cases = [("middle", 3, "ab:10:cd"), ("start", 0, "11ab::cd"), ("end", 6, "ab::cd12"), ("past", 99, "ab::cd13")];
+    let mut watch = store.watch(Range::key("a"), store.revision().await.unwrap()).await.unwrap();
+    let cases = [("middle", 3, "ab:#:cd"), ("start", 0, "#ab::cd"), ("end", 6, "ab::cd#"), ("past", 99, "ab::cd#")];
     for (name, stamp, expected) in cases {
         let put = Write::Put(Value { bytes: bytes("ab::cd"), stamp: Some(stamp) });
         write(store, "a", put, Expect::Any).await.unwrap();
-        assert_eq!(text(&store.get(bytes("a")).await.unwrap().unwrap().value), expected, "{name}");
+        let found = store.get(bytes("a")).await.unwrap().unwrap();
+        // A stamp is what the store itself calls the revision.
+        let revision = own_revision(&found.value);
+        assert_eq!(text(&found.value), expected.replace('#', &revision), "{name}");
+        let event = next(&mut watch).await.unwrap();
+        assert_eq!(event.current.unwrap().value, found.value, "{name}");
+        assert_eq!(event.revision, found.modified, "{name}");
     }
+    let last: u64 = own_revision(&store.get(bytes("a")).await.unwrap().unwrap().value).parse().unwrap();
+    let put = Write::Put(Value { bytes: bytes(""), stamp: Some(0) });
+    write(store, "a", put, Expect::Any).await.unwrap();
+    let found = store.get(bytes("a")).await.unwrap().unwrap();
+    assert_eq!(text(&found.value), (last + 1).to_string(), "stamps count as revisions do");
+}
+
+fn own_revision(value: &Bytes) -> String {
+    text(value).chars().filter(char::is_ascii_digit).collect()
 }
 
 async fn a_range_is_half_open_and_in_key_order(store: &dyn Store) {
@@ -214,12 +243,36 @@ async fn a_watch_survives_compaction(store: &dyn Store) {
     let mut watch = store.watch(Range::all(), Revision(0)).await.unwrap();
     put(store, "a", "1").await;
     put(store, "a", "2").await;
+    assert_eq!(take(&mut watch, 2).await, ["1 put a:  -> 1", "2 put a: 1 -> 2"]);
+    store.compact(Revision(2)).await.unwrap();
+    put(store, "a", "3").await;
+    assert_eq!(take(&mut watch, 1).await, ["3 put a: 2 -> 3"]);
+}
+
+async fn a_watch_has_what_compaction_took(store: &dyn Store) {
+    let mut watch = store.watch(Range::all(), Revision(0)).await.unwrap();
+    put(store, "a", "1").await;
+    put(store, "a", "2").await;
     store.compact(Revision(2)).await.unwrap();
     put(store, "a", "3").await;
     assert_eq!(take(&mut watch, 3).await, ["1 put a:  -> 1", "2 put a: 1 -> 2", "3 put a: 2 -> 3"]);
 }
 
-async fn a_slow_watcher_is_cut_off_not_skipped(store: &dyn Store) {
+/// More than fits into the buffers on the way to it.
+async fn a_slow_watcher_misses_nothing(store: &dyn Store) {
+    const EVENTS: u64 = 1_000;
+    let large = "x".repeat(10_000);
+    let mut slow = store.watch(Range::prefix("busy/"), Revision(0)).await.unwrap();
+    let writes = (0..EVENTS).map(|_| async {
+        store.write(bytes("busy/a"), value(&large), Expect::Any, Durability::Relaxed).await.unwrap();
+    });
+    stream::iter(writes).for_each_concurrent(16, |write| write).await;
+    for expected in 1..=EVENTS {
+        assert_eq!(next(&mut slow).await.unwrap().revision, Revision(expected));
+    }
+}
+
+async fn a_slow_watcher_is_cut_off(store: &dyn Store) {
     let mut slow = store.watch(Range::prefix("busy/"), Revision(0)).await.unwrap();
     let mut other = store.watch(Range::prefix("quiet/"), Revision(0)).await.unwrap();
     let mut written = 0;

@@ -9,6 +9,8 @@ pub struct ResourceInfo {
     pub group: String,
     pub version: String,
     pub kind: String,
+    /// Empty for the kind with `List` at its end.
+    pub list_kind: String,
     /// The resource name of paths, lower case: `pods`.
     pub plural: String,
     pub singular: String,
@@ -36,6 +38,10 @@ pub struct SubresourceInfo {
 impl ResourceInfo {
     pub fn gvk(&self) -> GroupVersionKind {
         GroupVersionKind::new(&self.group, &self.version, &self.kind)
+    }
+
+    pub fn list_kind(&self) -> String {
+        if self.list_kind.is_empty() { format!("{}List", self.kind) } else { self.list_kind.clone() }
     }
 
     pub fn gvr(&self) -> GroupVersionResource {

@@ -35,7 +35,7 @@ async fn compact(core: &Core, cancel: CancellationToken) {
             if let Err(error) = core.config.store.compact(before).await {
                 tracing::warn!(%error, "history is not compacted");
             }
-            core.caches.all().for_each(|cache| cache.compact(before.0));
+            core.caches.all().iter().for_each(|cache| cache.compact(before.0));
         }
     }
 }

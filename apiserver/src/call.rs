@@ -54,7 +54,10 @@ impl Call {
     pub async fn object(&self, body: Body, options: &WriteOptions) -> Result<api::Object, Status> {
         let bytes = decode::read(body).await?;
         let content_type = decode::content_type(&self.headers);
-        let decoded = decode::object(&bytes, content_type, &self.row.gvk(), options.field_validation)?;
+        let decoded = match &self.row.custom {
+            Some(custom) => decode::custom(&bytes, content_type, custom, options.field_validation)?,
+            None => decode::object(&bytes, content_type, &self.row.gvk(), options.field_validation)?,
+        };
         self.warnings.extend(decoded.warnings);
         let mut object = decoded.object;
         if let Some(shape) = self.row.shape {

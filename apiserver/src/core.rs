@@ -6,6 +6,7 @@ use api::status::{Qualified, Status};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +26,7 @@ const VERSION_PATIENCE: Duration = Duration::from_secs(3);
 
 pub(crate) struct Core {
     pub config: Config,
-    pub registry: Registry,
+    pub registry: Arc<Registry>,
     pub caches: Caches,
     pub admission: Vec<Box<dyn Admission>>,
     pub allocator: Allocator,
@@ -42,6 +43,8 @@ pub(crate) struct Existing {
     pub managers: Managers,
     pub json: Bytes,
     pub revision: u64,
+    /// It is not stored as it would be now: an update that changes nothing else writes it nevertheless.
+    pub stale: bool,
 }
 
 impl Core {
@@ -51,6 +54,16 @@ impl Core {
 
     pub fn random(&self) -> u64 {
         (self.config.random)()
+    }
+
+    /// The row of a resource. A definition that was acknowledged a moment ago may not be in the registry yet.
+    pub async fn row(&self, group: &str, version: &str, plural: &str) -> Result<Option<Arc<Descriptor>>, Status> {
+        let found = self.registry.lookup(group, version, plural);
+        if found.is_some() || !group.contains('.') {
+            return Ok(found);
+        }
+        self.fresh().await?;
+        Ok(self.registry.lookup(group, version, plural))
     }
 
     /// The newest state of one object, past the cache.
@@ -66,8 +79,9 @@ impl Core {
 
     pub async fn read(&self, row: &Descriptor, namespace: &str, name: &str) -> Result<Option<Existing>, Status> {
         let Some((json, revision)) = self.read_bytes(row, namespace, name).await? else { return Ok(None) };
-        let (object, managers) = read_stored(&json).map_err(Status::internal)?;
-        Ok(Some(Existing { object, managers, json, revision }))
+        let (mut object, managers) = read_stored(&json).map_err(Status::internal)?;
+        let stale = row.load(&mut object, revision);
+        Ok(Some(Existing { object, managers, json, revision, stale }))
     }
 
     pub async fn must_read(&self, row: &Descriptor, namespace: &str, name: &str) -> Result<Existing, Status> {

@@ -3,9 +3,11 @@
 use api::Object;
 use api::gvk::GroupVersionKind;
 use api::protobuf;
+use api::schema::check::Conformance;
 use api::schema::decode::{StrictError, strict_message};
-use api::schema::{SchemaSet, check};
+use api::schema::{SchemaSet, TypeId, check};
 use api::status::Status;
+use api::structural::metadata::Malformed;
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
@@ -14,12 +16,15 @@ use serde_json::Value;
 use serde_saphyr::options::DuplicateKeyPolicy;
 
 use crate::body::Body;
+use crate::custom::CustomKind;
 use crate::managed::keep_reset;
 use crate::media::{PROTOBUF, SUPPORTED};
 use crate::options::FieldValidation;
 
 /// Upstream's limit (`DefaultMaxRequestBodyBytes`).
 pub const BODY_LIMIT: usize = 3 * 1024 * 1024;
+/// There is no message of a kind that is not built in.
+const CUSTOM_SUPPORTED: [&str; 2] = ["application/json", "application/yaml"];
 /// How much of a body a message quotes.
 const QUOTED: usize = 30;
 
@@ -87,13 +92,81 @@ pub fn object(
         Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"))
     };
     keep_reset(&mut object);
-    if let Some(ty) = ty {
-        let conformance = check::conform(set, ty, &mut object);
-        if let Some(error) = conformance.errors.first() {
-            return Err(cannot(error));
+    if let Some(conformed) = conform(None, ty, &mut object) {
+        if let Some(error) = conformed.error {
+            return Err(cannot(&error));
         }
     } else {
         strict.retain(|error| matches!(error, StrictError::Duplicate(_)));
+    }
+    match validation {
+        FieldValidation::Strict if !strict.is_empty() => Err(cannot(&strict_message(&strict))),
+        FieldValidation::Warn => {
+            Ok(DecodedBody { object, warnings: strict.iter().map(StrictError::to_string).collect() })
+        }
+        _ => Ok(DecodedBody { object, warnings: Vec::new() }),
+    }
+}
+
+/// What is unknown and was removed, and what is wrong.
+pub struct Conformed {
+    pub unknown: Vec<String>,
+    pub error: Option<String>,
+}
+
+/// Prunes and normalizes an object by its schema; `None` when there is none.
+pub fn conform(custom: Option<&CustomKind>, ty: Option<TypeId>, object: &mut Object) -> Option<Conformed> {
+    if let Some(custom) = custom {
+        let (unknown, error) = match custom.coerce(object, Malformed::Refuse) {
+            Ok(unknown) => (unknown, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
+        return Some(Conformed { unknown, error });
+    }
+    let Conformance { unknown, errors } = check::conform(SchemaSet::builtin(), ty?, object);
+    Some(Conformed { unknown, error: errors.first().map(ToString::to_string) })
+}
+
+/// As [`object`], of a kind that is not built in. Duplicate fields are found in the text, unknown ones in the tree.
+pub fn custom(
+    bytes: &[u8],
+    content_type: &str,
+    kind: &CustomKind,
+    validation: FieldValidation,
+) -> Result<DecodedBody, Status> {
+    let expected = kind.gvk();
+    if content_type == PROTOBUF {
+        return Err(Status::unsupported_media_type(&CUSTOM_SUPPORTED));
+    }
+    let unrecognized = |why: String| {
+        let (quoted, kind) = (quote(bytes), &expected.kind);
+        Status::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {why} ({quoted})"))
+    };
+    let json = to_json(bytes, content_type)?.map_err(&unrecognized)?;
+    let decoded = api::schema::decode::json(&json, None)
+        .map_err(|error| unrecognized(format!("couldn't get version/kind; json parse error: {error}")))?;
+    let (mut object, mut strict) = (decoded.value, decoded.strict);
+    let text = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
+    let own = GroupVersionKind::from_api_version(&text("apiVersion"), &text("kind"));
+    if own.kind.is_empty() {
+        return Err(unrecognized(format!("Object 'Kind' is missing in '{}'", String::from_utf8_lossy(&json))));
+    }
+    if (&own.group, &own.version) != (&expected.group, &expected.version) {
+        return Err(Status::bad_request(format!(
+            "the API version in the data ({}) does not match the expected API version ({})",
+            text("apiVersion"),
+            expected.api_version()
+        )));
+    }
+    keep_reset(&mut object);
+    let cannot = |why: &dyn std::fmt::Display| {
+        let GroupVersionKind { version, kind, .. } = &own;
+        Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {}: {why}", expected.kind))
+    };
+    // Another kind is left as it is: validation refuses it.
+    if own == *expected {
+        let unknown = kind.coerce(&mut object, Malformed::Refuse).map_err(|error| cannot(&error))?;
+        strict.extend(unknown.into_iter().map(StrictError::Unknown));
     }
     match validation {
         FieldValidation::Strict if !strict.is_empty() => Err(cannot(&strict_message(&strict))),

@@ -5,6 +5,7 @@
 //! client reads).
 //!
 //! - [`registry`] is the table of kinds; [`kinds`] has what is special about some.
+//! - [`custom`] are the kinds that CustomResourceDefinitions bring.
 //! - [`rbac`] is roles and bindings: who may do what.
 //! - [`config`] is everything that a server is given: store, clock, randomness, [`authorizer`], [`node_proxy`], [`token`] issuer.
 //! - `bootstrap` makes what every cluster has; `background` compacts and sweeps; `routes` and `openapi` are paths that are no
@@ -22,6 +23,7 @@ pub mod cache;
 mod call;
 pub mod config;
 mod core;
+pub mod custom;
 mod decode;
 mod events;
 pub mod front;

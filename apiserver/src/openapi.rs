@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use api::gvk::GroupVersionKind;
 use api::openapi::{OpenApi, V2_PROTOBUF, V2_PROTOBUF_ACCEPTED, v3_path};
 use api::resource::ResourceInfo;
 use api::status::Status;
@@ -12,6 +13,7 @@ use flate2::Compression;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, VARY};
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
+use serde_json::Value;
 
 use crate::body::{self, Body};
 use crate::media::{Accepted, accepts_gzip};
@@ -33,18 +35,19 @@ impl Documents {
     pub fn answer(
         &self,
         resources: &[ResourceInfo],
+        custom: &BTreeMap<GroupVersionKind, Value>,
         version: &str,
         request: &Parts,
         query: &Query,
     ) -> Option<Response<Body>> {
         let path = request.uri.path().trim_end_matches('/').strip_prefix("/openapi/")?;
-        let source = OpenApi { resources, custom: &BTreeMap::new(), version };
+        let source = OpenApi { resources, custom, version };
         let accept = request.headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let document = match path {
             "v2" if accepts_protobuf(accept) => {
-                self.get("v2+protobuf", || (source.v2_hash(), V2_PROTOBUF, source.v2_protobuf()))
+                self.get("v2+protobuf", source.v2_hash(), || (V2_PROTOBUF, source.v2_protobuf()))
             }
-            "v2" => self.get("v2", || (source.v2_hash(), "application/json", source.v2_json())),
+            "v2" => self.get("v2", source.v2_hash(), || ("application/json", source.v2_json())),
             "v3" => {
                 let index = source.v3_index().to_string();
                 return Some(json(index.into()));
@@ -59,19 +62,20 @@ impl Documents {
                     Some(asked) if !asked.eq_ignore_ascii_case(&hash) => return Some(redirect(path, &hash)),
                     _ => {}
                 }
-                let make = || (hash, "application/json", source.v3(group, version).unwrap_or_default());
-                self.get(path, make)
+                let make = || ("application/json", source.v3(group, version).unwrap_or_default());
+                self.get(path, hash, make)
             }
         };
         Some(document.respond(request, query.get("hash").is_some()))
     }
 
-    fn get(&self, key: &str, make: impl FnOnce() -> (String, &'static str, Vec<u8>)) -> Arc<Document> {
+    /// The document of that content; what was there under the key before is forgotten.
+    fn get(&self, key: &str, hash: String, make: impl FnOnce() -> (&'static str, Vec<u8>)) -> Arc<Document> {
         let mut documents = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(document) = documents.get(key) {
+        if let Some(document) = documents.get(key).filter(|document| document.hash == hash) {
             return document.clone();
         }
-        let (hash, content_type, bytes) = make();
+        let (content_type, bytes) = make();
         let document = Arc::new(Document { hash, content_type, gzip: compress(&bytes) });
         documents.insert(key.to_owned(), document.clone());
         document

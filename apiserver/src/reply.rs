@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::Object;
 use api::status::Status;
-use api::table::{self, Columns, IncludeObject, TableOptions};
+use api::table::{self, IncludeObject, TableOptions};
 use bytes::{Bytes, BytesMut};
 use futures::stream;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY, WARNING};
@@ -144,19 +144,19 @@ fn list(call: &Call, list: List) -> Result<Response<Body>, Status> {
     }
     if viewer.is_plain() {
         let size = list.items.iter().map(|item| item.json.len() + 1).sum::<usize>() + 200;
-        let kind = &call.row.info.kind;
+        let kind = call.row.info.list_kind();
         let head = format!(
-            "{{\"kind\":\"{kind}List\",\"apiVersion\":\"{}\",\"metadata\":{metadata},\"items\":[",
+            "{{\"kind\":\"{kind}\",\"apiVersion\":\"{}\",\"metadata\":{metadata},\"items\":[",
             call.row.info.api_version()
         );
-        let body = pieces(head, list.items);
+        let body = pieces(head, list.items, call.row.clone());
         return Ok(finish(StatusCode::OK, &call.accepted, &call.headers, size, body));
     }
     let objects = list.items.iter().map(|item| viewer.parse(&item.json)).collect::<Result<Vec<Object>, Status>>()?;
     let value = match call.accepted.view {
         View::Table => viewer.table(&objects, metadata, &call.query, true, call.core.now())?,
         View::Whole => json!({
-            "kind": format!("{}List", call.row.info.kind), "apiVersion": call.row.info.api_version(),
+            "kind": call.row.info.list_kind(), "apiVersion": call.row.info.api_version(),
             "metadata": metadata, "items": objects,
         }),
         View::Metadata => json!({
@@ -169,7 +169,7 @@ fn list(call: &Call, list: List) -> Result<Response<Body>, Status> {
 }
 
 /// The list's text in pieces, each made when the client is ready for it.
-fn pieces(head: String, items: Vec<Arc<Stored>>) -> Body {
+fn pieces(head: String, items: Vec<Arc<Stored>>, row: Arc<Descriptor>) -> Body {
     let mut items = items.into_iter().enumerate();
     let mut begun = Some(head);
     let mut ended = false;
@@ -183,7 +183,8 @@ fn pieces(head: String, items: Vec<Arc<Stored>>) -> Body {
             if index > 0 {
                 piece.extend_from_slice(b",");
             }
-            piece.extend_from_slice(&item.json);
+            // What is stored has been read before.
+            piece.extend_from_slice(&row.served(&item.json, item.revision).unwrap_or_else(|_| item.json.clone()));
             if piece.len() >= PIECE {
                 return Some(piece.freeze());
             }
@@ -224,7 +225,7 @@ impl Viewer {
     /// The stored bytes are the answer.
     pub fn is_plain(&self) -> bool {
         let Accepted { format, view, pretty, .. } = self.accepted;
-        self.row.shape.is_none() && format == Format::Json && view == View::Whole && !pretty
+        self.row.serves_as_stored() && format == Format::Json && view == View::Whole && !pretty
     }
 
     pub fn view(&self) -> View {
@@ -237,6 +238,7 @@ impl Viewer {
         if let Some(shape) = self.row.shape {
             shape.serve(&mut object);
         }
+        self.row.load(&mut object, 0);
         Ok(object)
     }
 
@@ -265,7 +267,7 @@ impl Viewer {
             let error = api::field::FieldError::invalid(&path, wrong, detail);
             Status::invalid(api::status::Qualified::new("meta.k8s.io", "TableOptions"), "", &[error])
         })?;
-        let columns = Columns::BuiltIn(table::columns(&self.row.gvk()));
+        let columns = self.row.columns();
         let options = TableOptions { version: self.accepted.view_version, include, headers };
         Ok(table::build(&columns, objects, metadata, &options, now))
     }

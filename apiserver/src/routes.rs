@@ -37,7 +37,10 @@ pub(crate) fn answer(core: &Core, request: &Parts, query: &Query) -> Response<Bo
 /// What tells clients which resources there are.
 fn described(core: &Core, path: &str, request: &Parts, query: &Query) -> Response<Body> {
     let resources = core.registry.infos();
-    if let Some(response) = core.documents.answer(&resources, GIT_VERSION, request, query) {
+    if path.starts_with("/openapi/")
+        && let custom = core.registry.custom().snapshot().schemas()
+        && let Some(response) = core.documents.answer(&resources, &custom, GIT_VERSION, request, query)
+    {
         return response;
     }
     match path {

@@ -130,7 +130,7 @@ mod tests {
         let pods = registry.get("", "v1", "pods").unwrap();
         let json = r#"{"metadata":{"name":"p","namespace":"n","resourceVersion":"1","labels":{"a":"b"}},
             "spec":{"nodeName":"w"},"status":{"phase":"Running"}}"#;
-        let pod = Stored::decode(Bytes::from_static(json.as_bytes()), 1, pods.selectable).unwrap();
+        let pod = Stored::decode(Bytes::from_static(json.as_bytes()), 1, &pods.selectable).unwrap();
         let table = [
             ("", "", "", true),
             ("n", "a=b", "spec.nodeName=w", true),

@@ -17,7 +17,7 @@ use crate::admission;
 use crate::allocation::Allocator;
 use crate::authorizer::Decision;
 use crate::body::Body;
-use crate::cache::{Cache, Caches, Follower};
+use crate::cache::{Caches, Follower};
 use crate::call::Call;
 use crate::config::Config;
 use crate::core::{Core, qualified};
@@ -40,13 +40,11 @@ pub struct ApiServer {
 
 impl ApiServer {
     pub fn new(config: Config) -> Self {
-        let registry = Registry::built_in();
-        let stored = registry.stored().into_iter();
-        let caches = stored.map(|(resource, selectable)| (resource, Arc::new(Cache::new(selectable)))).collect();
+        let registry = Arc::new(Registry::built_in());
         let follower = config.rbac.clone().map(|index| index as Arc<dyn Follower>);
         let core = Core {
+            caches: Caches::new(config.store.clone(), registry.clone()).followed_by(follower),
             registry,
-            caches: Caches::new(config.store.clone(), caches).followed_by(follower),
             admission: admission::chain(),
             allocator: Allocator::new(config.service_cidr, config.node_ports.clone()),
             documents: Documents::default(),
@@ -115,7 +113,12 @@ async fn answer(core: Arc<Core>, user: UserInfo, request: Request<Body>) -> Resp
     if !info.is_resource {
         return routes::answer(&core, &request.into_parts().0, &query);
     }
-    match Call::begin(core, user, info, query, &request) {
+    let row = match core.row(&info.group, &info.version, &info.resource).await {
+        Ok(Some(row)) => row,
+        Ok(None) => return refuse(&Status::no_such_path(), &Accepted::JSON),
+        Err(status) => return refuse(&status, &Accepted::JSON),
+    };
+    match Call::begin(core, row, user, info, query, &request) {
         Ok(call) => match call.answer(request).await {
             Ok(reply) => respond(&call, reply),
             Err(status) => refuse(&status, &call.accepted),
@@ -127,13 +130,12 @@ async fn answer(core: Arc<Core>, user: UserInfo, request: Request<Body>) -> Resp
 impl Call {
     fn begin(
         core: Arc<Core>,
+        row: Arc<Descriptor>,
         user: UserInfo,
         info: RequestInfo,
         query: Query,
         request: &Request<Body>,
     ) -> Result<Self, Status> {
-        let row = core.registry.get(&info.group, &info.version, &info.resource).cloned();
-        let row = row.ok_or_else(Status::no_such_path)?;
         check_scope(&row, &info)?;
         check_verb(&row, &info)?;
         let streams = subresources::special(&row, &info.subresource).is_some_and(|special| special.streams());
@@ -145,7 +147,9 @@ impl Call {
         };
         let headers = request.headers().clone();
         let manager = options::manager(&query, &headers);
-        Ok(Self { core, user, headers, query, row, accepted, warnings: Warnings::default(), manager, info })
+        let warnings = Warnings::default();
+        warnings.extend(row.custom.iter().flat_map(|custom| custom.deprecation()).map(str::to_owned));
+        Ok(Self { core, user, headers, query, row, accepted, warnings, manager, info })
     }
 
     async fn answer(&self, request: Request<Body>) -> Result<Reply, Status> {
@@ -177,7 +181,7 @@ fn check_scope(row: &Descriptor, info: &RequestInfo) -> Result<(), Status> {
         return Err(Status::no_such_path());
     }
     if row.info.namespaced && !in_namespace && !matches!(info.verb.as_str(), "list" | "watch") {
-        return Err(Status::method_not_allowed());
+        return Err(if row.custom.is_some() { Status::no_such_path() } else { Status::method_not_allowed() });
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 
 pub mod clusterroleaggregation;
 pub mod common;
+pub mod customresourcedefinition;
 pub mod deployment;
 pub mod discovery;
 pub mod disruption;
@@ -51,6 +52,8 @@ pub fn start(manager: &Manager, config: Config) {
     manager.add(tainteviction::TaintEviction::default());
     manager.add(podgc::PodGc::default());
     manager.add(disruption::Disruptions);
+    manager.add(customresourcedefinition::names::CustomResourceNames);
+    customresourcedefinition::start(manager);
     namespace::start(manager);
     garbagecollector::start(manager);
 }

@@ -68,7 +68,7 @@ pub(super) fn reach(api: &OpenApi<'_>, resources: &[&ResourceInfo]) -> Reached {
 }
 
 pub(super) fn list_kind(resource: &ResourceInfo) -> GroupVersionKind {
-    GroupVersionKind { kind: format!("{}List", resource.kind), ..resource.gvk() }
+    GroupVersionKind { kind: resource.list_kind(), ..resource.gvk() }
 }
 
 fn innermost(shape: &Shape) -> &Shape {

@@ -1,7 +1,8 @@
 //! Follows the store and feeds the caches.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::resource::Cache;
 use super::stored::Stored;
+use crate::registry::{DEFINITIONS, Held, Registry, Selectable};
 
 /// Root of all keys. What follows is `<group or "core">/<resource>/[<namespace>/]<name>`.
 pub const ROOT: &str = "/registry/";
@@ -30,8 +32,13 @@ pub trait Follower: Send + Sync {
 /// All resources' caches.
 pub struct Caches {
     store: Arc<dyn Store>,
+    registry: Arc<Registry>,
     /// By the resource's part of the key: `apps/deployments`.
-    by_resource: BTreeMap<String, Arc<Cache>>,
+    built_in: BTreeMap<String, Arc<Cache>>,
+    /// Of all other resources that the store has objects of, or the registry rows.
+    custom: RwLock<BTreeMap<String, Arc<Cache>>>,
+    /// The revision of the last load: what was before is not known.
+    loaded: AtomicU64,
     /// All caches are complete up to this revision; `None` before the first load.
     complete: watch::Sender<Option<u64>>,
     follower: Option<Arc<dyn Follower>>,
@@ -46,20 +53,36 @@ pub struct Unready {
 }
 
 impl Caches {
-    pub fn new(store: Arc<dyn Store>, by_resource: BTreeMap<String, Arc<Cache>>) -> Self {
-        Self { store, by_resource, complete: watch::Sender::new(None), follower: None }
+    pub fn new(store: Arc<dyn Store>, registry: Arc<Registry>) -> Self {
+        let stored = registry.stored().into_iter();
+        let built_in = stored.map(|(resource, selectable)| (resource, Arc::new(Cache::new(selectable)))).collect();
+        Self {
+            store,
+            registry,
+            built_in,
+            custom: RwLock::default(),
+            loaded: AtomicU64::new(0),
+            complete: watch::Sender::new(None),
+            follower: None,
+        }
     }
 
     pub fn followed_by(self, follower: Option<Arc<dyn Follower>>) -> Self {
         Self { follower, ..self }
     }
 
-    pub fn get(&self, resource: &str) -> Option<&Arc<Cache>> {
-        self.by_resource.get(resource)
+    /// Built-in resources are found without a lock.
+    pub fn get(&self, resource: &str) -> Option<Arc<Cache>> {
+        self.built_in.get(resource).cloned().or_else(|| self.read_custom().get(resource).cloned())
     }
 
-    pub fn all(&self) -> impl Iterator<Item = &Arc<Cache>> {
-        self.by_resource.values()
+    pub fn all(&self) -> Vec<Arc<Cache>> {
+        self.built_in.values().chain(self.read_custom().values()).cloned().collect()
+    }
+
+    fn read_custom(&self) -> RwLockReadGuard<'_, BTreeMap<String, Arc<Cache>>> {
+        // Each change is one insertion or removal.
+        self.custom.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The revision up to which all caches are complete, 0 before the first load.
@@ -115,43 +138,84 @@ impl Caches {
     }
 
     fn load(&self, items: Vec<KeyValue>, Revision(revision): Revision) {
-        let mut loaded: BTreeMap<&str, BTreeMap<Box<str>, Arc<Stored>>> =
-            self.by_resource.keys().map(|resource| (resource.as_str(), BTreeMap::new())).collect();
+        self.loaded.store(revision, Ordering::Release);
+        let known: Vec<String> = self.built_in.keys().chain(self.read_custom().keys()).cloned().collect();
+        let mut items_of: BTreeMap<String, Vec<KeyValue>> =
+            known.into_iter().map(|resource| (resource, Vec::new())).collect();
         for item in items {
-            if let Some((cache, key)) = self.place(&item.key)
-                && let Some(objects) = resource_of(&item.key).and_then(|resource| loaded.get_mut(resource))
-                && let Some(stored) = decode(cache, &item)
-            {
-                objects.insert(key.into(), stored);
+            if let Some(resource) = resource_of(&item.key) {
+                items_of.entry(resource.to_owned()).or_default().push(item);
             }
         }
-        for (resource, objects) in loaded {
-            if let Some(follower) = &self.follower {
-                follower.loaded(resource, &objects);
-            }
-            if let Some(cache) = self.by_resource.get(resource) {
-                cache.load(objects, revision);
-            }
+        // What the definitions say is known before their objects are read.
+        if let Some(items) = items_of.remove(DEFINITIONS) {
+            self.load_resource(DEFINITIONS, items, revision);
+        }
+        for (resource, items) in items_of {
+            self.load_resource(&resource, items, revision);
         }
         self.complete.send_replace(Some(revision));
     }
 
+    fn load_resource(&self, resource: &str, items: Vec<KeyValue>, revision: u64) {
+        let cache = self.cache(resource);
+        let selectable = cache.selectable();
+        let mut objects = BTreeMap::new();
+        for item in items {
+            if let Some(key) = key_in(resource, &item.key)
+                && let Some(stored) = decode(&selectable, &item)
+            {
+                objects.insert(Box::from(key), stored);
+            }
+        }
+        if let Some(follower) = &self.follower {
+            follower.loaded(resource, &objects);
+        }
+        if resource == DEFINITIONS {
+            self.registry.custom().load(objects.values().map(|stored| &**stored));
+            self.adopt();
+        }
+        cache.load(objects, revision);
+    }
+
     fn apply(&self, key: &[u8], current: Option<KeyValue>, revision: u64) {
         let Some(resource) = resource_of(key) else { return };
-        let Some((cache, key)) = self.place(key) else { return };
+        let Some(key) = key_in(resource, key) else { return };
+        let cache = self.cache(resource);
         // An object that cannot be read is treated as absent: it must not stop the others.
-        let current = current.and_then(|item| decode(cache, &item));
+        let current = current.and_then(|item| decode(&cache.selectable(), &item));
         if let Some(follower) = &self.follower {
             follower.changed(resource, key, current.as_deref());
+        }
+        if resource == DEFINITIONS {
+            self.registry.custom().change(key, current.as_deref());
+            self.adopt();
         }
         cache.apply(key, current, revision);
     }
 
-    /// The cache that a key belongs to, and the key within it.
-    fn place<'k>(&self, key: &'k [u8]) -> Option<(&Arc<Cache>, &'k str)> {
-        let resource = resource_of(key)?;
-        let rest = std::str::from_utf8(key.get(ROOT.len() + resource.len() + 1..)?).ok()?;
-        Some((self.by_resource.get(resource)?, rest))
+    /// The cache of a resource, made where there is none.
+    fn cache(&self, resource: &str) -> Arc<Cache> {
+        if let Some(cache) = self.get(resource) {
+            return cache;
+        }
+        let mut custom = self.custom.write().unwrap_or_else(PoisonError::into_inner);
+        let made = || Arc::new(Cache::from(Held::Static(&[]), self.loaded.load(Ordering::Acquire)));
+        custom.entry(resource.to_owned()).or_insert_with(made).clone()
+    }
+
+    /// Each custom resource has a cache with the fields that it can be selected by; one without rows and objects has none.
+    fn adopt(&self) {
+        let rows = self.registry.custom().snapshot();
+        let stored = rows.stored();
+        for (resource, selectable) in &stored {
+            let cache = self.cache(resource);
+            if *cache.selectable() != **selectable {
+                cache.reselect(selectable.clone());
+            }
+        }
+        let mut custom = self.custom.write().unwrap_or_else(PoisonError::into_inner);
+        custom.retain(|resource, cache| stored.contains_key(resource) || !cache.is_empty());
     }
 }
 
@@ -163,8 +227,13 @@ fn resource_of(key: &[u8]) -> Option<&str> {
     Some(&path[..slashes.next()?])
 }
 
-fn decode(cache: &Cache, item: &KeyValue) -> Option<Arc<Stored>> {
-    match Stored::decode(item.value.clone(), item.modified.0, cache.selectable()) {
+/// `default/web` of the same.
+fn key_in<'k>(resource: &str, key: &'k [u8]) -> Option<&'k str> {
+    std::str::from_utf8(key.get(ROOT.len() + resource.len() + 1..)?).ok()
+}
+
+fn decode(selectable: &[Selectable], item: &KeyValue) -> Option<Arc<Stored>> {
+    match Stored::decode(item.value.clone(), item.modified.0, selectable) {
         Ok(stored) => Some(Arc::new(stored)),
         Err(error) => {
             tracing::error!(%error, key = %String::from_utf8_lossy(&item.key), "stored object is unreadable");

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::change::Change;
 use super::stored::Stored;
-use crate::registry::Selectable;
+use crate::registry::{Held, Selectable};
 
 /// Changes kept for watchers to read. A watcher that is this many changes behind is cut; a client that comes back within
 /// this many changes resumes. Upstream keeps up to 100,000 and at least 100.
@@ -17,14 +17,13 @@ const WINDOW_CHANGES: usize = 16_384;
 const WINDOW_BYTES: usize = 64 << 20;
 
 pub struct Cache {
-    selectable: &'static [Selectable],
     state: RwLock<State>,
     /// The revision of the newest change; wakes watchers.
     newest: watch::Sender<u64>,
 }
 
-#[derive(Default)]
 struct State {
+    selectable: Held<[Selectable]>,
     /// By `namespace/name`, or `name` for cluster-scoped kinds: the order of lists.
     objects: BTreeMap<Box<str>, Arc<Stored>>,
     window: VecDeque<Arc<Change>>,
@@ -53,12 +52,34 @@ pub struct TooOld {
 }
 
 impl Cache {
-    pub fn new(selectable: &'static [Selectable]) -> Self {
-        Self { selectable, state: RwLock::default(), newest: watch::Sender::new(0) }
+    pub fn new(selectable: Held<[Selectable]>) -> Self {
+        Self::from(selectable, 0)
     }
 
-    pub fn selectable(&self) -> &'static [Selectable] {
-        self.selectable
+    /// Of a resource without objects, whose changes are known from `revision` on.
+    pub(super) fn from(selectable: Held<[Selectable]>, revision: u64) -> Self {
+        let state = State::new(selectable, BTreeMap::new(), revision, 0);
+        Self { state: RwLock::new(state), newest: watch::Sender::new(revision) }
+    }
+
+    pub fn selectable(&self) -> Held<[Selectable]> {
+        self.read().selectable.clone()
+    }
+
+    /// Other fields can be selected from now on: objects are read anew, watchers end.
+    pub(super) fn reselect(&self, selectable: Held<[Selectable]>) {
+        let (objects, revision) = {
+            let state = self.read();
+            let mut objects = BTreeMap::new();
+            for (key, stored) in &state.objects {
+                if let Ok(read) = Stored::decode(stored.json.clone(), stored.revision, &selectable) {
+                    objects.insert(key.clone(), Arc::new(read));
+                }
+            }
+            (objects, state.revision)
+        };
+        self.write().selectable = selectable;
+        self.load(objects, revision);
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
@@ -74,7 +95,7 @@ impl Cache {
     pub(super) fn load(&self, objects: BTreeMap<Box<str>, Arc<Stored>>, revision: u64) {
         let mut state = self.write();
         let generation = state.generation + 1;
-        *state = State { objects, forgotten: revision, revision, generation, ..State::default() };
+        *state = State::new(state.selectable.clone(), objects, revision, generation);
         drop(state);
         self.newest.send_replace(revision);
     }
@@ -168,6 +189,16 @@ impl Cache {
 }
 
 impl State {
+    fn new(
+        selectable: Held<[Selectable]>,
+        objects: BTreeMap<Box<str>, Arc<Stored>>,
+        revision: u64,
+        generation: u64,
+    ) -> Self {
+        let window = VecDeque::new();
+        Self { selectable, objects, window, window_bytes: 0, forgotten: revision, revision, generation }
+    }
+
     /// The objects whose keys begin with `prefix` and are not before `start`.
     fn range(&self, prefix: &str, start: &str) -> btree_map::Range<'_, Box<str>, Arc<Stored>> {
         let mut end = prefix.to_owned();
@@ -239,7 +270,7 @@ mod tests {
     }
 
     fn cache() -> Arc<Cache> {
-        let cache = Arc::new(Cache::new(&[]));
+        let cache = Arc::new(Cache::new(Held::Static(&[])));
         cache.load(BTreeMap::from([("a".into(), stored("a", 3))]), 5);
         cache
     }
@@ -256,7 +287,7 @@ mod tests {
 
     #[test]
     fn pages_hold_what_is_in_range() {
-        let cache = Arc::new(Cache::new(&[]));
+        let cache = Arc::new(Cache::new(Held::Static(&[])));
         const NAMES: [&str; 6] = ["a/x", "b/x", "b/y", "b/z", "ba/x", "c/x"];
         cache.load(NAMES.iter().map(|name| ((*name).into(), stored(name, 3))).collect(), 5);
         // Prefix, start, limit, of which; names, rest.

@@ -104,25 +104,36 @@ fn span_of(whole: &[u8], part: &str) -> Option<Range<u32>> {
     Some(u32::try_from(start).ok()?..u32::try_from(end).ok()?)
 }
 
-/// Fields of one parent stand together in the table, so each parent is sliced once.
+/// Fields of one parent stand together in the table, so each parent is sliced once; one that is deeper is looked for anew.
 fn select(root: &Members, selectable: &[Selectable]) -> Result<Box<[Box<str>]>, serde_json::Error> {
     let mut parent: (&str, Members) = ("", Members::new());
     let mut values = Vec::with_capacity(selectable.len());
     for field in selectable {
         let value = match field.path.split_once('.') {
-            None => root.get(field.path).copied(),
+            None => root.get(&*field.path).copied(),
             Some((first, rest)) => {
                 if parent.0 != first {
                     let members = root.get(first).map(|text| serde_json::from_str::<Option<Members>>(text.get()));
                     parent = (first, members.transpose()?.flatten().unwrap_or_default());
                 }
-                parent.1.get(rest).copied()
+                match rest.split_once('.') {
+                    None => parent.1.get(rest).copied(),
+                    Some((next, rest)) => parent.1.get(next).and_then(|value| below(value, rest)),
+                }
             }
         };
         let text = value.map(|value| scalar(value.get())).transpose()?.unwrap_or_default();
         values.push(if text.is_empty() { field.default.into() } else { text });
     }
     Ok(values.into())
+}
+
+/// A value some members deeper, where there is one.
+fn below<'a>(value: &'a RawValue, path: &str) -> Option<&'a RawValue> {
+    let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
+    let members: Members = serde_json::from_str(value.get()).ok()?;
+    let value = members.get(name).copied()?;
+    rest.map_or(Some(value), |rest| below(value, rest))
 }
 
 /// A leaf in the form that selectors compare; what is no leaf reads as absent.
@@ -139,8 +150,9 @@ mod tests {
     use super::*;
 
     const FIELDS: &[Selectable] = &[
+        Selectable::plain("spec.x.y.z"),
         Selectable::plain("spec.nodeName"),
-        Selectable { name: "h", path: "spec.hostNetwork", default: "false" },
+        Selectable::new("h", "spec.hostNetwork", "false"),
         Selectable::plain("status.phase"),
         Selectable::plain("type"),
     ];
@@ -152,13 +164,13 @@ mod tests {
     #[test]
     fn facts_are_found_without_a_tree() {
         let json = r#"{"apiVersion":"v1","metadata":{"annotations":{"resourceVersion":"1"},"labels":{"b":"\u00e4","a":"x"},
-            "name":"n","namespace":"s","resourceVersion":"7","uid":"u"},"spec":{"nodeName":"w\"1","x":{}},"status":null,
+            "name":"n","namespace":"s","resourceVersion":"7","uid":"u"},"spec":{"nodeName":"w\"1","x":{"y":{"z":5}}},"status":null,
             "type":"T"}"#;
         let stored = decode(json).unwrap();
         assert_eq!((&*stored.name, &*stored.namespace, &*stored.uid), ("n", "s", "u"));
         assert_eq!((stored.label("a"), stored.label("b"), stored.label("c")), (Some("x"), Some("ä"), None));
         let fields: Vec<&str> = stored.fields.iter().map(|field| &**field).collect();
-        assert_eq!(fields, ["w\"1", "false", "", "T"]);
+        assert_eq!(fields, ["5", "w\"1", "false", "", "T"]);
         let later = String::from_utf8(stored.json_at(1234).to_vec()).unwrap();
         assert_eq!(later, json.replace(r#""resourceVersion":"7""#, r#""resourceVersion":"1234""#));
         assert_eq!(stored.json_at(7), stored.json);

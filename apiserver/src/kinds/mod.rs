@@ -8,6 +8,7 @@ mod config_map;
 mod controller_revision;
 mod cron_job;
 mod cursor;
+mod custom_resource_definition;
 mod daemon_set;
 mod deployment;
 mod diff;
@@ -53,6 +54,7 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
         ("", "resourcequotas") => &resource_quota::ResourceQuota,
         ("", "secrets") => &secret::Secret,
         ("", "services") => &service::Service,
+        ("apiextensions.k8s.io", "customresourcedefinitions") => &custom_resource_definition::CustomResourceDefinition,
         ("apps", "controllerrevisions") => &controller_revision::ControllerRevision,
         ("apps", "daemonsets") => &daemon_set::DaemonSet,
         ("apps", "deployments") => &deployment::Deployment,

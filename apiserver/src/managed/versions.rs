@@ -5,19 +5,23 @@ use std::borrow::Cow;
 use api::apply::{Place, Versions};
 use api::schema::SchemaSet;
 use serde_json::Value;
+use std::cell::OnceCell;
+use std::sync::Arc;
 
 use crate::registry::{Descriptor, Registry};
 
 pub(crate) struct Served<'a> {
     registry: &'a Registry,
     row: &'a Descriptor,
+    /// All of them, once another than the row's is asked for.
+    others: OnceCell<Vec<Arc<Descriptor>>>,
     /// Of the row: almost every manager speaks the version of the request.
     place: Place<'a>,
 }
 
 impl<'a> Served<'a> {
     pub fn new(registry: &'a Registry, row: &'a Descriptor) -> Self {
-        Self { registry, row, place: place(row) }
+        Self { registry, row, others: OnceCell::new(), place: place(row) }
     }
 
     fn row(&self, api_version: &str) -> Option<&Descriptor> {
@@ -25,14 +29,13 @@ impl<'a> Served<'a> {
         if is(self.row) {
             return Some(self.row);
         }
-        let mut rows = self.registry.all().map(AsRef::as_ref);
-        rows.find(|row| row.storage == self.row.storage && row.info.kind == self.row.info.kind && is(row))
+        let others = self.others.get_or_init(|| self.registry.versions(self.row));
+        others.iter().map(AsRef::as_ref).find(|row| is(row))
     }
 }
 
-fn place<'a>(row: &Descriptor) -> Place<'a> {
-    let set = SchemaSet::builtin();
-    set.of_kind(&row.gvk()).map_or_else(|| Place::without_schema(set), |ty| Place::root(set, ty))
+fn place(row: &Descriptor) -> Place<'_> {
+    row.types().map_or_else(|| Place::without_schema(SchemaSet::builtin()), |(set, ty)| Place::root(set, ty))
 }
 
 /// Compared without making the text: it is done for each manager of each write.

@@ -16,6 +16,10 @@ const NAME_ATTEMPTS: usize = 8;
 impl Target<'_> {
     pub async fn create(&self, object: Decoded) -> Result<Committed, Status> {
         let Decoded { mut object, tracking } = object;
+        if self.row.custom.as_ref().is_some_and(|custom| custom.is_terminating()) {
+            let why = "create not allowed while custom resource definition is terminating";
+            return Err(Status::forbidden(qualified(self.row), object.name(), why));
+        }
         metadata::wipe_system_fields(&mut object);
         metadata::match_namespace(&mut object, self.namespace)?;
         self.warnings.extend(metadata::dedup_owners(&mut object));

@@ -202,6 +202,7 @@ impl Validated {
     pub(super) async fn commit(self, target: &Target<'_>, old: Option<&Existing>) -> Result<Committed, CommitError> {
         let created = old.is_none();
         if let Some(old) = old
+            && !old.stale
             && same(&self.object, &old.object)
             && self.managers.same_but_times(&old.managers)
         {
@@ -211,7 +212,7 @@ impl Validated {
         if target.dry_run {
             return self.pretend(target, old).await;
         }
-        let (bytes, stamp) = serialize(&self.object, &self.managers);
+        let (bytes, stamp) = serialize(&target.row.to_store(&self.object), &self.managers);
         let bytes = Bytes::from(bytes);
         let value = store::Value { bytes: bytes.clone(), stamp: Some(stamp) };
         let expect = old.map_or(Expect::Absent, |old| Expect::At(Revision(old.revision)));

@@ -1,20 +1,27 @@
 //! A row of the registry: what the generic pipeline must know about a resource.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use api::Object;
 use api::gvk::GroupVersionKind;
 use api::names;
 use api::resource::{ResourceInfo, SubresourceInfo};
+use api::schema::{SchemaSet, TypeId};
+use api::table::{self, Columns};
 
+use super::held::Held;
+use crate::custom::CustomKind;
 use crate::kinds;
 use crate::strategy::Strategy;
 
 /// A field that field selectors may name, besides `metadata.name` and `metadata.namespace`.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selectable {
     /// As selectors name it.
-    pub name: &'static str,
-    /// Where the stored object has it. One or two segments. Fields of one parent stand together in a table.
-    pub path: &'static str,
+    pub name: Cow<'static, str>,
+    /// Where the stored object has it. Fields of one parent stand together in a table.
+    pub path: Cow<'static, str>,
     /// What an absent field reads as.
     pub default: &'static str,
 }
@@ -22,7 +29,11 @@ pub struct Selectable {
 impl Selectable {
     /// Named by its path and empty when absent.
     pub const fn plain(path: &'static str) -> Self {
-        Self { name: path, path, default: "" }
+        Self::new(path, path, "")
+    }
+
+    pub const fn new(name: &'static str, path: &'static str, default: &'static str) -> Self {
+        Self { name: Cow::Borrowed(name), path: Cow::Borrowed(path), default }
     }
 }
 
@@ -48,10 +59,10 @@ pub enum Role {
 pub struct Descriptor {
     pub info: ResourceInfo,
     pub role: Role,
-    pub strategy: &'static dyn Strategy,
+    pub strategy: Held<dyn Strategy>,
     /// The resource's part of its keys: `core/pods`.
     pub storage: String,
-    pub selectable: &'static [Selectable],
+    pub selectable: Held<[Selectable]>,
     pub name_rule: fn(&str) -> Vec<String>,
     /// Whether the server counts `metadata.generation`.
     pub generation: bool,
@@ -70,12 +81,14 @@ pub struct Descriptor {
     /// Whether DELETE may leave dependents to the garbage collector; Events have none.
     pub collects_dependents: bool,
     pub shape: Option<&'static dyn Shape>,
+    /// What a CustomResourceDefinition says about the kind; `None` for built-in ones.
+    pub custom: Option<Arc<CustomKind>>,
 }
 
 const ALL_VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 /// A namespaced, stored kind with all verbs that is nothing special; the methods change one fact each.
-pub(super) fn row(group: &str, version: &str, kind: &str, plural: &str) -> Descriptor {
+pub(crate) fn row(group: &str, version: &str, kind: &str, plural: &str) -> Descriptor {
     let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
     let info = ResourceInfo {
         group: group.to_owned(),
@@ -91,8 +104,8 @@ pub(super) fn row(group: &str, version: &str, kind: &str, plural: &str) -> Descr
         storage: format!("{}/{plural}", if group.is_empty() { "core" } else { group }),
         info,
         role: Role::Stored,
-        strategy: kinds::strategy(group, plural),
-        selectable: &[],
+        strategy: Held::Static(kinds::strategy(group, plural)),
+        selectable: Held::Static(&[]),
         name_rule: names::dns1123_subdomain,
         generation: false,
         status_on_create: false,
@@ -103,6 +116,7 @@ pub(super) fn row(group: &str, version: &str, kind: &str, plural: &str) -> Descr
         relaxed: false,
         collects_dependents: true,
         shape: None,
+        custom: None,
     }
 }
 
@@ -113,6 +127,22 @@ impl Descriptor {
 
     pub fn has_status(&self) -> bool {
         self.info.subresource("status").is_some()
+    }
+
+    /// The type of the kind, and what it refers to.
+    pub fn types(&self) -> Option<(&SchemaSet, TypeId)> {
+        let set = match &self.custom {
+            Some(custom) => custom.types(),
+            None => SchemaSet::builtin(),
+        };
+        Some((set, set.of_kind(&self.gvk())?))
+    }
+
+    pub fn columns(&self) -> Columns {
+        match &self.custom {
+            Some(custom) => Columns::Custom(custom.columns().to_vec()),
+            None => Columns::BuiltIn(table::columns(&self.gvk())),
+        }
     }
 
     /// The key of an object within its resource: `namespace/name`, or `name` when `namespace` is empty.
@@ -146,7 +176,7 @@ impl Descriptor {
     }
 
     pub(super) fn selectable(mut self, fields: &'static [Selectable]) -> Self {
-        self.selectable = fields;
+        self.selectable = Held::Static(fields);
         self
     }
 
@@ -195,12 +225,12 @@ impl Descriptor {
         self
     }
 
-    pub(super) fn status(self) -> Self {
+    pub(crate) fn status(self) -> Self {
         let gvk = self.gvk();
         self.subresource("status", gvk, &["get", "patch", "update"])
     }
 
-    pub(super) fn scale(self) -> Self {
+    pub(crate) fn scale(self) -> Self {
         self.subresource("scale", GroupVersionKind::new("autoscaling", "v1", "Scale"), &["get", "patch", "update"])
     }
 

@@ -1,6 +1,9 @@
-//! The registry: one row for every served resource. [`rows`] is the table; everything generic reads [`Descriptor`]s.
+//! The registry: one row for every served resource. [`rows`] is the table of built-in kinds, [`custom`] has those that come and
+//! go; everything generic reads [`Descriptor`]s.
 
+mod custom;
 mod descriptor;
+mod held;
 mod rows;
 
 use std::collections::BTreeMap;
@@ -8,7 +11,10 @@ use std::sync::Arc;
 
 use api::resource::ResourceInfo;
 
+pub use custom::{CustomRows, DEFINITIONS};
+pub(crate) use descriptor::row;
 pub use descriptor::{Descriptor, Role, Selectable, Shape};
+pub use held::Held;
 
 /// All served resources.
 pub struct Registry {
@@ -16,6 +22,7 @@ pub struct Registry {
     rows: BTreeMap<(String, String, String), Arc<Descriptor>>,
     /// In the order of the table, which is the order of discovery.
     order: Vec<Arc<Descriptor>>,
+    custom: CustomRows,
 }
 
 impl Registry {
@@ -27,43 +34,60 @@ impl Registry {
         let order: Vec<Arc<Descriptor>> = rows.into_iter().map(Arc::new).collect();
         let key = |row: &Arc<Descriptor>| (row.info.group.clone(), row.info.version.clone(), row.info.plural.clone());
         let rows = order.iter().map(|row| (key(row), row.clone())).collect();
-        Self { rows, order }
+        Self { rows, order, custom: CustomRows::default() }
     }
 
+    /// Built-in kinds are found without a lock.
+    pub fn lookup(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Descriptor>> {
+        self.get(group, version, plural).cloned().or_else(|| self.custom.snapshot().get(group, version, plural))
+    }
+
+    /// A built-in kind.
     pub fn get(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Descriptor>> {
         self.rows.get(&(group.to_owned(), version.to_owned(), plural.to_owned()))
     }
 
-    /// Any version of a resource: where the stored object matters and not its shape.
+    /// Any version of a built-in resource: where the stored object matters and not its shape.
     pub fn find(&self, group: &str, plural: &str) -> Option<&Arc<Descriptor>> {
         self.order.iter().find(|row| row.info.group == group && row.info.plural == plural)
     }
 
+    /// All built-in kinds.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Descriptor>> {
         self.order.iter()
     }
 
     /// The rows as discovery and OpenAPI see them.
     pub fn infos(&self) -> Vec<ResourceInfo> {
-        self.order.iter().map(|row| row.info.clone()).collect()
+        let custom = self.custom.snapshot();
+        let rows = self.order.iter().map(|row| &**row).chain(custom.listed());
+        rows.map(|row| row.info.clone()).collect()
     }
 
-    /// Each stored resource once, with its part of the key and its selectable fields.
-    pub fn stored(&self) -> BTreeMap<String, &'static [Selectable]> {
+    pub fn custom(&self) -> &CustomRows {
+        &self.custom
+    }
+
+    /// All forms in which the objects of a row are served, itself included.
+    pub fn versions(&self, row: &Descriptor) -> Vec<Arc<Descriptor>> {
+        let is_version = |other: &&Arc<Descriptor>| other.storage == row.storage && other.info.kind == row.info.kind;
+        match row.custom {
+            None => self.order.iter().filter(is_version).cloned().collect(),
+            Some(_) => self.custom.snapshot().rows().filter(is_version).cloned().collect(),
+        }
+    }
+
+    /// Each built-in stored resource once, with its part of the key and its selectable fields.
+    pub fn stored(&self) -> BTreeMap<String, Held<[Selectable]>> {
         let stored = self.order.iter().filter(|row| row.role == Role::Stored);
-        stored.map(|row| (row.storage.clone(), row.selectable)).collect()
-    }
-
-    /// Whether a version of the group is served.
-    pub fn serves(&self, group: &str, version: &str) -> bool {
-        self.order.iter().any(|row| row.info.group == group && row.info.version == version)
+        stored.map(|row| (row.storage.clone(), row.selectable.clone())).collect()
     }
 }
 
 /// A row of its own for tests of strategies.
 #[cfg(test)]
 pub(crate) fn test_row(strategy: &'static dyn crate::strategy::Strategy) -> Descriptor {
-    Descriptor { strategy, ..descriptor::row("", "v1", "Test", "tests") }
+    Descriptor { strategy: Held::Static(strategy), ..descriptor::row("", "v1", "Test", "tests") }
 }
 
 #[cfg(test)]

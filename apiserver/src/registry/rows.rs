@@ -11,13 +11,12 @@ const POD_FIELDS: &[Selectable] = &[
     Selectable::plain("spec.restartPolicy"),
     Selectable::plain("spec.schedulerName"),
     Selectable::plain("spec.serviceAccountName"),
-    Selectable { name: "spec.hostNetwork", path: "spec.hostNetwork", default: "false" },
+    Selectable::new("spec.hostNetwork", "spec.hostNetwork", "false"),
     Selectable::plain("status.phase"),
     Selectable::plain("status.podIP"),
     Selectable::plain("status.nominatedNodeName"),
 ];
-const NODE_FIELDS: &[Selectable] =
-    &[Selectable { name: "spec.unschedulable", path: "spec.unschedulable", default: "false" }];
+const NODE_FIELDS: &[Selectable] = &[Selectable::new("spec.unschedulable", "spec.unschedulable", "false")];
 const EVENT_FIELDS: &[Selectable] = &[
     Selectable::plain("involvedObject.kind"),
     Selectable::plain("involvedObject.namespace"),
@@ -28,7 +27,7 @@ const EVENT_FIELDS: &[Selectable] = &[
     Selectable::plain("involvedObject.fieldPath"),
     Selectable::plain("reason"),
     Selectable::plain("reportingComponent"),
-    Selectable { name: "source", path: "source.component", default: "" },
+    Selectable::new("source", "source.component", ""),
     Selectable::plain("type"),
 ];
 const NAMESPACE_FIELDS: &[Selectable] = &[Selectable::plain("status.phase")];
@@ -38,7 +37,7 @@ const CONNECT: &[&str] = &["create", "get"];
 const PROXY: &[&str] = &["create", "delete", "get", "patch", "update"];
 
 pub(super) fn built_in() -> Vec<Descriptor> {
-    [core(), apps(), policy(), rbac(), small_groups(), reviews()].into_iter().flatten().collect()
+    [core(), apps(), policy(), rbac(), small_groups(), reviews(), extensions()].into_iter().flatten().collect()
 }
 
 fn core_kind(kind: &str) -> GroupVersionKind {
@@ -156,5 +155,17 @@ fn reviews() -> Vec<Descriptor> {
         authorization("SelfSubjectAccessReview", "selfsubjectaccessreviews").cluster(),
         authorization("SelfSubjectRulesReview", "selfsubjectrulesreviews").cluster(),
         authorization("SubjectAccessReview", "subjectaccessreviews").cluster(),
+    ]
+}
+
+fn extensions() -> Vec<Descriptor> {
+    vec![
+        row("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions")
+            .short(&["crd", "crds"])
+            .category("api-extensions")
+            .cluster()
+            .generation()
+            .status()
+            .versioned_update(),
     ]
 }

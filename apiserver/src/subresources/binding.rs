@@ -122,7 +122,7 @@ mod tests {
             "target": {"kind": "Node", "name": "n"}});
         let change = Bind { binding, now: Timestamp::UNIX_EPOCH };
         let (object, managers) = (pod, Managers::default());
-        let bound = change.apply(&Existing { object, managers, json: Bytes::new(), revision: 1 });
+        let bound = change.apply(&Existing { object, managers, json: Bytes::new(), revision: 1, stale: false });
         bound.map(|decoded| decoded.object).map_err(|status| status.message)
     }
 

@@ -3,8 +3,8 @@
 use api::Object;
 use api::apply::{Applied, Tracker};
 use api::meta::Meta;
+use api::schema::SchemaSet;
 use api::schema::decode::StrictError;
-use api::schema::{SchemaSet, check};
 use api::status::Status;
 
 use crate::body::Body;
@@ -93,9 +93,9 @@ impl ApplyToStored<'_> {
         let applied = managed::tracker(target, |tracker| self.config.apply(tracker, served.as_ref()))?;
         let Applied { mut object, managed } = applied;
         let kind = target.row.gvk();
-        let set = SchemaSet::builtin();
-        if let Some(ty) = set.of_kind(&kind)
-            && let Some(error) = check::conform(set, ty, &mut object).errors.first()
+        let ty = SchemaSet::builtin().of_kind(&kind);
+        if let Some(conformed) = decode::conform(target.row.custom.as_deref(), ty, &mut object)
+            && let Some(error) = conformed.error
         {
             let (namespace, name) = (object.namespace(), object.name());
             let slash = if kind.group.is_empty() { "/" } else { "" };

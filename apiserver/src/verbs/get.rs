@@ -11,12 +11,15 @@ use crate::verbs::list::parse_version;
 pub(crate) async fn get(call: &Call) -> Result<Reply, Status> {
     let (row, name) = (&call.row, call.info.name.as_str());
     let version = call.query.get("resourceVersion").unwrap_or_default();
-    let json = if version.is_empty() {
-        call.core.read_bytes(row, call.namespace(), name).await?.map(|(json, _)| json)
+    let found = if version.is_empty() {
+        call.core.read_bytes(row, call.namespace(), name).await?
     } else {
         call.core.at_least(parse_version(version)?).await?;
         let cached = call.core.caches.get(&row.storage);
-        cached.and_then(|cache| cache.get(&row.object_key(call.namespace(), name))).map(|stored| stored.json.clone())
+        cached
+            .and_then(|cache| cache.get(&row.object_key(call.namespace(), name)))
+            .map(|stored| (stored.json.clone(), stored.revision))
     };
-    json.map(Reply::ok).ok_or_else(|| Status::not_found(qualified(row), name))
+    let (json, revision) = found.ok_or_else(|| Status::not_found(qualified(row), name))?;
+    Ok(Reply::ok(row.served(&json, revision)?))
 }

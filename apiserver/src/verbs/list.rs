@@ -134,7 +134,7 @@ async fn read_store(
         let (read, left) = (page.items.len(), page.count - page.items.len().min(page.count));
         let mut last = None;
         for (index, item) in page.items.into_iter().enumerate() {
-            let stored = Stored::decode(item.value, item.modified.0, call.row.selectable).map_err(Status::internal)?;
+            let stored = Stored::decode(item.value, item.modified.0, &call.row.selectable).map_err(Status::internal)?;
             last = Some(item.key);
             if !selection.matches(&stored) {
                 continue;

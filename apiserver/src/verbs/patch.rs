@@ -1,12 +1,13 @@
 //! PATCH: JSON, merge and strategic merge patches, applied to the stored object until no other write comes between.
 
+use std::sync::Arc;
+
 use api::Object;
 use api::field::{FieldError, Path};
 use api::gvk::GroupVersionKind;
 use api::patch::json::{JsonPatchError, Patch};
 use api::patch::merge;
 use api::patch::strategic::{self, Answer};
-use api::schema::check::{self, Conformance};
 use api::schema::decode::{StrictError, strict_message};
 use api::schema::{SchemaSet, TypeId};
 use api::status::{Qualified, Status};
@@ -15,7 +16,8 @@ use serde_json::Value;
 use crate::body::Body;
 use crate::call::Call;
 use crate::core::Existing;
-use crate::decode;
+use crate::custom::CustomKind;
+use crate::decode::{self, Conformed};
 use crate::managed::keep_reset;
 use crate::options::{FieldValidation, WriteOptions};
 use crate::pipeline::{Change, Decoded};
@@ -29,13 +31,16 @@ const MERGE: &str = "application/merge-patch+json";
 /// Only a patch that names it can be about it.
 const MANAGED: &[u8] = b"managedFields";
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
+/// Without a Go type there are no merge keys: upstream offers strategic merge for built-in kinds only.
+const CUSTOM_SUPPORTED: [&str; 3] = [JSON, MERGE, APPLY];
 const SUPPORTED: [&str; 4] = [JSON, MERGE, STRATEGIC, APPLY];
 
 pub(crate) async fn patch(call: &Call, body: Body) -> Result<Reply, Status> {
     if decode::content_type(&call.headers) == APPLY {
         return super::apply::apply(call, body).await;
     }
-    let (patch, options) = Patching::read(call, body, call.row.gvk()).await?;
+    let (mut patch, options) = Patching::read(call, body, call.row.gvk()).await?;
+    patch.custom.clone_from(&call.row.custom);
     let change = PatchStored { patch, row: &call.row };
     let committed = call.target(options.dry_run).update(&call.info.name, &change).await?;
     Ok(super::write::reply(committed))
@@ -106,6 +111,8 @@ pub(crate) struct Patching<'a> {
     strict: Vec<String>,
     validation: FieldValidation,
     kind: GroupVersionKind,
+    /// Of a kind that is not built in.
+    custom: Option<Arc<CustomKind>>,
     /// It may be about managedFields.
     names_managers: bool,
     warnings: &'a Warnings,
@@ -117,6 +124,9 @@ impl<'a> Patching<'a> {
         if !SUPPORTED.contains(&content_type.as_str()) {
             return Err(Status::unsupported_media_type(&SUPPORTED));
         }
+        if call.row.custom.is_some() && content_type == STRATEGIC && call.info.subresource != "scale" {
+            return Err(Status::unsupported_media_type(&CUSTOM_SUPPORTED));
+        }
         let bytes = call.bytes(body).await?;
         let options = WriteOptions::parse(&call.query, "PatchOptions")?;
         let names_managers = bytes.windows(MANAGED.len()).any(|part| part == MANAGED);
@@ -124,7 +134,7 @@ impl<'a> Patching<'a> {
         let validation = options.field_validation;
         let strict = if validation == FieldValidation::Ignore { Vec::new() } else { strict };
         let warnings = &call.warnings;
-        Ok((Self { mechanism, strict, validation, kind, names_managers, warnings }, options))
+        Ok((Self { mechanism, strict, validation, kind, custom: None, names_managers, warnings }, options))
     }
 
     /// Patches and checks one object of the kind.
@@ -134,11 +144,10 @@ impl<'a> Patching<'a> {
         let mut object = self.mechanism.apply(ty, object)?;
         let mut strict = self.strict.clone();
         keep_reset(&mut object);
-        if let Some(ty) = ty {
-            let text = object.to_string();
-            let Conformance { unknown, errors } = check::conform(set, ty, &mut object);
-            if let Some(error) = errors.first() {
-                return Err(invalid_patch(&text, &error.to_string()));
+        let text = object.to_string();
+        if let Some(Conformed { unknown, error }) = decode::conform(self.custom.as_deref(), ty, &mut object) {
+            if let Some(error) = error {
+                return Err(invalid_patch(&text, &error));
             }
             if self.validation != FieldValidation::Ignore {
                 strict.extend(unknown.into_iter().map(|path| StrictError::Unknown(path).to_string()));

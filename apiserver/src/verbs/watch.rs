@@ -62,6 +62,7 @@ pub(crate) async fn watch(call: &Call) -> Result<Reply, Status> {
         after_initial: None,
         ready: VecDeque::new(),
         table_begun: false,
+        last: false,
     };
     // From here on errors are events: the request itself was fine.
     if let Err(status) = events.begin(&options, version).await {
@@ -102,6 +103,8 @@ struct Events {
     ready: VecDeque<Bytes>,
     /// Columns are sent with the first table only.
     table_begun: bool,
+    /// The kind is not served like this any more: what is there is sent, then the stream ends.
+    last: bool,
 }
 
 impl Events {
@@ -113,7 +116,7 @@ impl Events {
             (false, _) => self.core.at_least(0).await?,
         };
         let missing = || Status::internal("a served resource has no cache");
-        let cache = self.core.caches.get(&self.row.storage).cloned().ok_or_else(missing)?;
+        let cache = self.core.caches.get(&self.row.storage).ok_or_else(missing)?;
         let after = if initial {
             let snapshot = cache.list(&self.selection.key_prefix(&self.row), complete);
             self.initial = snapshot.objects.into_iter().filter(|object| self.selection.matches(object)).collect();
@@ -151,7 +154,7 @@ impl Events {
             match watcher.read(BATCH, complete) {
                 Err(error) => self.fail(&too_old(error.asked, error.oldest)),
                 Ok(changes) if changes.is_empty() => {
-                    if !self.wait().await {
+                    if self.last || !self.wait().await {
                         return None;
                     }
                 }
@@ -168,6 +171,7 @@ impl Events {
             () = watcher.changed() => {}
             () = tokio::time::sleep_until(self.deadline) => return false,
             () = self.core.stopping.cancelled() => return false,
+            () = self.row.replaced() => self.last = true,
             () = tokio::time::sleep_until(self.next_bookmark), if self.bookmarks => {
                 let now = Instant::now();
                 self.next_bookmark = next_bookmark(now, self.deadline);
@@ -190,12 +194,19 @@ impl Events {
 
     fn see(&mut self, change: &Change) {
         let Some(event) = change.seen_by(|object| self.selection.matches(object)) else { return };
-        let frame = if self.viewer.is_plain() { change.frame(event) } else { self.view(event, &change.object(event)) };
+        let settled =
+            [&change.current, &change.previous].into_iter().flatten().all(|object| self.row.is_settled(object));
+        let frame = if self.viewer.is_plain() && settled {
+            change.frame(event)
+        } else {
+            self.view(event, &change.object(event))
+        };
         self.ready.push_back(frame);
     }
 
     fn added(&mut self, object: &Stored) -> Bytes {
-        if self.viewer.is_plain() { frame("ADDED", &object.json) } else { self.view(EventType::Added, &object.json) }
+        let plain = self.viewer.is_plain() && self.row.is_settled(object);
+        if plain { frame("ADDED", &object.json) } else { self.view(EventType::Added, &object.json) }
     }
 
     fn view(&mut self, event: EventType, json: &[u8]) -> Bytes {

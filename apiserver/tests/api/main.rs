@@ -2,6 +2,7 @@
 
 mod apply;
 mod clients;
+mod custom;
 mod harness;
 mod kubectl;
 mod lists;

@@ -1,0 +1,110 @@
+//! The metadata of custom resources and of objects inside them (`schema/objectmeta`).
+
+use serde_json::Value;
+
+use super::Structural;
+use crate::schema::check::{self, Conformance};
+use crate::schema::{SchemaSet, TypeId};
+
+/// What is done about metadata that is no ObjectMeta.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// The first mistake is the answer.
+    Refuse,
+    /// What is stored is repaired.
+    Drop,
+}
+
+/// Brings the object's metadata, and that of embedded objects, into the form that Go would write. Answers with the paths of
+/// unknown fields.
+///
+/// # Errors
+/// What is wrong, as Go's decoder says it.
+pub fn coerce(object: &mut Value, schema: &Structural, malformed: Malformed) -> Result<Vec<String>, String> {
+    let mut unknown = Vec::new();
+    if let Some(metadata) = object.get_mut("metadata") {
+        own(metadata, "metadata", malformed, &mut unknown)?;
+    }
+    let members = object.as_object_mut().into_iter().flatten();
+    for (name, value) in members.filter(|(name, _)| *name != "metadata") {
+        if let Some(schema) = schema.member(name) {
+            embedded(value, schema, name, malformed, &mut unknown)?;
+        }
+    }
+    Ok(unknown)
+}
+
+fn embedded(
+    value: &mut Value,
+    schema: &Structural,
+    path: &str,
+    malformed: Malformed,
+    unknown: &mut Vec<String>,
+) -> Result<(), String> {
+    match value {
+        Value::Object(members) => {
+            if schema.embedded {
+                for key in ["apiVersion", "kind"] {
+                    let wrong = members.get(key).is_some_and(|value| !value.is_string());
+                    if wrong && malformed == Malformed::Refuse {
+                        let shown = members.get(key).map(Value::to_string).unwrap_or_default();
+                        return Err(format!("{path}.{key}: Invalid value: {shown}: must be a string"));
+                    } else if wrong {
+                        members.remove(key);
+                    }
+                }
+                if let Some(metadata) = members.get_mut("metadata") {
+                    own(metadata, &format!("{path}.metadata"), malformed, unknown)
+                        .map_err(|error| format!("{path}.metadata: Invalid value: {error}"))?;
+                }
+            }
+            for (name, value) in members {
+                if schema.embedded && name == "metadata" {
+                    continue;
+                }
+                if let Some(schema) = schema.member(name) {
+                    embedded(value, schema, &format!("{path}.{name}"), malformed, unknown)?;
+                }
+            }
+        }
+        Value::Array(items) => {
+            let Some(schema) = schema.items.as_deref() else { return Ok(()) };
+            for (index, item) in items.iter_mut().enumerate() {
+                embedded(item, schema, &format!("{path}[{index}]"), malformed, unknown)?;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn object_meta() -> Option<(&'static SchemaSet, TypeId)> {
+    let set = SchemaSet::builtin();
+    Some((set, set.named("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")?))
+}
+
+fn own(metadata: &mut Value, path: &str, malformed: Malformed, unknown: &mut Vec<String>) -> Result<(), String> {
+    let Some((set, ty)) = object_meta() else { return Ok(()) };
+    let Conformance { unknown: found, errors } = check::conform(set, ty, metadata);
+    unknown.extend(found.into_iter().map(|field| format!("{path}.{field}")));
+    match (errors.first(), malformed) {
+        (None, _) => Ok(()),
+        (Some(error), Malformed::Refuse) => Err(error.to_string()),
+        (Some(_), Malformed::Drop) => {
+            repair(metadata, set, ty);
+            Ok(())
+        }
+    }
+}
+
+/// Field by field: what cannot be read goes.
+fn repair(metadata: &mut Value, set: &SchemaSet, ty: TypeId) {
+    let Value::Object(members) = metadata else {
+        *metadata = Value::Object(serde_json::Map::new());
+        return;
+    };
+    members.retain(|name, value| {
+        let mut alone = serde_json::json!({ name: value.clone() });
+        check::conform(set, ty, &mut alone).errors.is_empty()
+    });
+}

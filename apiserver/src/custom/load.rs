@@ -1,0 +1,132 @@
+//! From what is stored to what a version shows, and back.
+//!
+//! What was stored before the definition changed is brought into the schema's form when it is read, as upstream does: pruned,
+//! defaulted, and in the version that is asked for. What was written since is in that form already and is sent as it is.
+
+use std::borrow::Cow;
+
+use api::Object;
+use api::status::Status;
+use api::structural::metadata::{self, Malformed};
+use api::structural::{Structural, default, prune};
+use bytes::Bytes;
+
+use super::CustomKind;
+use crate::cache::Stored;
+use crate::registry::Descriptor;
+
+impl CustomKind {
+    /// What decoding does: metadata is checked, unknown fields go. Answers with their paths.
+    ///
+    /// # Errors
+    /// What is wrong with the metadata.
+    pub fn coerce(&self, object: &mut Object, malformed: Malformed) -> Result<Vec<String>, String> {
+        coerce(object, self.structural(), malformed)
+    }
+
+    pub fn fill(&self, object: &mut Object) {
+        default::fill(object, self.structural());
+    }
+
+    /// A stored object in this version. Whether it is another than the storage version would have today is the answer.
+    fn load(&self, object: &mut Object) -> bool {
+        let stored = object.clone();
+        let from = version_of(object);
+        if let Some(schema) = self.common.schemas.get(&from) {
+            self.repair(object, schema);
+            default::fill(object, schema);
+        }
+        let stale = from != self.common.storage_version || *object != stored;
+        if from != self.gvk.version {
+            object["apiVersion"] = self.gvk.api_version().into();
+            self.repair(object, self.structural());
+        }
+        stale
+    }
+
+    fn repair(&self, object: &mut Object, schema: &Structural) {
+        // Nothing is refused, so nothing can fail.
+        let _ = coerce(object, schema, Malformed::Drop);
+    }
+}
+
+fn coerce(object: &mut Object, schema: &Structural, malformed: Malformed) -> Result<Vec<String>, String> {
+    let mut unknown = metadata::coerce(object, schema, malformed)?;
+    unknown.extend(prune::prune(object, schema));
+    prune::prune_nulls(object, Some(schema));
+    Ok(unknown)
+}
+
+fn version_of(object: &Object) -> String {
+    let api_version = object["apiVersion"].as_str().unwrap_or_default();
+    api_version.rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+impl Descriptor {
+    /// Brings a stored object that was written at `revision` into the form of the row. Answers whether it is not stored as it
+    /// would be now. Does nothing to built-in kinds.
+    pub fn load(&self, object: &mut Object, revision: u64) -> bool {
+        match &self.custom {
+            Some(custom) if !custom.shows(revision) => custom.load(object),
+            _ => false,
+        }
+    }
+
+    /// Whether a stored object is shown as it is.
+    pub fn is_settled(&self, stored: &Stored) -> bool {
+        self.custom.as_ref().is_none_or(|custom| custom.shows(stored.revision))
+    }
+
+    /// The stored text as the row shows it.
+    ///
+    /// # Errors
+    /// What is stored is no JSON.
+    pub fn served(&self, json: &Bytes, revision: u64) -> Result<Bytes, Status> {
+        if self.custom.as_ref().is_none_or(|custom| custom.shows(revision)) {
+            return Ok(json.clone());
+        }
+        let mut object: Object = serde_json::from_slice(json).map_err(Status::internal)?;
+        self.load(&mut object, revision);
+        Ok(object.to_string().into())
+    }
+
+    /// Objects that are not older than the definition are shown as they are stored.
+    pub fn serves_as_stored(&self) -> bool {
+        self.shape.is_none() && self.custom.as_ref().is_none_or(|custom| custom.stores_itself())
+    }
+
+    /// The object as it is stored.
+    pub fn to_store<'o>(&self, object: &'o Object) -> Cow<'o, Object> {
+        match &self.custom {
+            Some(custom) if !custom.stores_itself() => {
+                let mut object = object.clone();
+                let (group, version) = (&custom.gvk.group, &custom.common.storage_version);
+                object["apiVersion"] = format!("{group}/{version}").into();
+                if let Some(schema) = custom.common.schemas.get(version) {
+                    custom.repair(&mut object, schema);
+                }
+                Cow::Owned(object)
+            }
+            _ => Cow::Borrowed(object),
+        }
+    }
+
+    /// Ends when the row is not served any more, or differently. Never for built-in kinds.
+    pub async fn replaced(&self) {
+        match &self.custom {
+            Some(custom) => custom.replaced().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl CustomKind {
+    fn stores_itself(&self) -> bool {
+        self.gvk.version == self.common.storage_version
+    }
+
+    /// What was written at the revision is as this version shows it.
+    fn shows(&self, revision: u64) -> bool {
+        self.stores_itself() && revision > self.common.settled
+    }
+}

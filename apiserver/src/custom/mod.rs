@@ -1,0 +1,100 @@
+//! The kinds that CustomResourceDefinitions bring. They go the way of all kinds; what a definition says about one is in its row.
+//!
+//! [`definition`] turns a CustomResourceDefinition into rows of the registry, one for each served version. [`CustomKind`] is what
+//! such a row has beside a built-in one: schemas, columns, the paths of its scale. `strategy` has the rules of its objects, `load`
+//! is the way from and to what is stored.
+//!
+//! Objects in flight are in the version of the request and are stored in the storage version. Without conversion the two differ
+//! in `apiVersion` and in what their schemas know.
+
+mod definition;
+mod load;
+mod strategy;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use api::gvk::GroupVersionKind;
+use api::schema::SchemaSet;
+use api::structural::Structural;
+use api::table::CustomColumn;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+pub use definition::Definition;
+
+/// What all versions of a definition share.
+pub struct Common {
+    /// The version in which objects are stored.
+    storage_version: String,
+    /// Of all versions, also of those that are not served any more.
+    schemas: BTreeMap<String, Structural>,
+    /// Objects written after this revision are as the schemas want them.
+    settled: u64,
+    terminating: AtomicBool,
+    /// These rows are not the definition's any more.
+    replaced: CancellationToken,
+}
+
+/// A custom resource in one version.
+pub struct CustomKind {
+    gvk: GroupVersionKind,
+    common: Arc<Common>,
+    types: SchemaSet,
+    columns: Vec<CustomColumn>,
+    deprecation: Option<String>,
+    scale: Option<ScalePaths>,
+    /// `openAPIV3Schema`, for documents.
+    schema: Value,
+}
+
+/// Where the members of a Scale are: `["spec", "replicas"]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScalePaths {
+    pub spec_replicas: Vec<String>,
+    pub status_replicas: Vec<String>,
+    pub label_selector: Option<Vec<String>>,
+}
+
+impl CustomKind {
+    pub fn gvk(&self) -> &GroupVersionKind {
+        &self.gvk
+    }
+
+    pub fn types(&self) -> &SchemaSet {
+        &self.types
+    }
+
+    pub fn columns(&self) -> &[CustomColumn] {
+        &self.columns
+    }
+
+    /// What a `Warning` header says to everybody who uses this version.
+    pub fn deprecation(&self) -> Option<&str> {
+        self.deprecation.as_deref()
+    }
+
+    pub fn scale(&self) -> Option<&ScalePaths> {
+        self.scale.as_ref()
+    }
+
+    pub fn schema(&self) -> &Value {
+        &self.schema
+    }
+
+    /// The definition is being deleted: nothing new may be created.
+    pub fn is_terminating(&self) -> bool {
+        self.common.terminating.load(Ordering::Acquire)
+    }
+
+    /// Ends when the definition says something else about the kind, or is gone.
+    pub async fn replaced(&self) {
+        self.common.replaced.cancelled().await;
+    }
+
+    fn structural(&self) -> &Structural {
+        static OPEN: std::sync::LazyLock<Structural> = std::sync::LazyLock::new(Structural::default);
+        self.common.schemas.get(&self.gvk.version).unwrap_or(&OPEN)
+    }
+}

@@ -1,0 +1,88 @@
+//! CustomResourceDefinitions (`registry/customresourcedefinition`, `apis/apiextensions/validation`).
+
+use api::Object;
+use api::meta::{self, Meta};
+use serde_json::{Value, json};
+
+use crate::strategy::Strategy;
+
+/// Keeps a definition until all objects of its kind are gone; the controller takes it away.
+const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
+
+#[derive(Debug)]
+pub struct CustomResourceDefinition;
+
+impl Strategy for CustomResourceDefinition {
+    fn defaults(&self, new: &mut Object, _old: Option<&Object>) {
+        let spec = &mut new["spec"];
+        if !spec.is_object() {
+            return;
+        }
+        if let Some(names) = spec["names"].as_object_mut() {
+            let kind = names.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let is_unset = |value: Option<&Value>| value.and_then(Value::as_str).is_none_or(str::is_empty);
+            if is_unset(names.get("singular")) && !kind.is_empty() {
+                names.insert("singular".into(), kind.to_lowercase().into());
+            }
+            if is_unset(names.get("listKind")) && !kind.is_empty() {
+                names.insert("listKind".into(), format!("{kind}List").into());
+            }
+        }
+        if !spec["conversion"].is_object() {
+            spec["conversion"] = json!({"strategy": "None"});
+        }
+        if let Some(service) = spec["conversion"].pointer_mut("/webhook/clientConfig/service")
+            && service.get("port").is_none_or(Value::is_null)
+        {
+            service["port"] = 443.into();
+        }
+    }
+
+    fn prepare_for_create(&self, new: &mut Object) {
+        store_version(new);
+    }
+
+    fn prepare_for_update(&self, new: &mut Object, _old: &Object) {
+        store_version(new);
+    }
+
+    /// The first deletion only marks: objects of the kind go first.
+    fn keeps(&self, object: &Object) -> bool {
+        object.deletion_timestamp().is_none()
+    }
+
+    fn mark_deleting(&self, object: &mut Object) {
+        let mut finalizers: Vec<String> = object.finalizers().map(str::to_owned).collect();
+        if finalizers.iter().any(|finalizer| finalizer == CLEANUP) {
+            return;
+        }
+        finalizers.push(CLEANUP.to_owned());
+        meta::set_finalizers(object, finalizers);
+        let condition = json!({
+            "type": "Terminating", "status": "True", "reason": "InstanceDeletionPending",
+            "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+            "lastTransitionTime": object.deletion_timestamp(),
+        });
+        match object["status"]["conditions"].as_array_mut() {
+            Some(conditions) => {
+                conditions.retain(|condition| condition["type"] != "Terminating");
+                conditions.push(condition);
+            }
+            None => object["status"]["conditions"] = json!([condition]),
+        }
+    }
+}
+
+/// The storage version is among those in which objects may be stored.
+fn store_version(object: &mut Object) {
+    let versions = object["spec"]["versions"].as_array();
+    let storage = versions.and_then(|versions| versions.iter().find(|version| version["storage"] == true));
+    let Some(name) = storage.map(|version| version["name"].clone()) else { return };
+    if let Some(stored) = object["status"]["storedVersions"].as_array_mut() {
+        if !stored.contains(&name) {
+            stored.push(name);
+        }
+    } else {
+        object["status"]["storedVersions"] = json!([name]);
+    }
+}

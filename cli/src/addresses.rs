@@ -17,6 +17,18 @@ impl std::fmt::Display for Network {
 }
 
 impl Network {
+    /// `10.244.1.0/24`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (address, prefix) = text.split_once('/')?;
+        let prefix = prefix.parse().ok().filter(|prefix| *prefix <= 32)?;
+        Some(Self { address: address.parse().ok()?, prefix })
+    }
+
+    /// The first part of it, of a size.
+    pub fn first(self, prefix: u8) -> Self {
+        Self { address: self.address, prefix: prefix.max(self.prefix) }
+    }
+
     /// The address at an offset.
     pub fn nth(self, offset: u32) -> Ipv4Addr {
         Ipv4Addr::from(u32::from(self.address) + offset)

@@ -7,14 +7,19 @@
 
 mod addresses;
 mod control;
+mod daemon;
 mod demo;
+mod files;
 mod kubeconfig;
+mod lock;
 mod manifests;
 mod node;
 mod output;
 mod parts;
+mod preflight;
 mod resources;
 mod session;
+mod signals;
 mod target;
 mod up;
 mod verbs;
@@ -55,6 +60,8 @@ enum Command {
     Down(up::Down),
     /// Print the cluster's kubeconfig
     Kubeconfig(up::PrintKubeconfig),
+    /// A node on this machine of a cluster that is elsewhere
+    Node(node::Node),
     /// Serve HTTP as the demo image does
     #[command(hide = true)]
     Demo(demo::Demo),
@@ -106,7 +113,7 @@ fn words(error: &anyhow::Error) -> String {
 }
 
 fn run(arguments: Arguments) -> Result<ExitCode> {
-    let serves = matches!(arguments.command, Command::Up(_));
+    let serves = matches!(arguments.command, Command::Up(_) | Command::Node(_));
     init_logging(serves);
     let mut builder = if serves {
         tokio::runtime::Builder::new_multi_thread()
@@ -118,6 +125,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         match arguments.command {
             Command::Up(up) => up.run().await,
             Command::Down(down) => down.run().await.map(|()| ExitCode::SUCCESS),
+            Command::Node(node) => node.run().await,
             Command::Kubeconfig(print) => print.run().map(|()| ExitCode::SUCCESS),
             Command::Demo(demo) => demo.run().await.map(|()| ExitCode::SUCCESS),
             Command::Verb(verb) => verb.run(&arguments.connection).await,

@@ -14,6 +14,7 @@ pub mod endpoints;
 pub mod endpointslices;
 pub mod garbagecollector;
 pub mod namespace;
+pub mod nodeipam;
 pub mod nodelifecycle;
 pub mod podgc;
 pub mod replicaset;
@@ -30,6 +31,8 @@ pub struct Config {
     /// PEM; what pods verify the API server by.
     pub root_ca: String,
     pub node_lifecycle: nodelifecycle::Config,
+    /// `None`: nodes come with their ranges of pod addresses.
+    pub node_ranges: Option<nodeipam::Config>,
 }
 
 /// Run all controllers until the cancellation, and then until what they are at is done.
@@ -49,6 +52,9 @@ pub fn start(manager: &Manager, config: Config) {
     manager.add(serviceaccount::ServiceAccounts);
     manager.add(rootca::RootCa { certificates: config.root_ca });
     manager.add(nodelifecycle::NodeLifecycle::new(config.node_lifecycle));
+    if let Some(config) = config.node_ranges {
+        manager.add(nodeipam::NodeIpam::new(config));
+    }
     manager.add(tainteviction::TaintEviction::default());
     manager.add(podgc::PodGc::default());
     manager.add(disruption::Disruptions);

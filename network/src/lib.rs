@@ -3,12 +3,16 @@
 //! ```text
 //! informers ──> rules::of_service (pure) ──> RuleSet ──> RuleSet::changes (pure) ──> nft::Table, one transaction each
 //! ```
-//! The pod network itself (bridge, addresses) is the runtime's: a sandbox is made with its address.
+//! The pod network of one node (bridge, addresses) is the runtime's: a sandbox is made with its address. The ways between nodes'
+//! pod networks are decided here: [`routes`] (pure), [`keep_routes`] (its driver).
 
+mod between;
 pub mod nft;
+pub mod routes;
 pub mod rules;
 mod services;
 
+pub use between::{Kernel, keep_routes};
 pub use rules::{Backend, Frontend, Node, Protocol, Rule, RuleSet};
 pub use services::{Config, remove, run};
 

@@ -1,14 +1,14 @@
 //! A control plane's keys: made at first start, kept in a folder; leaves are issued anew at each start.
 
 use std::fs;
-use std::io::Write;
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use apiserver::front::pki::{Authority, Identity, Request};
 use jiff::Timestamp;
+
+use crate::files::write_secret;
 
 /// Names by which the API server goes in every cluster.
 const SERVER_NAMES: [&str; 5] =
@@ -93,16 +93,4 @@ fn authority(folder: &Path, now: Timestamp) -> Result<Authority> {
     write_secret(&key_path, &authority.identity().key)?;
     write_secret(&certificate_path, authority.certificate())?;
     Ok(authority)
-}
-
-/// Readable by its owner only, and whole or not there at all.
-pub fn write_secret(path: &Path, text: &str) -> Result<()> {
-    let temporary = path.with_extension("new");
-    let attempt = || -> std::io::Result<()> {
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    attempt().with_context(|| format!("write {}", path.display()))
 }

@@ -32,6 +32,18 @@ pub struct Config {
     pub service_network: Network,
     /// `None`: the API server's default.
     pub compaction_interval: Option<Duration>,
+    /// From which nodes are given their ranges. `None`: they come with them.
+    pub pod_ranges: Option<PodRanges>,
+}
+
+/// Addresses of pods, and how nodes get their parts.
+#[derive(Clone, Debug)]
+pub struct PodRanges {
+    pub cluster: Network,
+    /// Fixed bits of one node's part.
+    pub node_prefix: u8,
+    /// Not to be given out.
+    pub reserved: Vec<Network>,
 }
 
 /// A running API server, and what its companions need.
@@ -39,6 +51,7 @@ pub struct ControlPlane {
     server: Arc<ApiServer>,
     /// PEM.
     root_ca: String,
+    pod_ranges: Option<PodRanges>,
 }
 
 impl ControlPlane {
@@ -65,7 +78,7 @@ impl ControlPlane {
         }
         let (background, cancel) = (server.clone(), parts.cancel.clone());
         parts.spawn(async move { background.run_background(cancel).await });
-        Ok(Self { server, root_ca: authority.to_owned() })
+        Ok(Self { server, root_ca: authority.to_owned(), pod_ranges: config.pod_ranges })
     }
 
     /// A client of the API in this process, as a user. `component` is the name that it has in managedFields.
@@ -79,10 +92,23 @@ impl ControlPlane {
             self.client(user, name)
         };
         let manager = reconcile::Manager::new(component("kube-controller-manager"), parts.cancel.clone());
-        let root_ca = self.root_ca.clone();
-        controllers::start(&manager, controllers::Config { root_ca, ..controllers::Config::default() });
+        let config = controllers::Config {
+            root_ca: self.root_ca.clone(),
+            node_ranges: self.pod_ranges.as_ref().map(node_ranges),
+            ..controllers::Config::default()
+        };
+        controllers::start(&manager, config);
         parts.spawn(async move { manager.run().await });
         let scheduler = scheduler::Config { seed: crate::random(), ..scheduler::Config::default() };
         parts.spawn(scheduler::run(component("kube-scheduler"), scheduler, parts.cancel.clone()));
+    }
+}
+
+fn node_ranges(ranges: &PodRanges) -> controllers::nodeipam::Config {
+    let range = |network: &Network| (network.address, network.prefix);
+    controllers::nodeipam::Config {
+        cluster: range(&ranges.cluster),
+        node_prefix: ranges.node_prefix,
+        reserved: ranges.reserved.iter().map(range).collect(),
     }
 }

@@ -1,22 +1,35 @@
 //! A node without a control plane: pod bridge, launcher, kubelet and service rules, all of them clients of an API that may be
 //! in this process or far away.
+//!
+//! [`Config`] and [`start`] are the node, [`Place`] is what it has on the machine. A node that is a process of its own (the
+//! `command`s, [`run`]) finds its identity in a folder ([`record`]) and its range of addresses in its Node. `fabric` is the way to
+//! other nodes' pods.
 
+mod client;
+mod command;
+mod fabric;
 mod place;
+mod range;
+pub mod record;
+pub mod run;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use apiserver::front::pki::{self, ClientCertificate, Identity};
+use fabric::Fabric;
+use network::routes::Overlay;
 use reconcile::informer::Informers;
 
 use crate::addresses::Network;
 use crate::parts::Parts;
+pub use command::Node;
 pub use place::Place;
 
 /// The image that the binary carries: itself.
 const DEMO_IMAGE: &str = "setpoint/demo:v1";
-const POD_MTU: u32 = 1500;
+pub const POD_MTU: u32 = 1500;
 const KUBELET_PORT: u16 = 10250;
 /// The API that is spoken.
 const KUBERNETES_VERSION: &str = "v1.35.0";
@@ -32,6 +45,10 @@ pub struct Config {
     /// Addresses of all pods of the cluster.
     pub cluster_pods: Network,
     pub services: Network,
+    /// Whether pods' packets between nodes are always wrapped, and not only where nodes are on different links.
+    pub always_tunnel: bool,
+    /// Nodes that reach the world through this one, and the bridge that they are on.
+    pub guests: Option<(Network, String)>,
     pub place: Place,
     /// The cluster's authority, PEM: who it issued a client certificate to may call the kubelet.
     pub authority: String,
@@ -72,7 +89,7 @@ pub async fn start(config: Config, clients: Clients, parts: &mut Parts) -> Resul
             tracing::error!(%error, "the kubelet ended");
         }
     });
-    start_service_rules(config, clients.service_rules, parts);
+    start_network(config, clients.service_rules, parts);
     Ok(())
 }
 
@@ -97,17 +114,24 @@ fn kubelet_server(config: &Config) -> Result<kubelet::config::Server> {
     Ok(kubelet::config::Server { listener: Arc::new(listener), tls: Arc::new(tls), authorize })
 }
 
-fn start_service_rules(config: Config, client: kube::Client, parts: &mut Parts) {
+/// Service rules and the routes to other nodes' pods.
+fn start_network(config: Config, client: kube::Client, parts: &mut Parts) {
+    let range = |network: Network| (network.address, network.prefix);
     let rules = network::Config {
-        node: network::Node { name: config.name },
+        node: network::Node { name: config.name.clone() },
         pods: network::nft::PodNetwork {
-            cluster: (config.cluster_pods.address, config.cluster_pods.prefix),
-            bridge: config.place.bridge,
+            cluster: range(config.cluster_pods),
+            bridge: config.place.bridge.clone(),
+            guests: config.guests.map(|(network, bridge)| (range(network), bridge)),
         },
-        table: config.place.table,
+        table: config.place.table.clone(),
     };
     let cancel = parts.cancel.clone();
     let informers = Informers::new(client, cancel.clone());
+    let overlay = if config.always_tunnel { Overlay::Always } else { Overlay::WhereNeeded };
+    let fabric = Fabric::new(&config.place.run, config.place.tunnel(), config.address, config.pods, POD_MTU);
+    let (others, stop) = (informers.clone(), cancel.clone());
+    parts.spawn(async move { network::keep_routes(&others, config.name, overlay, fabric, stop).await });
     parts.spawn(async move {
         if let Err(error) = network::run(&informers, rules, cancel).await {
             tracing::error!(%error, "services do not work: failed to write their rules");

@@ -7,6 +7,8 @@ use anyhow::{Context, Result};
 use runtime::spec::{ContainerState, RuntimeEvent};
 use rustix::process::Signal;
 
+const NAMESPACE: &str = "netns";
+
 /// What a node has on the disk and in the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -20,6 +22,22 @@ pub struct Place {
 }
 
 impl Place {
+    /// `id` names links and tables in the network namespace, `unit` what the machine has one of.
+    pub fn new(data: PathBuf, id: &str, unit: &str) -> Self {
+        Self {
+            data,
+            run: PathBuf::from(format!("/run/setpoint-{unit}")),
+            bridge: format!("sp{id}"),
+            table: format!("setpoint_{id}"),
+            cgroup: format!("setpoint-{unit}"),
+        }
+    }
+
+    /// The link to nodes that no route leads to.
+    pub fn tunnel(&self) -> String {
+        format!("{}v", self.bridge)
+    }
+
     pub fn runtime(&self) -> runtime::Config {
         runtime::Config {
             state_dir: self.data.join("runtime"),
@@ -39,13 +57,34 @@ impl Place {
             .await?
             .context("remove the pods' files")?;
         network::remove(&self.table).context("remove the service rules")?;
+        super::fabric::remove_all(&self.run, &self.tunnel())?;
         runtime::net::remove_bridge(&self.bridge).context("remove the pod bridge")?;
-        match std::fs::remove_dir_all(&self.run) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("remove {}", self.run.display()))
+        self.remove_run_directory().with_context(|| format!("remove {}", self.run.display()))
+    }
+
+    /// A pinned namespace in it stays: whoever pinned it may be about to remove it.
+    fn remove_run_directory(&self) -> std::io::Result<()> {
+        let entries = match std::fs::read_dir(&self.run) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            match entry.file_type()?.is_dir() {
+                true => std::fs::remove_dir_all(entry.path())?,
+                false if entry.file_name() == NAMESPACE => {}
+                false => std::fs::remove_file(entry.path())?,
             }
-            _ => Ok(()),
         }
+        match std::fs::remove_dir(&self.run) {
+            Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Where the network namespace of a node is pinned that is a guest of its machine.
+    pub fn namespace(&self) -> PathBuf {
+        self.run.join(NAMESPACE)
     }
 
     async fn end_containers(&self, grace: Duration) -> Result<()> {

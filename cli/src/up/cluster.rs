@@ -1,9 +1,9 @@
 //! The composition root of `up`: a control plane and a node in this process, the launcher beside it.
 //!
-//! Order of a start: lock, facts, credentials; bridge; store and API server, with their listeners; launcher, kubelet and service
-//! rules; controllers and scheduler. A stop is the reverse.
+//! Order of a start: lock, facts, credentials; bridges; store and API server, with their listeners; launcher, kubelet and service
+//! rules; controllers and scheduler; further nodes. A stop is the reverse.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,13 +12,14 @@ use apiserver::UserInfo;
 use apiserver::front::pki::Identity;
 use jiff::Timestamp;
 
+use super::DEFAULT_PORT;
+use super::fleet;
 use super::layout::{Facts, Layout};
-use super::lock::{self, Lock};
-use super::{DEFAULT_PORT, preflight};
 use crate::addresses::parse_routes;
 use crate::control::{self, ControlPlane, Credentials, Serving};
+use crate::lock::{self, Lock};
 use crate::parts::Parts;
-use crate::{kubeconfig, node};
+use crate::{kubeconfig, node, preflight};
 
 /// What a start may be told, beside where its data are.
 #[derive(Debug, Default)]
@@ -27,6 +28,12 @@ pub struct Settings {
     pub api_port: Option<u16>,
     /// `None`: the API server's default.
     pub compaction_interval: Option<Duration>,
+    /// Nodes on this machine; `None`: as many as at the last start, or one.
+    pub nodes: Option<u32>,
+    /// Wrap pods' packets between nodes.
+    pub always_tunnel: bool,
+    /// Where other machines reach this one; `None`: as at the last start, or not at all.
+    pub advertise: Option<Ipv4Addr>,
 }
 
 /// A running control plane and node. Dropping it without `stop` is a crash, which it survives.
@@ -45,7 +52,7 @@ impl Cluster {
             Ok(lock) => lock,
             Err(holder) => anyhow::bail!("process {} has {}", holder.pid, layout.data.display()),
         };
-        let (facts, is_new) = facts(layout, settings.api_port)?;
+        let (facts, is_new) = facts(layout, settings)?;
         match assemble(layout, &facts, settings, progress).await {
             Ok(parts) => Ok(Self { parts, _lock: lock }),
             Err(error) => {
@@ -81,6 +88,7 @@ async fn assemble(
     progress("starting the API server");
     let identity = credentials.node(&facts.node_name, address, now)?;
     let node = node_config(layout, facts, credentials.authority.certificate(), identity);
+    fleet::prepare(facts)?;
     node::prepare_network(&node)?;
     let mut parts = Parts::new();
     let control = ControlPlane::start(control_config(layout, facts, settings)?, &credentials, &mut parts).await?;
@@ -94,6 +102,7 @@ async fn assemble(
     };
     node::start(node, clients, &mut parts).await?;
     control.start_controllers(&mut parts);
+    fleet::start(layout, facts, &credentials, &mut parts).await?;
     Ok(parts)
 }
 
@@ -102,11 +111,17 @@ fn control_config(layout: &Layout, facts: &Facts, settings: &Settings) -> Result
     let advertise = SocketAddr::from((facts.node_address(), facts.api_port));
     Ok(control::Config {
         store: Arc::new(store),
-        // Loopback for people on this machine, the bridge for pods: nothing is open to other machines.
+        // Loopback for people on this machine, the bridge for pods: nothing is open to other machines unless it was asked for.
         listen: vec![SocketAddr::from(([127, 0, 0, 1], facts.api_port)), advertise],
         advertise,
         service_network: facts.service_network,
         compaction_interval: settings.compaction_interval,
+        pod_ranges: facts.node_prefix.map(|prefix| control::PodRanges {
+            cluster: facts.pod_network,
+            node_prefix: prefix,
+            // This machine's node has its range before it has an object.
+            reserved: vec![facts.node_range()],
+        }),
     })
 }
 
@@ -115,9 +130,11 @@ fn node_config(layout: &Layout, facts: &Facts, authority: &str, serving: Identit
     node::Config {
         name: facts.node_name.clone(),
         address: facts.node_address(),
-        pods: facts.pod_network,
+        pods: facts.node_range(),
         cluster_pods: facts.pod_network,
         services: facts.service_network,
+        always_tunnel: facts.always_tunnel,
+        guests: facts.link.map(|link| (link, facts.link_bridge())),
         place: facts.place(layout),
         authority: authority.to_owned(),
         serving,
@@ -125,21 +142,22 @@ fn node_config(layout: &Layout, facts: &Facts, authority: &str, serving: Identit
 }
 
 /// The facts of an earlier start, or new ones; true when they are new.
-fn facts(layout: &Layout, api_port: Option<u16>) -> Result<(Facts, bool)> {
+fn facts(layout: &Layout, settings: &Settings) -> Result<(Facts, bool)> {
     let path = layout.facts();
     let known = Facts::load(&path)?;
-    let facts = match known.clone() {
-        Some(mut facts) => {
-            facts.api_port = api_port.unwrap_or(facts.api_port);
-            facts
-        }
+    let routes = parse_routes(&std::fs::read_to_string("/proc/net/route").unwrap_or_default());
+    let mut facts = match known.clone() {
+        Some(facts) => facts,
         None => {
-            let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
             let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
             let id = format!("{:06x}", crate::random() & 0xff_ffff);
-            Facts::choose(id, node_name(&hostname), api_port.unwrap_or(DEFAULT_PORT), &parse_routes(&routes))?
+            Facts::choose(id, node_name(&hostname), DEFAULT_PORT, &routes)?
         }
     };
+    facts.api_port = settings.api_port.unwrap_or(facts.api_port);
+    facts.advertise = settings.advertise.or(facts.advertise);
+    facts.always_tunnel |= settings.always_tunnel;
+    facts.grow(settings.nodes.unwrap_or(facts.nodes), &routes)?;
     if known.as_ref() != Some(&facts) {
         facts.save(&path)?;
     }

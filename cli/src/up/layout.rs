@@ -68,26 +68,84 @@ pub struct Facts {
     /// Six hex digits that tell this cluster's links, cgroups and tables from another one's on the same machine.
     pub id: String,
     pub node_name: String,
-    /// Addresses of the cluster's pods; a one-node cluster's node has all of it.
+    /// Addresses of the cluster's pods.
     pub pod_network: Network,
+    /// Fixed bits of one node's part of it. `None`: this machine's node has all of it, as in clusters made by version 0.1.
+    #[serde(default)]
+    pub node_prefix: Option<u8>,
     pub service_network: Network,
     pub api_port: u16,
+    /// Nodes on this machine.
+    #[serde(default = "one")]
+    pub nodes: u32,
+    /// Addresses of the nodes, when there are several on this machine.
+    #[serde(default)]
+    pub link: Option<Network>,
+    /// Whether pods' packets between nodes are always wrapped.
+    #[serde(default)]
+    pub always_tunnel: bool,
+    /// The machine's address at which other machines reach its node and the API. `None`: nothing is open to others.
+    #[serde(default)]
+    pub advertise: Option<Ipv4Addr>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// Fixed bits of a node's part of the pods' addresses: room for 254 pods.
+const NODE_PREFIX: u8 = 24;
+/// More would not fit beside one another on a machine.
+const MOST_NODES: u32 = 50;
+
+const FULL: &str = "every network from which addresses could be taken is in use by this machine's routes";
+
+/// The first network 10.X.0.0 that overlaps with no route.
+fn free(second: std::ops::RangeInclusive<u8>, prefix: u8, routes: &[Network]) -> Option<Network> {
+    let candidates = second.map(|second| Network { address: Ipv4Addr::new(10, second, 0, 0), prefix });
+    candidates.into_iter().find(|network| routes.iter().all(|route| !network.overlaps(*route)))
 }
 
 impl Facts {
+    /// This many nodes from now on. `routes` are the networks that the machine reaches already.
+    pub fn grow(&mut self, nodes: u32, routes: &[Network]) -> Result<()> {
+        if nodes == self.nodes {
+            return Ok(());
+        }
+        anyhow::ensure!((1..=MOST_NODES).contains(&nodes), "--nodes must be between 1 and {MOST_NODES}");
+        anyhow::ensure!(
+            nodes > self.nodes,
+            "this cluster has {} nodes: start one with fewer on another --data-dir",
+            self.nodes
+        );
+        anyhow::ensure!(
+            self.node_prefix.is_some(),
+            "the node of this cluster has all addresses of pods, as version 0.1 gave them: start anew with another --data-dir"
+        );
+        anyhow::ensure!(
+            self.advertise.is_none(),
+            "nodes of one machine are not reached from others: use either --nodes or --advertise-address"
+        );
+        self.link = Some(self.link.or_else(|| free(64..=95, 24, routes)).context(FULL)?);
+        self.nodes = nodes;
+        Ok(())
+    }
+
     /// `routes` are the networks that the machine reaches already.
     pub fn choose(id: String, node_name: String, api_port: u16, routes: &[Network]) -> Result<Self> {
-        let free = |second: std::ops::RangeInclusive<u8>| {
-            let candidates = second.map(|second| Network { address: Ipv4Addr::new(10, second, 0, 0), prefix: 16 });
-            candidates.into_iter().find(|network| routes.iter().all(|route| !network.overlaps(*route)))
-        };
-        let full = "every network from which addresses could be taken is in use by this machine's routes";
+        let free = |second| free(second, 16, routes);
+        let full = FULL;
         Ok(Self {
             id,
             node_name,
             pod_network: free(244..=254).or_else(|| free(128..=243)).context(full)?,
+            node_prefix: Some(NODE_PREFIX),
             service_network: free(96..=127).context(full)?,
             api_port,
+            nodes: 1,
+            link: None,
+            always_tunnel: false,
+            advertise: None,
         })
     }
 
@@ -109,20 +167,25 @@ impl Facts {
             .with_context(|| format!("write {}", path.display()))
     }
 
-    /// The node's address: its bridge's.
+    /// Addresses of the pods of this machine's node.
+    pub fn node_range(&self) -> Network {
+        self.node_prefix.map_or(self.pod_network, |prefix| self.pod_network.first(prefix))
+    }
+
+    /// Of this machine's node and of the API server: where others reach it, or else its bridge's.
     pub fn node_address(&self) -> Ipv4Addr {
-        self.pod_network.nth(1)
+        let on_link = self.link.map(|link| link.nth(1));
+        self.advertise.or(on_link).unwrap_or_else(|| self.node_range().nth(1))
+    }
+
+    /// Between the nodes of this machine.
+    pub fn link_bridge(&self) -> String {
+        format!("sp{}n", self.id)
     }
 
     /// What the node of this machine has, outside the data directory too.
     pub fn place(&self, layout: &Layout) -> Place {
-        Place {
-            data: layout.node(),
-            run: PathBuf::from(format!("/run/setpoint-{}", self.id)),
-            bridge: format!("sp{}", self.id),
-            table: format!("setpoint_{}", self.id),
-            cgroup: format!("setpoint-{}", self.id),
-        }
+        Place::new(layout.node(), &self.id, &self.id)
     }
 }
 
@@ -143,6 +206,28 @@ mod tests {
         assert_eq!(facts.pod_network.to_string(), "10.245.0.0/16");
         assert_eq!(facts.service_network.to_string(), "10.96.0.0/16");
         assert!(Facts::choose("abc123".into(), "n".into(), 1, &routes).is_err(), "10.0.0.0/9 is one route here");
+    }
+
+    #[test]
+    fn clusters_grow_and_do_not_shrink() {
+        let mut facts = Facts::choose("abc123".into(), "n".into(), 1, &[]).unwrap();
+        assert_eq!(facts.node_address(), Ipv4Addr::new(10, 244, 0, 1));
+        facts.grow(3, &[Network::parse("10.64.0.0/16").unwrap()]).unwrap();
+        assert_eq!(facts.node_address(), Ipv4Addr::new(10, 65, 0, 1));
+        assert_eq!(facts.node_range().to_string(), "10.244.0.0/24");
+        facts.grow(3, &[]).unwrap();
+        let mut old = facts.clone();
+        (old.node_prefix, old.nodes) = (None, 1);
+        assert_eq!(old.node_range(), facts.pod_network);
+        for (mut facts, nodes, words) in [
+            (facts.clone(), 2, "this cluster has 3 nodes"),
+            (facts.clone(), 0, "between 1 and"),
+            (old, 2, "all addresses of pods"),
+            (Facts { advertise: Some(Ipv4Addr::LOCALHOST), ..facts }, 4, "not reached from others"),
+        ] {
+            let error = facts.grow(nodes, &[]).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
     }
 
     #[test]

@@ -1,26 +1,24 @@
 //! A whole cluster on this machine: `up`, `down`, and the kubeconfig between them.
 
 mod cluster;
-mod daemon;
+mod fleet;
 mod layout;
-mod lock;
-mod preflight;
 mod stop;
 mod wait;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::output::{self, Progress};
 use crate::session::{DEFAULT_DATA_DIR, Session};
-use crate::{kubeconfig, yaml};
+use crate::{daemon, kubeconfig, lock, preflight, signals, yaml};
 use cluster::{Cluster, Settings};
 use layout::Layout;
-pub use stop::Down;
+pub use stop::{DEFAULT_GRACE, Down};
 
 const DEFAULT_PORT: u16 = 6443;
 
@@ -38,6 +36,15 @@ pub struct Up {
     /// Return when the cluster and what -f asked for are Ready, and leave it running
     #[arg(short, long)]
     detach: bool,
+    /// Nodes on this machine, each further one in a network namespace [default: 1, or as many as at the last start]
+    #[arg(long)]
+    nodes: Option<u32>,
+    /// Wrap pods' packets between nodes (VXLAN) also where nodes share a link
+    #[arg(long)]
+    vxlan: bool,
+    /// Address of this machine at which other machines may reach the API and the node, so that they can join
+    #[arg(long, value_name = "IP")]
+    advertise_address: Option<std::net::Ipv4Addr>,
     /// How often history is compacted [default: 5m]
     #[arg(long, hide = true, env = "SETPOINT_COMPACTION_INTERVAL", value_parser = interval)]
     compaction_interval: Option<Duration>,
@@ -48,7 +55,29 @@ pub struct Up {
 
 impl Up {
     fn settings(&self) -> Settings {
-        Settings { api_port: self.api_port, compaction_interval: self.compaction_interval }
+        Settings {
+            api_port: self.api_port,
+            compaction_interval: self.compaction_interval,
+            nodes: self.nodes,
+            always_tunnel: self.vxlan,
+            advertise: self.advertise_address,
+        }
+    }
+
+    /// What a daemon is started with: everything that this process does not do itself.
+    fn daemon_arguments(&self, layout: &Layout) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = vec!["up".into(), "--data-dir".into(), layout.data.clone().into()];
+        let mut add = |flag: &str, value: Option<String>| {
+            arguments.extend(value.map(|value| [flag.into(), value.into()]).into_iter().flatten());
+        };
+        add("--api-port", self.api_port.map(|port| port.to_string()));
+        add("--compaction-interval", self.compaction_interval.map(|interval| format!("{}ns", interval.as_nanos())));
+        add("--nodes", self.nodes.map(|nodes| nodes.to_string()));
+        add("--advertise-address", self.advertise_address.map(|address| address.to_string()));
+        if self.vxlan {
+            arguments.push("--vxlan".into());
+        }
+        arguments
     }
 
     pub async fn run(self) -> Result<ExitCode> {
@@ -69,7 +98,7 @@ impl Up {
         };
         parent.ready();
         // Containers go on when the daemon ends: only `down` stops them.
-        wait_for_signal().await?;
+        signals::ending().await?;
         cluster.stop().await;
         Ok(ExitCode::SUCCESS)
     }
@@ -89,7 +118,7 @@ impl Up {
         let cluster = if self.detach {
             layout.prepare()?;
             progress.step("starting the cluster");
-            daemon::spawn(&self, &layout)?;
+            daemon::spawn(self.daemon_arguments(&layout), &layout.log())?;
             None
         } else {
             Some(Cluster::start(&layout, &self.settings(), &|step| progress.step(step)).await?)
@@ -100,7 +129,7 @@ impl Up {
         if let Err(error) = &outcome {
             output::note(format_args!("{}", crate::words(error)));
         }
-        let interrupted = wait_for_signal().await?;
+        let interrupted = signals::ending().await?;
         cluster.stop().await;
         if interrupted {
             output::note(format_args!("stopping the cluster; its data stays in {}", layout.data.display()));
@@ -122,9 +151,13 @@ impl Up {
         });
         let connection = crate::session::Connection { kubeconfig: Some(layout.kubeconfig()), ..Default::default() };
         let session = Session::open(&connection).await?;
-        progress.step("waiting for the node");
-        wait::node_ready(&session).await?;
-        progress.done("the node is Ready");
+        let nodes = layout::Facts::load(&layout.facts())?.map_or(1, |facts| facts.nodes);
+        progress.step(if nodes == 1 { "waiting for the node" } else { "waiting for the nodes" });
+        wait::nodes_ready(&session, nodes as usize).await?;
+        match nodes {
+            1 => progress.done("the node is Ready"),
+            nodes => progress.done(&format!("{nodes} nodes are Ready")),
+        }
         let mut applied = Vec::new();
         if !self.files.is_empty() {
             applied = crate::verbs::apply_files(&session, &self.files, &|line| progress.done(line)).await?;
@@ -152,16 +185,6 @@ impl Up {
 fn interval(text: &str) -> Result<Duration> {
     let duration = api::time::parse_duration(text).ok().and_then(|duration| Duration::try_from(duration).ok());
     duration.filter(|duration| !duration.is_zero()).with_context(|| format!("{text:?} is not a duration such as 90s"))
-}
-
-/// True for ^C, false for a termination that leaves containers alone.
-async fn wait_for_signal() -> Result<bool> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(tokio::select! {
-        _ = interrupt.recv() => true,
-        _ = terminate.recv() => false,
-    })
 }
 
 #[derive(Debug, clap::Args)]

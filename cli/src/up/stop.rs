@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process};
 
+use super::fleet;
 use super::layout::{Facts, Layout};
-use super::lock;
-use crate::output;
+use crate::node::record::Folder;
+use crate::node::run;
 use crate::session::DEFAULT_DATA_DIR;
+use crate::{lock, output};
 
 /// How long containers may take to end by themselves.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(2);
@@ -30,29 +31,36 @@ pub struct Down {
 impl Down {
     pub async fn run(self) -> Result<()> {
         let layout = Layout::new(&self.data_dir)?;
+        let node = Folder(layout.data.clone());
+        if node.load()?.is_some() {
+            run::tear_down(&node, Duration::from_secs(self.grace)).await?;
+            return self.finish(&layout, "node");
+        }
         if Facts::load(&layout.facts())?.is_none() {
             anyhow::bail!("there is no cluster in {}", layout.data.display());
         }
-        if let Some(holder) = lock::holder(&layout.lock())?
-            && let Some(pid) = Pid::from_raw(holder.pid)
-        {
-            kill_process(pid, Signal::TERM).with_context(|| format!("stop process {}", holder.pid))?;
-            let path = layout.lock();
-            tokio::task::spawn_blocking(move || lock::wait_released(&path)).await??;
-        }
+        lock::end_holder(&layout.lock()).await?;
         tear_down(&layout, Duration::from_secs(self.grace)).await?;
+        self.finish(&layout, "cluster")
+    }
+
+    fn finish(&self, layout: &Layout, what: &str) -> Result<()> {
         if self.delete_data {
             std::fs::remove_dir_all(&layout.data).with_context(|| format!("remove {}", layout.data.display()))?;
         }
-        output::line(format_args!("the cluster in {} is down", layout.data.display()));
+        output::line(format_args!("the {what} in {} is down", layout.data.display()));
         Ok(())
     }
 }
 
-/// Nothing of the node is left but its data. The control plane must have ended.
+/// Nothing of the nodes is left but their data. The control plane must have ended.
 pub async fn tear_down(layout: &Layout, grace: Duration) -> Result<()> {
     match Facts::load(&layout.facts())? {
-        Some(facts) => facts.place(layout).tear_down(grace).await,
+        Some(facts) => {
+            // The first node's links carry the others'.
+            fleet::tear_down(layout, &facts, grace).await?;
+            facts.place(layout).tear_down(grace).await
+        }
         None => Ok(()),
     }
 }

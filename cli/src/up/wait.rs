@@ -10,8 +10,8 @@ use crate::session::Session;
 use crate::verbs::Applied;
 use crate::watch;
 
-/// Until every node that registered itself is Ready, and at least one has.
-pub async fn node_ready(session: &Session) -> Result<()> {
+/// Until every node that registered itself is Ready, and so many have.
+pub async fn nodes_ready(session: &Session, count: usize) -> Result<()> {
     let nodes = session.resource("nodes").await?;
     loop {
         let list = session.get(&nodes.path(None, None)).await?;
@@ -20,7 +20,7 @@ pub async fn node_ready(session: &Session) -> Result<()> {
         for name in &names {
             watch::until(session, &nodes, "", name, |node| condition(node?, "Ready").then_some(())).await?;
         }
-        if !names.is_empty() {
+        if names.len() >= count {
             return Ok(());
         }
         let revision = list.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or_default();

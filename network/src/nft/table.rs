@@ -39,6 +39,8 @@ pub struct PodNetwork {
     pub cluster: (Ipv4Addr, u8),
     /// The bridge that this node's pods are on.
     pub bridge: String,
+    /// Other nodes that reach the world through this one, and the bridge that they are on.
+    pub guests: Option<((Ipv4Addr, u8), String)>,
 }
 
 /// A table of this node's; the only one that writes to it.
@@ -123,7 +125,10 @@ impl Table {
         self.rule(batch, "postrouting", ex::has_masquerade_mark().into_iter().chain([ex::masquerade()]));
         let hairpin = [ex::source_address(R0), ex::destination_address(R1), ex::member(R0, HAIRPIN), ex::masquerade()];
         self.rule(batch, "postrouting", hairpin);
-        self.rule(batch, "postrouting", leaving(pods));
+        self.rule(batch, "postrouting", leaving(pods.cluster, pods.cluster, &pods.bridge));
+        if let Some((guests, bridge)) = &pods.guests {
+            self.rule(batch, "postrouting", leaving(*guests, pods.cluster, bridge));
+        }
     }
 
     fn encode(
@@ -337,25 +342,30 @@ fn hairpins(elements: &mut Elements, before: &BTreeMap<Ipv4Addr, usize>, after: 
     elements.removed.entry(HAIRPIN).or_default().extend(removed.map(member));
 }
 
-/// `ip saddr CLUSTER ip daddr != CLUSTER oifname != BRIDGE masquerade`.
-fn leaving(pods: &PodNetwork) -> Vec<Attributes> {
-    let (address, prefix) = pods.cluster;
-    let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
-    let network = (u32::from(address) & mask).to_be_bytes();
+/// `ip saddr FROM ip daddr != CLUSTER oifname != BRIDGE masquerade`.
+fn leaving(from: (Ipv4Addr, u8), cluster: (Ipv4Addr, u8), bridge: &str) -> Vec<Attributes> {
+    let (source_mask, source) = masked(from);
+    let (cluster_mask, cluster) = masked(cluster);
     let mut name = [0u8; 16];
-    let length = pods.bridge.len().min(15);
-    name[..length].copy_from_slice(&pods.bridge.as_bytes()[..length]);
+    let length = bridge.len().min(15);
+    name[..length].copy_from_slice(&bridge.as_bytes()[..length]);
     vec![
         ex::source_address(R0),
-        ex::mask(R0, mask, 0, true),
-        ex::equal(R0, &network),
+        ex::mask(R0, source_mask, 0, true),
+        ex::equal(R0, &source),
         ex::destination_address(R0),
-        ex::mask(R0, mask, 0, true),
-        ex::not_equal(R0, &network),
+        ex::mask(R0, cluster_mask, 0, true),
+        ex::not_equal(R0, &cluster),
         ex::meta(R0, ex::META_OUT_NAME),
         ex::not_equal(R0, &name),
         ex::masquerade(),
     ]
+}
+
+/// A network's mask, and its address as it is in packets.
+fn masked((address, prefix): (Ipv4Addr, u8)) -> (u32, [u8; 4]) {
+    let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
+    (mask, (u32::from(address) & mask).to_be_bytes())
 }
 
 fn verdict(chain: &str, code: i32) -> Attributes {

@@ -62,7 +62,7 @@ fn answers(address: &str) -> Option<BTreeSet<u8>> {
 }
 
 fn pods() -> PodNetwork {
-    PodNetwork { cluster: (Ipv4Addr::new(10, 77, 0, 0), 16), bridge: "br-test".into() }
+    PodNetwork { cluster: (Ipv4Addr::new(10, 77, 0, 0), 16), bridge: "br-test".into(), guests: None }
 }
 
 #[test]

@@ -8,6 +8,13 @@ use super::netlink::{Message, Netlink};
 
 const VETH_INFO_PEER: u16 = 1;
 const IFLA_BRPORT_MODE: u16 = 4;
+const IFLA_VXLAN_ID: u16 = 1;
+const IFLA_VXLAN_LOCAL: u16 = 4;
+const IFLA_VXLAN_LEARNING: u16 = 7;
+const IFLA_VXLAN_PORT: u16 = 15;
+/// The network's number and port that the field uses for pods (flannel's).
+const VXLAN_ID: u32 = 1;
+const VXLAN_PORT: u16 = 8472;
 const NEW: libc::c_int = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
 
 /// The index of the loopback link in every network namespace.
@@ -18,6 +25,14 @@ pub struct Veth<'a> {
     pub name: &'a str,
     pub bridge: u32,
     pub namespace: BorrowedFd<'a>,
+    pub mtu: u32,
+}
+
+/// A link whose packets travel inside UDP from `local`.
+pub struct Vxlan<'a> {
+    pub name: &'a str,
+    pub local: IpAddr,
+    pub mac: [u8; 6],
     pub mtu: u32,
 }
 
@@ -131,6 +146,90 @@ impl Netlink {
         message.number(libc::RTA_OIF, index);
         self.apply(message)
     }
+
+    /// A network that is reached by way of a gateway: a neighbour, or whatever the link `through` delivers to.
+    pub fn add_route_by(
+        &self,
+        network: IpAddr,
+        prefix_len: u8,
+        gateway: IpAddr,
+        through: Option<u32>,
+    ) -> io::Result<()> {
+        const ONLINK: u32 = 4;
+        let mut message = Message::new(libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_REPLACE);
+        message.route(family(network), prefix_len, if through.is_some() { ONLINK } else { 0 });
+        message.ip(libc::RTA_DST, network);
+        message.ip(libc::RTA_GATEWAY, gateway);
+        if let Some(index) = through {
+            message.number(libc::RTA_OIF, index);
+        }
+        self.apply(message)
+    }
+
+    pub fn delete_route(&self, network: IpAddr, prefix_len: u8) -> io::Result<()> {
+        let mut message = Message::new(libc::RTM_DELROUTE, 0);
+        message.route(family(network), prefix_len, 0);
+        message.ip(libc::RTA_DST, network);
+        self.apply(message)
+    }
+
+    /// Whether packets to an address go by way of a gateway.
+    pub fn gateway_to(&self, address: IpAddr) -> io::Result<bool> {
+        /// `struct rtmsg`.
+        const HEADER: usize = 12;
+        let mut message = Message::new(libc::RTM_GETROUTE, 0);
+        message.route(family(address), if address.is_ipv4() { 32 } else { 128 }, 0);
+        message.ip(libc::RTA_DST, address);
+        let body = self.exchange(message)?;
+        Ok(attributes(body.get(HEADER..).unwrap_or_default()).any(|kind| kind == libc::RTA_GATEWAY))
+    }
+
+    pub fn add_vxlan(&self, vxlan: &Vxlan<'_>) -> io::Result<()> {
+        let mut message = Message::new(libc::RTM_NEWLINK, NEW);
+        message.link(0, 0, true);
+        message.text(libc::IFLA_IFNAME, vxlan.name);
+        message.attribute(libc::IFLA_ADDRESS, &vxlan.mac);
+        message.number(libc::IFLA_MTU, vxlan.mtu);
+        let info = message.open(libc::IFLA_LINKINFO);
+        message.text(libc::IFLA_INFO_KIND, "vxlan");
+        let data = message.open(libc::IFLA_INFO_DATA);
+        message.number(IFLA_VXLAN_ID, VXLAN_ID);
+        message.ip(IFLA_VXLAN_LOCAL, vxlan.local);
+        message.attribute(IFLA_VXLAN_LEARNING, &[0]);
+        message.attribute(IFLA_VXLAN_PORT, &VXLAN_PORT.to_be_bytes());
+        message.close(data);
+        message.close(info);
+        self.apply(message)
+    }
+
+    /// Frames to `mac` on a VXLAN link travel to `address`.
+    pub fn set_forwarding(&self, index: u32, mac: [u8; 6], address: IpAddr) -> io::Result<()> {
+        let mut message = Message::new(libc::RTM_NEWNEIGH, libc::NLM_F_CREATE | libc::NLM_F_REPLACE);
+        message.neighbour(libc::AF_BRIDGE as u8, index, libc::NTF_SELF);
+        message.ip(libc::NDA_DST, address);
+        message.attribute(libc::NDA_LLADDR, &mac);
+        self.apply(message)
+    }
+
+    /// `address` is at `mac`, for good.
+    pub fn set_neighbour(&self, index: u32, address: IpAddr, mac: [u8; 6]) -> io::Result<()> {
+        let mut message = Message::new(libc::RTM_NEWNEIGH, libc::NLM_F_CREATE | libc::NLM_F_REPLACE);
+        message.neighbour(family(address), index, 0);
+        message.ip(libc::NDA_DST, address);
+        message.attribute(libc::NDA_LLADDR, &mac);
+        self.apply(message)
+    }
+}
+
+/// The kinds of a message's attributes.
+fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = u16> {
+    std::iter::from_fn(move || {
+        let length = usize::from(u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?));
+        let kind = u16::from_ne_bytes(bytes.get(2..4)?.try_into().ok()?);
+        // Shorter than its own header: not a message of the kernel.
+        bytes = bytes.get(length.max(4).next_multiple_of(4)..).unwrap_or_default();
+        Some(kind)
+    })
 }
 
 fn family(ip: IpAddr) -> u8 {

@@ -1,7 +1,9 @@
-//! The node's bridge and its sandboxes' links, by raw rtnetlink ([`netlink`]: messages, [`link`]: requests).
+//! The node's bridge and its sandboxes' links, by raw rtnetlink ([`netlink`]: messages, [`link`]: requests), and what connects
+//! nodes ([`between`]).
 //!
 //! A veth is never deleted: that waits 28 ms for the kernel, while dropping the sandbox's namespace takes it along.
 
+pub mod between;
 mod link;
 mod netlink;
 

@@ -44,7 +44,15 @@ impl Message {
         self.0.extend_from_slice(&index.to_ne_bytes());
     }
 
-    /// `struct rtmsg` of a default route.
+    /// `struct ndmsg` of an entry that stays.
+    pub fn neighbour(&mut self, family: u8, index: u32, flags: u8) {
+        self.0.extend_from_slice(&[family, 0, 0, 0]);
+        self.0.extend_from_slice(&index.to_ne_bytes());
+        self.0.extend_from_slice(&libc::NUD_PERMANENT.to_ne_bytes());
+        self.0.extend_from_slice(&[flags, 0]);
+    }
+
+    /// `struct rtmsg`.
     /// The header of a route to a network of `prefix_len` bits, the default route with none.
     pub fn route(&mut self, family: u8, prefix_len: u8, flags: u32) {
         let (table, protocol, scope, kind) =

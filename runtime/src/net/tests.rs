@@ -1,5 +1,6 @@
 //! In a network namespace of the test's own thread; skipped without root.
 
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::*;
@@ -85,6 +86,86 @@ fn a_sandbox_reaches_the_gateway() {
         })
         .join()
         .expect("sandbox");
+    });
+}
+
+/// Two machines on one link, each with a network of its own behind it.
+#[test]
+fn machines_reach_each_others_networks() {
+    own_namespace(|| {
+        let folder = tempfile::tempdir().expect("folder");
+        ensure_bridge("spteste0", "10.95.0.1".parse().expect("ip"), 24, 1500).expect("bridge");
+        let at = |name: &str| folder.path().join(name);
+        for (name, address) in [("a", "10.95.0.2"), ("b", "10.95.0.3")] {
+            between::ensure_namespace(&at(name)).expect("make");
+            between::ensure_namespace(&at(name)).expect("again");
+            let network = SandboxNetwork {
+                bridge: "spteste0".into(),
+                address: address.parse().expect("ip"),
+                prefix_len: 24,
+                gateway: "10.95.0.1".parse().expect("ip"),
+                mtu: 1500,
+            };
+            between::connect_namespace(&at(name), name, &network).expect("connect");
+            between::connect_namespace(&at(name), name, &network).expect("again");
+        }
+        let inside = |name: &str, work: fn()| {
+            let namespace = between::open_namespace(&at(name)).expect("open");
+            std::thread::spawn(move || {
+                sys::setns(&namespace, libc::CLONE_NEWNET).expect("enter");
+                work();
+            })
+            .join()
+            .expect("inside");
+        };
+        let ip = |text: &str| -> Ipv4Addr { text.parse().expect("ip") };
+        assert!(between::is_on_link(ip("10.95.0.2")).expect("look"));
+        assert!(!between::is_on_link(ip("192.0.2.1")).expect("no route at all"));
+        between::set_route(ip("10.94.1.0"), 24, ip("10.95.0.2")).expect("route");
+        assert!(!between::is_on_link(ip("10.94.1.9")).expect("by way of a"));
+        between::remove_route(ip("10.94.1.0"), 24).expect("remove");
+        between::remove_route(ip("10.94.1.0"), 24).expect("again");
+
+        // a and b by tunnel: an address of b's network answers in b, asked from a's.
+        const MACS: [[u8; 6]; 2] = [[2, 0, 0, 0, 0, 2], [2, 0, 0, 0, 0, 3]];
+        inside("b", || {
+            let ip = |text: &str| -> Ipv4Addr { text.parse().expect("ip") };
+            let tunnel = between::Tunnel { name: "spvb", local: ip("10.95.0.3"), mac: MACS[1], mtu: 1450 };
+            between::ensure_tunnel(&tunnel, ip("10.93.2.0")).expect("tunnel");
+            let peer = between::TunnelPeer {
+                address: ip("10.95.0.2"),
+                mac: MACS[0],
+                network: ip("10.93.1.0"),
+                prefix_len: 24,
+            };
+            between::set_tunnel_peer("spvb", &peer).expect("peer");
+            ensure_bridge("spb", "10.93.2.1".parse().expect("ip"), 24, 1500).expect("bridge");
+            let listener = std::net::TcpListener::bind("10.93.2.1:80").expect("listen");
+            std::thread::spawn(move || drop(listener.accept()));
+        });
+        inside("a", || {
+            let ip = |text: &str| -> Ipv4Addr { text.parse().expect("ip") };
+            let tunnel = between::Tunnel { name: "spva", local: ip("10.95.0.2"), mac: MACS[0], mtu: 1450 };
+            between::ensure_tunnel(&tunnel, ip("10.93.1.0")).expect("tunnel");
+            between::ensure_tunnel(&tunnel, ip("10.93.1.0")).expect("again");
+            let peer = between::TunnelPeer {
+                address: ip("10.95.0.3"),
+                mac: MACS[1],
+                network: ip("10.93.2.0"),
+                prefix_len: 24,
+            };
+            between::set_tunnel_peer("spva", &peer).expect("peer");
+            between::set_tunnel_peer("spva", &peer).expect("again");
+            let to = "10.93.2.1:80".parse().expect("address");
+            std::net::TcpStream::connect_timeout(&to, std::time::Duration::from_secs(5)).expect("reach b");
+            between::remove_tunnel("spva").expect("remove");
+            assert!(std::net::TcpStream::connect_timeout(&to, std::time::Duration::from_millis(100)).is_err());
+        });
+        for name in ["a", "b"] {
+            between::remove_namespace(&at(name)).expect("remove");
+            between::remove_namespace(&at(name)).expect("again");
+            assert!(!at(name).exists());
+        }
     });
 }
 

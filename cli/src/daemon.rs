@@ -1,38 +1,28 @@
-//! `up --detach`: the cluster in a process of its own, whose parent learns when it is up or why not.
+//! `--detach`: a process of its own that serves, whose parent learns when it is up or why not.
 
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use super::Up;
-use super::layout::Layout;
-
 const READY: &str = "ready";
 
-/// Starts this program again as a daemon and waits until its API answers.
+/// Starts this program again as a daemon with these arguments, and waits until it says that it is ready.
 ///
 /// # Errors
 /// The daemon's own error, when it could not start.
-pub fn spawn(up: &Up, layout: &Layout) -> Result<()> {
-    let log = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(layout.log())
-        .with_context(|| format!("open {}", layout.log().display()))?;
+pub fn spawn(arguments: impl IntoIterator<Item = OsString>, path: &Path) -> Result<()> {
+    let log =
+        OpenOptions::new().create(true).append(true).open(path).with_context(|| format!("open {}", path.display()))?;
     let (reader, writer) = rustix::pipe::pipe().context("make a pipe")?;
     let inherited = writer.as_raw_fd();
     let mut command = Command::new(std::env::current_exe().context("find this program's file")?);
-    command.arg("up").arg("--data-dir").arg(&layout.data).arg("--ready-fd").arg(inherited.to_string());
-    if let Some(port) = up.api_port {
-        command.arg("--api-port").arg(port.to_string());
-    }
-    if let Some(interval) = up.compaction_interval {
-        command.arg("--compaction-interval").arg(format!("{}ns", interval.as_nanos()));
-    }
+    command.args(arguments).arg("--ready-fd").arg(inherited.to_string());
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     // SAFETY: only async-signal-safe calls between fork and exec.
     unsafe {
@@ -51,7 +41,7 @@ pub fn spawn(up: &Up, layout: &Layout) -> Result<()> {
     }
     let status = child.wait().context("wait for the daemon")?;
     if message.trim().is_empty() {
-        bail!("the daemon ended with {status} before it was ready: see {}", layout.log().display());
+        bail!("the daemon ended with {status} before it was ready: see {}", path.display());
     }
     bail!("{}", message.trim())
 }

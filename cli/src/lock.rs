@@ -1,4 +1,4 @@
-//! One control plane at a time on a data directory: an flock that ends with the process, however it ends.
+//! One process at a time on a data directory: an flock that ends with the process, however it ends.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Held until dropped.
 #[derive(Debug)]
@@ -49,6 +50,20 @@ pub fn holder(path: &Path) -> Result<Option<Holder>> {
 pub fn wait_released(path: &Path) -> Result<()> {
     let file = open(path)?;
     flock(&file, FlockOperation::LockShared).with_context(|| format!("wait for {}", path.display()))
+}
+
+/// Tells the holder, if there is one, to end, and waits until it has.
+pub async fn end_holder(path: &Path) -> Result<()> {
+    let Some(holder) = holder(path)? else { return Ok(()) };
+    if let Some(pid) = Pid::from_raw(holder.pid) {
+        match kill_process(pid, Signal::TERM) {
+            // It has ended by itself.
+            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+            Err(error) => return Err(error).with_context(|| format!("stop process {}", holder.pid)),
+        }
+    }
+    let path = path.to_owned();
+    tokio::task::spawn_blocking(move || wait_released(&path)).await?
 }
 
 fn open(path: &Path) -> Result<File> {

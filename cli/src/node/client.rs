@@ -1,0 +1,18 @@
+//! A node's way to an API server that is elsewhere.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use http::HeaderValue;
+use http::header::USER_AGENT;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+
+/// By the node's own kubeconfig. `component` is the name that it has in managedFields.
+pub async fn from_kubeconfig(path: &Path, component: &'static str) -> Result<kube::Client> {
+    let kubeconfig = Kubeconfig::read_from(path).with_context(|| format!("read {}", path.display()))?;
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .with_context(|| format!("use {}", path.display()))?;
+    config.headers.push((USER_AGENT, HeaderValue::from_static(component)));
+    kube::Client::try_from(config).context("make a client of the API server")
+}

@@ -83,6 +83,14 @@ impl ApiError {
         matches!(self, Self::Status(status) if status["reason"] == reason)
     }
 
+    /// The server's own words, without kubectl's in front.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Status(status) => status["message"].as_str().unwrap_or_default().to_owned(),
+            other => other.to_string(),
+        }
+    }
+
     pub fn is_not_found(&self) -> bool {
         self.is("NotFound")
     }

@@ -158,7 +158,8 @@ mod tests {
 
     #[test]
     fn the_lowest_free_range_is_given() {
-        let table: [(&str, u8, &[(&str, &str)], Option<&str>); 5] = [
+        type World = &'static [(&'static str, &'static str)];
+        let table: [(&str, u8, World, Option<&str>); 5] = [
             ("first", 16, &[], Some("10.244.1.0/24")),
             ("a gap", 16, &[("a", "10.244.1.0/24"), ("c", "10.244.3.0/24")], Some("10.244.2.0/24")),
             ("a range of another size", 16, &[("a", "10.244.0.0/22")], Some("10.244.4.0/24")),

@@ -7,15 +7,21 @@ use clap::Subcommand;
 
 use crate::session::Connection;
 
+mod annotate;
 mod apply;
+mod cordon;
 mod delete;
 mod describe;
+mod drain;
 mod exec;
 mod get;
 mod image;
+mod label;
 mod logs;
+mod marks;
 mod rollout;
 mod scale;
+mod taint;
 mod version;
 mod wait;
 
@@ -23,24 +29,36 @@ pub use apply::apply_files;
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Set and remove annotations
+    Annotate(annotate::Annotate),
     /// Make objects as manifests say
     Apply(apply::Apply),
+    /// Let no new pods come to nodes
+    Cordon(cordon::Cordon),
     /// Delete objects
     Delete(delete::Delete),
     /// Show objects with all that is known of them
     Describe(describe::Describe),
+    /// Cordon nodes and evict their pods
+    Drain(drain::Drain),
     /// Run a command in a container
     Exec(exec::Exec),
     /// Show objects
     Get(get::Get),
     /// Load, list and remove images of the nodes
     Image(image::Image),
+    /// Set and remove labels
+    Label(label::Label),
     /// Print what containers printed
     Logs(logs::Logs),
     /// Follow and undo changes of a Deployment
     Rollout(rollout::Rollout),
     /// Set the number of replicas
     Scale(scale::Scale),
+    /// Set and remove taints of nodes
+    Taint(taint::Taint),
+    /// Let new pods come to nodes again
+    Uncordon(cordon::Uncordon),
     /// Print the versions of this program and of the server
     Version(version::Version),
     /// Wait until objects are as wanted
@@ -50,15 +68,21 @@ pub enum Verb {
 impl Verb {
     pub async fn run(self, connection: &Connection) -> Result<ExitCode> {
         match self {
+            Self::Annotate(verb) => verb.run(connection).await,
             Self::Apply(verb) => verb.run(connection).await,
+            Self::Cordon(verb) => verb.run(connection).await,
             Self::Delete(verb) => verb.run(connection).await,
             Self::Describe(verb) => verb.run(connection).await,
+            Self::Drain(verb) => verb.run(connection).await,
             Self::Exec(verb) => verb.run(connection).await,
             Self::Get(verb) => verb.run(connection).await,
             Self::Image(verb) => verb.run(connection).await,
+            Self::Label(verb) => verb.run(connection).await,
             Self::Logs(verb) => verb.run(connection).await,
             Self::Rollout(verb) => verb.run(connection).await,
             Self::Scale(verb) => verb.run(connection).await,
+            Self::Taint(verb) => verb.run(connection).await,
+            Self::Uncordon(verb) => verb.run(connection).await,
             Self::Version(verb) => verb.run(connection).await,
             Self::Wait(verb) => verb.run(connection).await,
         }

@@ -1,42 +1,67 @@
-//! Periodic work: history is compacted, old Events go.
+//! Periodic work: history is compacted, old Events go, claims of Services are repaired.
 
 use std::collections::BTreeMap;
 
 use api::Object;
+use bytes::Bytes;
 use jiff::Timestamp;
-use store::{Durability, Expect, Revision, Write};
+use store::{Durability, Expect, Revision, Store, Value, Write};
 use tokio_util::sync::CancellationToken;
 
+use crate::allocation;
 use crate::cache::Stored;
 use crate::core::{Core, key};
 
 const SWEEP_INTERVAL: std::time::Duration = std::time::Duration::from_secs(60);
 
 pub(crate) async fn run(core: &Core, cancel: CancellationToken) {
-    tokio::join!(compact(core, cancel.clone()), sweep_events(core, cancel));
+    tokio::join!(compact(core, cancel.clone()), sweep_events(core, cancel.clone()), allocation::run(core, cancel));
 }
 
 /// What was the newest revision one interval ago is the oldest that stays readable.
 async fn compact(core: &Core, cancel: CancellationToken) {
     let mut before = None;
+    let mut turn = Turn(Expect::Absent);
     loop {
         tokio::select! {
             () = cancel.cancelled() => return,
             () = tokio::time::sleep(core.config.compaction_interval) => {}
         }
-        let now = match core.config.store.revision().await {
-            Ok(now) => now,
-            Err(error) => {
-                tracing::warn!(%error, "history is not compacted");
-                continue;
+        match core.config.store.revision().await {
+            Ok(now) => {
+                let Some(before) = before.replace(now) else { continue };
+                if let Err(error) = turn.compact(&*core.config.store, before).await {
+                    tracing::warn!(%error, "history is not compacted");
+                }
+                core.caches.all().iter().for_each(|cache| cache.compact(before.0));
             }
-        };
-        if let Some(before) = before.replace(now) {
-            if let Err(error) = core.config.store.compact(before).await {
-                tracing::warn!(%error, "history is not compacted");
-            }
-            core.caches.all().iter().for_each(|cache| cache.compact(before.0));
+            Err(error) => tracing::warn!(%error, "history is not compacted"),
         }
+    }
+}
+
+/// Which of several servers on one store compacts it: the first to write this key after an interval (upstream's protocol, and
+/// its key). Another one takes over when it ends. Each leaves the history of one interval of its own.
+const TURN: &[u8] = b"compact_rev_key";
+
+/// What the key was when this server saw it last.
+struct Turn(Expect);
+
+impl Turn {
+    async fn compact(&mut self, store: &dyn Store, before: Revision) -> store::Result<()> {
+        if store.is_shared() {
+            let value = Value { bytes: before.to_string().into(), stamp: None };
+            let taken = store.write(Bytes::from_static(TURN), Write::Put(value), self.0, Durability::Synced).await;
+            match taken {
+                Ok(revision) => self.0 = Expect::At(revision),
+                Err(store::Error::Conflict { actual }) => {
+                    self.0 = actual.map_or(Expect::Absent, |actual| Expect::At(actual.modified));
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        store.compact(before).await
     }
 }
 

@@ -1,7 +1,8 @@
 //! The objects that every cluster has: the system's namespaces, the bootstrap roles, and the Service under which pods find this
 //! server.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use api::Object;
@@ -46,40 +47,68 @@ async fn ensure(core: &Core) -> Result<(), Status> {
             "value": value, "description": description});
         create(core, "scheduling.k8s.io", "priorityclasses", "", class).await?;
     }
-    for (group, resource, object) in kubernetes(core) {
-        put(core, group, resource, object).await?;
+    let (group, resource, service) = service(core);
+    put(core, group, resource, service).await?;
+    // Servers that share a store publish each other.
+    if !core.config.store.is_shared() {
+        publish(core, &BTreeSet::from([core.config.advertise])).await?;
     }
     policy
 }
 
-/// The Service `default/kubernetes`, its Endpoints and its EndpointSlice.
-fn kubernetes(core: &Core) -> [(&'static str, &'static str, Value); 3] {
-    let config = &core.config;
-    let first = Ipv4Addr::from(u32::from(config.service_cidr.address) + 1).to_string();
-    let (address, port) = (config.advertise.ip(), config.advertise.port());
-    let metadata = |labels: Value| json!({"name": "kubernetes", "namespace": "default", "labels": labels});
+/// Makes these servers the endpoints of the Service `default/kubernetes`.
+pub(crate) async fn publish(core: &Core, servers: &BTreeSet<SocketAddr>) -> Result<(), Status> {
+    for (group, resource, object) in endpoints(servers) {
+        put(core, group, resource, object).await?;
+    }
+    Ok(())
+}
+
+fn metadata(labels: &Value) -> Value {
+    json!({"name": "kubernetes", "namespace": "default", "labels": labels})
+}
+
+/// The Service under which pods find the servers.
+fn service(core: &Core) -> (&'static str, &'static str, Value) {
+    let first = Ipv4Addr::from(u32::from(core.config.service_cidr.address) + 1).to_string();
+    let port = core.config.advertise.port();
     let service = json!({
         "apiVersion": "v1", "kind": "Service",
-        "metadata": metadata(json!({"component": "apiserver", "provider": "kubernetes"})),
+        "metadata": metadata(&json!({"component": "apiserver", "provider": "kubernetes"})),
         "spec": {
             "clusterIP": first, "type": "ClusterIP", "sessionAffinity": "None",
             "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}],
         },
     });
-    let mirrored = json!({"endpointslice.kubernetes.io/skip-mirror": "true"});
-    let endpoints = json!({
-        "apiVersion": "v1", "kind": "Endpoints", "metadata": metadata(mirrored),
-        "subsets": [{"addresses": [{"ip": address.to_string()}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}],
+    ("", "services", service)
+}
+
+/// Its Endpoints and its EndpointSlice. A slice has one port: servers on another than the first one's are in the Endpoints only.
+fn endpoints(servers: &BTreeSet<SocketAddr>) -> [(&'static str, &'static str, Value); 2] {
+    let ports: BTreeSet<u16> = servers.iter().map(SocketAddr::port).collect();
+    let port = servers.first().map(SocketAddr::port).unwrap_or_default();
+    let addresses = |port: u16| servers.iter().filter(move |server| server.port() == port).map(SocketAddr::ip);
+    let subsets = ports.iter().map(|port| {
+        let addresses: Vec<Value> = addresses(*port).map(|address| json!({"ip": address.to_string()})).collect();
+        json!({"addresses": addresses, "ports": [{"name": "https", "port": port, "protocol": "TCP"}]})
     });
-    let family = if matches!(address, IpAddr::V4(_)) { "IPv4" } else { "IPv6" };
+    let endpoints = json!({
+        "apiVersion": "v1", "kind": "Endpoints",
+        "metadata": metadata(&json!({"endpointslice.kubernetes.io/skip-mirror": "true"})),
+        "subsets": subsets.collect::<Vec<_>>(),
+    });
+    let is_v6 = servers.first().is_some_and(|server| matches!(server.ip(), IpAddr::V6(_)));
+    let ready: Vec<Value> = addresses(port)
+        .map(|address| json!({"addresses": [address.to_string()], "conditions": {"ready": true}}))
+        .collect();
     let slice = json!({
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
-        "metadata": metadata(json!({"kubernetes.io/service-name": "kubernetes"})),
-        "addressType": family,
-        "endpoints": [{"addresses": [address.to_string()], "conditions": {"ready": true}}],
+        "metadata": metadata(&json!({"kubernetes.io/service-name": "kubernetes"})),
+        "addressType": if is_v6 { "IPv6" } else { "IPv4" },
+        "endpoints": ready,
         "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
     });
-    [("", "services", service), ("", "endpoints", endpoints), ("discovery.k8s.io", "endpointslices", slice)]
+    [("", "endpoints", endpoints), ("discovery.k8s.io", "endpointslices", slice)]
 }
 
 async fn create(core: &Core, group: &str, resource: &str, namespace: &str, object: Value) -> Result<(), Status> {

@@ -84,6 +84,25 @@ impl Core {
         Ok(Some(Existing { object, managers, json, revision, stale }))
     }
 
+    /// The object to begin a change with: where a read of the store is a round trip, the one in the cache, which may be old.
+    /// Also whether it is the newest for certain.
+    pub async fn read_to_change(
+        &self,
+        row: &Descriptor,
+        namespace: &str,
+        name: &str,
+    ) -> Result<(Option<Existing>, bool), Status> {
+        if self.config.store.is_shared()
+            && let Some(stored) =
+                self.caches.get(&row.storage).and_then(|cache| cache.get(&row.object_key(namespace, name)))
+        {
+            let (json, revision) = (stored.json.clone(), stored.revision);
+            let (object, managers) = read_stored(&json).map_err(Status::internal)?;
+            return Ok((Some(Existing { object, managers, json, revision }), false));
+        }
+        Ok((self.read(row, namespace, name).await?, true))
+    }
+
     pub async fn must_read(&self, row: &Descriptor, namespace: &str, name: &str) -> Result<Existing, Status> {
         let found = self.read(row, namespace, name).await?;
         found.ok_or_else(|| Status::not_found(qualified(row), name))

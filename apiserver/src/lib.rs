@@ -10,8 +10,10 @@
 //! - [`config`] is everything that a server is given: store, clock, randomness, [`authorizer`], [`node_proxy`], [`token`] issuer.
 //! - `bootstrap` makes what every cluster has; `background` compacts and sweeps; `routes` and `openapi` are paths that are no
 //!   resource.
+//! - `allocation` gives Services their addresses and ports; `servers` knows who else serves the same store.
 //!
-//! What is not here: no handler per kind, no typed Kubernetes struct, no way to the store past the pipeline but for sweeps.
+//! What is not here: no handler per kind, no typed Kubernetes struct, no way to the store past the pipeline but for sweeps,
+//! claims and heartbeats.
 
 pub mod admission;
 mod allocation;
@@ -44,6 +46,7 @@ pub mod request;
 mod routes;
 mod selection;
 pub mod server;
+mod servers;
 pub mod strategy;
 mod subresources;
 pub mod token;

@@ -30,7 +30,7 @@ use crate::request::RequestInfo;
 use crate::token::Lookup;
 use crate::user::UserInfo;
 use crate::warnings::Warnings;
-use crate::{background, bootstrap, options, routes, subresources, verbs};
+use crate::{background, bootstrap, options, routes, servers, subresources, verbs};
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -74,6 +74,7 @@ impl ApiServer {
             self.core.caches.run(cancel.clone()),
             bootstrap::run(&self.core, cancel.clone()),
             background::run(&self.core, cancel.clone()),
+            servers::run(&self.core, cancel.clone()),
         );
     }
 

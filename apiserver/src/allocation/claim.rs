@@ -6,79 +6,89 @@ use std::net::Ipv4Addr;
 use api::Object;
 use api::field::{ErrorKind, FieldError, Path};
 use serde_json::{Value, json};
+use store::Store;
 
+use super::claims::{self, Owner, Taken};
 use super::service::{needs_health_port, needs_node_ports};
-use super::{Allocator, Item};
+use super::{Allocator, Item, Return};
 use crate::config::Cidr;
+
+/// Neighbours that are tried one by one before all claims are looked at.
+const TRIES: u64 = 8;
 
 /// One object's allocation in progress.
 pub(super) struct Claim<'a> {
     pub allocator: &'a Allocator,
-    pub taken: &'a mut BTreeSet<Item>,
+    pub store: &'a dyn Store,
+    pub owner: &'a Owner,
     /// The object's own from before: free to keep.
     pub before: &'a BTreeSet<Item>,
-    pub added: Vec<Item>,
+    /// Looks only.
+    pub dry_run: bool,
+    pub added: &'a mut Vec<Return>,
     pub errors: Vec<FieldError>,
 }
 
+#[derive(Debug)]
+pub(super) enum Refused {
+    Invalid(Vec<FieldError>),
+    /// Another write to the same object has it at this moment.
+    Busy,
+    Store(store::Error),
+}
+
+impl From<store::Error> for Refused {
+    fn from(error: store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
 impl Claim<'_> {
-    /// Whether the item is the object's now.
-    fn take(&mut self, item: Item) -> bool {
-        if self.before.contains(&item) || self.added.contains(&item) {
-            return true;
-        }
-        let free = self.taken.insert(item);
-        if free {
-            self.added.push(item);
-        }
-        free
+    fn has(&self, item: Item) -> bool {
+        self.before.contains(&item) || self.added.iter().any(|added| added.item == item)
     }
 
-    pub fn address(&mut self, service: &mut Object, start: u64) {
-        let spec = &mut service["spec"];
+    /// Whether the item is the object's now.
+    async fn take(&mut self, item: Item) -> Result<Taken, Refused> {
+        if self.has(item) {
+            return Ok(Taken::Ours);
+        }
+        let (taken, revision) = claims::take(self.store, item, self.owner, self.dry_run).await?;
+        if taken == Taken::Ours {
+            self.added.push(Return { item, uid: self.owner.uid.clone(), revision });
+        }
+        Ok(taken)
+    }
+
+    /// The first free one of `span` items from `start` on, in a circle. `None` when there is none.
+    async fn take_any(&mut self, start: u64, span: u64, nth: impl Fn(u64) -> Item) -> Result<Option<Item>, Refused> {
+        let nth = |offset: u64| nth((start % span + offset) % span);
+        let mut offset = 0;
+        while offset < span {
+            let item = nth(offset);
+            if !self.has(item) && self.take(item).await? == Taken::Ours {
+                return Ok(Some(item));
+            }
+            offset += 1;
+            if offset.is_multiple_of(TRIES) {
+                let (_, claims) = claims::all(self.store).await?;
+                let free = (offset..span).find(|offset| !claims.contains_key(&nth(*offset)) && !self.has(nth(*offset)));
+                let Some(free) = free else { return Ok(None) };
+                offset = free;
+            }
+        }
+        Ok(None)
+    }
+
+    pub async fn address(&mut self, service: &mut Object, start: u64) -> Result<(), Refused> {
+        let spec = &service["spec"];
         if spec["type"] == "ExternalName" || spec["clusterIP"] == "None" {
-            return;
+            return Ok(());
         }
-        let path = Path::new("spec").child("clusterIPs");
         let asked = spec["clusterIP"].as_str().or(spec["clusterIPs"][0].as_str()).unwrap_or_default().to_owned();
-        let (first, last) = self.allocator.addresses();
-        let address = if asked.is_empty() {
-            let span = u64::from(last - first) + 1;
-            let nth = |offset: u64| Ipv4Addr::from(first + u32::try_from((start + offset) % span).unwrap_or_default());
-            let start_free = (0..span).map(nth).find(|address| !self.taken.contains(&Item::Address(*address)));
-            let Some(address) = start_free else {
-                let detail = "failed to allocate a serviceIP: range is full";
-                self.errors.push(internal(&path, detail));
-                return;
-            };
-            address
-        } else {
-            let value = json!([asked]);
-            let Ok(address) = asked.parse::<Ipv4Addr>() else {
-                // Validation says what is wrong with it.
-                return;
-            };
-            let had = self.before.iter().any(|item| matches!(item, Item::Address(_)));
-            if had && !self.before.contains(&Item::Address(address)) {
-                // It may not change: validation says so.
-                return;
-            }
-            if !(first..=last).contains(&u32::from(address)) {
-                let Cidr { address: base, prefix } = self.allocator.cidr;
-                let detail = format!(
-                    "failed to allocate IP {address}: the provided IP ({address}) is not in the valid range. The range of \
-                     valid IPs is {base}/{prefix}"
-                );
-                self.errors.push(FieldError::invalid(&path, value, detail));
-                return;
-            }
-            address
-        };
-        if !self.take(Item::Address(address)) {
-            let detail = format!("failed to allocate IP {address}: provided IP is already allocated");
-            self.errors.push(FieldError::invalid(&path, json!([asked]), detail));
-            return;
-        }
+        let address =
+            if asked.is_empty() { self.any_address(start).await? } else { self.asked_address(&asked).await? };
+        let Some(address) = address else { return Ok(()) };
         let spec = &mut service["spec"];
         spec["clusterIP"] = address.to_string().into();
         spec["clusterIPs"] = json!([address.to_string()]);
@@ -88,16 +98,60 @@ impl Claim<'_> {
         if spec["ipFamilyPolicy"].is_null() {
             spec["ipFamilyPolicy"] = "SingleStack".into();
         }
+        Ok(())
     }
 
-    pub fn ports(&mut self, service: &mut Object, start: u64) {
+    async fn any_address(&mut self, start: u64) -> Result<Option<Ipv4Addr>, Refused> {
+        let (first, last) = self.allocator.addresses();
+        let nth = |offset: u64| Item::Address((first + u32::try_from(offset).unwrap_or_default()).into());
+        match self.take_any(start, u64::from(last - first) + 1, nth).await? {
+            Some(Item::Address(address)) => Ok(Some(address)),
+            _ => {
+                let path = Path::new("spec").child("clusterIPs");
+                self.errors.push(internal(&path, "failed to allocate a serviceIP: range is full"));
+                Ok(None)
+            }
+        }
+    }
+
+    async fn asked_address(&mut self, asked: &str) -> Result<Option<Ipv4Addr>, Refused> {
+        let path = Path::new("spec").child("clusterIPs");
+        // Validation says what is wrong with it.
+        let Ok(address) = asked.parse::<Ipv4Addr>() else { return Ok(None) };
+        let had = self.before.iter().any(|item| matches!(item, Item::Address(_)));
+        if had && !self.before.contains(&Item::Address(address)) {
+            // It may not change: validation says so.
+            return Ok(None);
+        }
+        let (first, last) = self.allocator.addresses();
+        if !(first..=last).contains(&u32::from(address)) {
+            let Cidr { address: base, prefix } = self.allocator.cidr;
+            let detail = format!(
+                "failed to allocate IP {address}: the provided IP ({address}) is not in the valid range. The range of \
+                 valid IPs is {base}/{prefix}"
+            );
+            self.errors.push(FieldError::invalid(&path, json!([asked]), detail));
+            return Ok(None);
+        }
+        match self.take(Item::Address(address)).await? {
+            Taken::Ours => Ok(Some(address)),
+            Taken::Busy => Err(Refused::Busy),
+            Taken::Others => {
+                let detail = format!("failed to allocate IP {address}: provided IP is already allocated");
+                self.errors.push(FieldError::invalid(&path, json!([asked]), detail));
+                Ok(None)
+            }
+        }
+    }
+
+    pub async fn ports(&mut self, service: &mut Object, start: u64) -> Result<(), Refused> {
         if needs_node_ports(service) {
             let count = service["spec"]["ports"].as_array().map_or(0, Vec::len);
             for index in 0..count {
                 let port = &service["spec"]["ports"][index];
                 let path = Path::new("spec").child("ports").index(index).child("nodePort");
                 let asked = port["nodePort"].as_u64().unwrap_or_default();
-                if let Some(port) = self.port(&path, asked, start + index as u64) {
+                if let Some(port) = self.port(&path, asked, start.wrapping_add(index as u64)).await? {
                     service["spec"]["ports"][index]["nodePort"] = port.into();
                 }
             }
@@ -105,35 +159,36 @@ impl Claim<'_> {
         if needs_health_port(service) {
             let path = Path::new("spec").child("healthCheckNodePort");
             let asked = service["spec"]["healthCheckNodePort"].as_u64().unwrap_or_default();
-            if let Some(port) = self.port(&path, asked, start) {
+            if let Some(port) = self.port(&path, asked, start).await? {
                 service["spec"]["healthCheckNodePort"] = port.into();
             }
         }
+        Ok(())
     }
 
-    fn port(&mut self, path: &Path, asked: u64, start: u64) -> Option<u16> {
-        let range = self.allocator.ports.clone();
+    async fn port(&mut self, path: &Path, asked: u64, start: u64) -> Result<Option<u16>, Refused> {
+        let (low, high) = (*self.allocator.ports.start(), *self.allocator.ports.end());
         if asked == 0 {
-            let span = u64::from(*range.end() - *range.start()) + 1;
-            let nth = |offset: u64| *range.start() + u16::try_from((start + offset) % span).unwrap_or_default();
-            let free = (0..span).map(nth).find(|port| !self.taken.contains(&Item::Port(*port)));
-            if free.is_none() {
-                self.errors.push(internal(path, "failed to allocate a nodePort: range is full"));
-            }
-            return free.filter(|port| self.take(Item::Port(*port)));
+            let nth = |offset: u64| Item::Port(low + u16::try_from(offset).unwrap_or_default());
+            return match self.take_any(start, u64::from(high - low) + 1, nth).await? {
+                Some(Item::Port(port)) => Ok(Some(port)),
+                _ => {
+                    self.errors.push(internal(path, "failed to allocate a nodePort: range is full"));
+                    Ok(None)
+                }
+            };
         }
-        match u16::try_from(asked).ok().filter(|port| range.contains(port)) {
-            None => {
-                let (low, high) = (range.start(), range.end());
-                let detail =
-                    format!("provided port is not in the valid range. The range of valid ports is {low}-{high}");
-                self.errors.push(FieldError::invalid(path, asked, detail));
-                None
-            }
-            Some(port) if self.take(Item::Port(port)) => Some(port),
-            Some(port) => {
+        let Some(port) = u16::try_from(asked).ok().filter(|port| (low..=high).contains(port)) else {
+            let detail = format!("provided port is not in the valid range. The range of valid ports is {low}-{high}");
+            self.errors.push(FieldError::invalid(path, asked, detail));
+            return Ok(None);
+        };
+        match self.take(Item::Port(port)).await? {
+            Taken::Ours => Ok(Some(port)),
+            Taken::Busy => Err(Refused::Busy),
+            Taken::Others => {
                 self.errors.push(FieldError::invalid(path, port, "provided port is already allocated"));
-                None
+                Ok(None)
             }
         }
     }

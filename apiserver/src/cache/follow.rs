@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use store::{KeyValue, Range, Revision, Store};
+use store::{Error, KeyValue, Page, Range, Revision, Store};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +20,9 @@ pub const ROOT: &str = "/registry/";
 
 /// Pause before the store is read anew after its watch broke.
 const RETRY: Duration = Duration::from_millis(200);
+
+/// How many revisions of the past a server that starts reads, if they are still there.
+const HISTORY: u64 = 4_096;
 
 /// Is told of every change before any reader of the caches can see it, in their order. Must be quick: all wait for it.
 pub trait Follower: Send + Sync {
@@ -124,17 +127,36 @@ impl Caches {
     }
 
     async fn load_and_follow(&self) -> store::Result<()> {
-        let page = self.store.range(prefix_range(ROOT), None, 0).await?;
+        let newest = self.store.revision().await?;
+        let page = self.page_before(newest).await?;
         let after = page.revision;
         self.load(page.items, after);
+        if after >= newest {
+            self.complete.send_replace(Some(after.0));
+        }
         let everything = Range { start: Bytes::new(), end: None };
         let mut events = self.store.watch(everything, after).await?;
         while let Some(event) = events.next().await {
             let event = event?;
             self.apply(&event.key, event.current, event.revision.0);
-            self.complete.send_replace(Some(event.revision.0));
+            if event.revision >= newest {
+                self.complete.send_replace(Some(event.revision.0));
+            }
         }
         Ok(())
+    }
+
+    /// Everything, as it was a while before `newest` when this server starts: the changes since then are followed, so that
+    /// clients of the server that was here before, or of another one, resume at this one.
+    async fn page_before(&self, newest: Revision) -> store::Result<Page> {
+        if self.is_ready() {
+            return self.store.range(prefix_range(ROOT), None, 0).await;
+        }
+        let before = Revision(newest.0.saturating_sub(HISTORY));
+        match self.store.range(prefix_range(ROOT), Some(before), 0).await {
+            Err(Error::Compacted { oldest }) => self.store.range(prefix_range(ROOT), Some(oldest), 0).await,
+            other => other,
+        }
     }
 
     fn load(&self, items: Vec<KeyValue>, Revision(revision): Revision) {
@@ -154,7 +176,6 @@ impl Caches {
         for (resource, items) in items_of {
             self.load_resource(&resource, items, revision);
         }
-        self.complete.send_replace(Some(revision));
     }
 
     fn load_resource(&self, resource: &str, items: Vec<KeyValue>, revision: u64) {

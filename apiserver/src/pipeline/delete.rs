@@ -99,7 +99,7 @@ impl Target<'_> {
         let expect = Expect::At(Revision(old.revision));
         match self.core.config.store.write(key, Write::Delete, expect, Durability::Synced).await {
             Ok(_) => {
-                self.core.release(self.row, &old.object);
+                self.core.release(self.row, &old.object).await;
                 Ok(Some(()))
             }
             Err(store::Error::Conflict { .. }) => Ok(None),

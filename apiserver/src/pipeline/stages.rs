@@ -121,7 +121,7 @@ impl Admitted {
         meta::set(object, "uid", metadata::uid(target.core.random(), target.core.random()));
         meta::set(object, "generation", if row.generation { 1.into() } else { Value::Null });
         row.strategy.prepare_for_create(object);
-        let reservation = target.core.reserve(row, object, None).await?;
+        let reservation = target.core.reserve(row, object, None, target.dry_run).await?;
         normalize(object);
         let mut errors = row.strategy.validate(object);
         errors.extend(row.strategy.validate_create(object));
@@ -153,7 +153,7 @@ impl Admitted {
             }
             other => row.strategy.prepare_for_subresource(other, object, old),
         }
-        let reservation = target.core.reserve(row, object, Some(old)).await?;
+        let reservation = target.core.reserve(row, object, Some(old), target.dry_run).await?;
         normalize(object);
         // Where a pod runs is no change of what is wanted: upstream's binding goes past the strategy.
         let counts = !matches!(target.subresource, "status" | "binding");
@@ -220,11 +220,16 @@ impl Validated {
         let key = key(target.row, self.object.namespace(), self.object.name());
         match target.core.config.store.write(key, Write::Put(value), expect, durability).await {
             Ok(revision) => {
-                self.reservation.keep();
+                if self.reservation.keep() {
+                    target.core.give_back().await;
+                }
                 Ok(Committed { json: stamped(&bytes, stamp, revision.0), created })
             }
             Err(store::Error::Conflict { actual }) => Err(CommitError::Conflict(actual.map(|actual| actual.value))),
-            Err(error) => Err(CommitError::Other(store_error(error))),
+            Err(error) => {
+                self.reservation.leave();
+                Err(CommitError::Other(store_error(error)))
+            }
         }
     }
 

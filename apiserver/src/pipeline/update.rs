@@ -33,23 +33,42 @@ pub(crate) trait Change: Sync {
 
 impl Target<'_> {
     pub async fn update(&self, name: &str, change: &dyn Change) -> Result<Committed, Status> {
+        let (mut found, mut newest) = self.core.read_to_change(self.row, self.namespace, name).await?;
         for _ in 0..ATTEMPTS {
-            let Some(old) = self.core.read(self.row, self.namespace, name).await? else {
-                let allowed = self.row.create_on_update || change.always_creates();
-                let new = if allowed { change.create()? } else { None };
-                let Some(new) = new else { return Err(self.not_found(name)) };
-                return match self.create_named(name, new).await {
-                    // Somebody else was faster: what is there now is changed.
-                    Err(status) if status.reason == Reason::AlreadyExists && change.always_creates() => continue,
-                    other => other,
-                };
+            let outcome = match &found {
+                Some(old) => self.update_found(name, change, old).await,
+                None => self.update_absent(name, change).await,
             };
-            let new = change.apply(&old)?;
-            if let Some(committed) = self.update_once(name, new, &old).await? {
-                return Ok(committed);
+            let unchanged = |committed: &Committed| found.as_ref().is_some_and(|old| old.json == committed.json);
+            match outcome {
+                Ok(None) => {}
+                // What an old state makes impossible or unnecessary, the newest one may not (upstream's GuaranteedUpdate).
+                Err(_) if !newest => {}
+                Ok(Some(committed)) if !newest && unchanged(&committed) => {}
+                Ok(Some(committed)) => return Ok(committed),
+                Err(status) => return Err(status),
             }
+            found = self.core.read(self.row, self.namespace, name).await?;
+            newest = true;
         }
         Err(Status::modified(qualified(self.row), name))
+    }
+
+    /// `None` when another write came between.
+    async fn update_found(&self, name: &str, change: &dyn Change, old: &Existing) -> Result<Option<Committed>, Status> {
+        self.update_once(name, change.apply(old)?, old).await
+    }
+
+    /// `None` when another write came between.
+    async fn update_absent(&self, name: &str, change: &dyn Change) -> Result<Option<Committed>, Status> {
+        let allowed = self.row.create_on_update || change.always_creates();
+        let new = if allowed { change.create()? } else { None };
+        let Some(new) = new else { return Err(self.not_found(name)) };
+        match self.create_named(name, new).await {
+            // Somebody else was faster: what is there now is changed.
+            Err(status) if status.reason == Reason::AlreadyExists && change.always_creates() => Ok(None),
+            other => other.map(Some),
+        }
     }
 
     async fn create_named(&self, name: &str, new: Decoded) -> Result<Committed, Status> {

@@ -79,9 +79,7 @@ impl Core {
 
     pub async fn read(&self, row: &Descriptor, namespace: &str, name: &str) -> Result<Option<Existing>, Status> {
         let Some((json, revision)) = self.read_bytes(row, namespace, name).await? else { return Ok(None) };
-        let (mut object, managers) = read_stored(&json).map_err(Status::internal)?;
-        let stale = row.load(&mut object, revision);
-        Ok(Some(Existing { object, managers, json, revision, stale }))
+        Existing::decode(row, json, revision).map(Some)
     }
 
     /// The object to begin a change with: where a read of the store is a round trip, the one in the cache, which may be old.
@@ -96,9 +94,7 @@ impl Core {
             && let Some(stored) =
                 self.caches.get(&row.storage).and_then(|cache| cache.get(&row.object_key(namespace, name)))
         {
-            let (json, revision) = (stored.json.clone(), stored.revision);
-            let (object, managers) = read_stored(&json).map_err(Status::internal)?;
-            return Ok((Some(Existing { object, managers, json, revision }), false));
+            return Ok((Some(Existing::decode(row, stored.json.clone(), stored.revision)?), false));
         }
         Ok((self.read(row, namespace, name).await?, true))
     }
@@ -127,6 +123,14 @@ impl Core {
                 field: String::new(),
             })
         })
+    }
+}
+
+impl Existing {
+    fn decode(row: &Descriptor, json: Bytes, revision: u64) -> Result<Self, Status> {
+        let (mut object, managers) = read_stored(&json).map_err(Status::internal)?;
+        let stale = row.load(&mut object, revision);
+        Ok(Self { object, managers, json, revision, stale })
     }
 }
 

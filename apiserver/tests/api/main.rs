@@ -10,6 +10,7 @@ mod managers;
 mod model;
 mod rbac;
 mod reads;
+mod shared;
 mod subresources;
 mod watches;
 mod writes;

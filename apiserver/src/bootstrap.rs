@@ -47,6 +47,10 @@ async fn ensure(core: &Core) -> Result<(), Status> {
             "value": value, "description": description});
         create(core, "scheduling.k8s.io", "priorityclasses", "", class).await?;
     }
+    let services = core.config.service_cidr;
+    let range = json!({"apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "kubernetes"},
+        "spec": {"cidrs": [format!("{}/{}", services.address, services.prefix)]}});
+    create(core, "networking.k8s.io", "servicecidrs", "", range).await?;
     let (group, resource, service) = service(core);
     put(core, group, resource, service).await?;
     // Servers that share a store publish each other.

@@ -21,7 +21,7 @@ use crate::cache::{Caches, Follower};
 use crate::call::Call;
 use crate::config::Config;
 use crate::core::{Core, qualified};
-use crate::media::Accepted;
+use crate::media::{Accepted, SUPPORTED, View};
 use crate::openapi::Documents;
 use crate::query::Query;
 use crate::registry::{Descriptor, Registry, Role};
@@ -146,6 +146,10 @@ impl Call {
             let list = matches!(info.verb.as_str(), "list" | "deletecollection");
             Accepted::negotiate(request.headers(), &query, list)?
         };
+        if row.role == Role::Review && accepted.view != View::Whole {
+            // What is not stored has no metadata to show.
+            return Err(Status::not_acceptable(&SUPPORTED));
+        }
         let headers = request.headers().clone();
         let manager = options::manager(&query, &headers);
         let warnings = Warnings::default();

@@ -1,6 +1,7 @@
 //! Admission: what the cluster adds to or refuses of a write that its kind allows. One chain for all kinds, verbs and
 //! subresources; a step is one file here and one entry of its `chain`.
 
+mod certificate_requester;
 mod default_tolerations;
 mod namespace_lifecycle;
 mod priority;
@@ -102,5 +103,6 @@ pub fn chain() -> Vec<Box<dyn Admission>> {
         Box::new(service_account::ServiceAccount),
         Box::new(priority::Priority),
         Box::new(default_tolerations::DefaultTolerationSeconds),
+        Box::new(certificate_requester::CertificateRequester),
     ]
 }

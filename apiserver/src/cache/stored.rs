@@ -122,7 +122,13 @@ fn select(root: &Members, selectable: &[Selectable]) -> Result<Box<[Box<str>]>, 
                 }
             }
         };
-        let text = value.map(|value| scalar(value.get())).transpose()?.unwrap_or_default();
+        let mut text = value.map(|value| scalar(value.get())).transpose()?.unwrap_or_default();
+        if text.is_empty()
+            && !field.or.is_empty()
+            && let Some(other) = root.get(field.or)
+        {
+            text = scalar(other.get())?;
+        }
         values.push(if text.is_empty() { field.default.into() } else { text });
     }
     Ok(values.into())
@@ -155,6 +161,7 @@ mod tests {
         Selectable::new("h", "spec.hostNetwork", "false"),
         Selectable::plain("status.phase"),
         Selectable::plain("type"),
+        Selectable::new("either", "spec.missing", "").or("type"),
     ];
 
     fn decode(json: &str) -> Result<Stored, DecodeError> {
@@ -170,7 +177,7 @@ mod tests {
         assert_eq!((&*stored.name, &*stored.namespace, &*stored.uid), ("n", "s", "u"));
         assert_eq!((stored.label("a"), stored.label("b"), stored.label("c")), (Some("x"), Some("ä"), None));
         let fields: Vec<&str> = stored.fields.iter().map(|field| &**field).collect();
-        assert_eq!(fields, ["5", "w\"1", "false", "", "T"]);
+        assert_eq!(fields, ["5", "w\"1", "false", "", "T", "T"]);
         let later = String::from_utf8(stored.json_at(1234).to_vec()).unwrap();
         assert_eq!(later, json.replace(r#""resourceVersion":"7""#, r#""resourceVersion":"1234""#));
         assert_eq!(stored.json_at(7), stored.json);

@@ -92,7 +92,8 @@ fn schema(version: &Value) -> Structural {
 /// Of all versions, each once; those of one parent stand together.
 fn selectable(versions: &[Value]) -> Vec<Selectable> {
     let paths = versions.iter().flat_map(paths).collect::<std::collections::BTreeSet<String>>();
-    let field = |path: String| Selectable { name: Cow::Owned(path.clone()), path: Cow::Owned(path), default: "" };
+    let field =
+        |path: String| Selectable { name: Cow::Owned(path.clone()), path: Cow::Owned(path), default: "", or: "" };
     paths.into_iter().map(field).collect()
 }
 

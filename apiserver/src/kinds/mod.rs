@@ -4,19 +4,26 @@
 //! reports what is wrong, [`edit`] changes one, [`equality`] compares two as Go would.
 
 mod addresses;
+mod admission_policy;
+mod certificate_request;
 mod config_map;
 mod controller_revision;
 mod cron_job;
+mod csi;
 mod cursor;
 mod custom_resource_definition;
 mod daemon_set;
 mod deployment;
+mod device_claim;
 mod diff;
 mod edit;
 mod endpoint_slice;
 mod endpoints;
 mod equality;
 mod event;
+mod flow_control;
+mod ingress;
+mod ingress_class;
 mod job;
 mod lease;
 mod limit_range;
@@ -34,8 +41,11 @@ mod runtime_class;
 mod secret;
 mod selectors;
 mod service;
+mod service_range;
 mod stateful_set;
 mod storage_class;
+mod volume_attachment;
+mod volume_attributes_class;
 mod workload;
 
 use crate::strategy::{Plain, Strategy};
@@ -54,6 +64,8 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
         ("", "resourcequotas") => &resource_quota::ResourceQuota,
         ("", "secrets") => &secret::Secret,
         ("", "services") => &service::Service,
+        ("admissionregistration.k8s.io", "validatingadmissionpolicies") => &admission_policy::Policy,
+        ("admissionregistration.k8s.io", "validatingadmissionpolicybindings") => &admission_policy::Binding,
         ("apiextensions.k8s.io", "customresourcedefinitions") => &custom_resource_definition::CustomResourceDefinition,
         ("apps", "controllerrevisions") => &controller_revision::ControllerRevision,
         ("apps", "daemonsets") => &daemon_set::DaemonSet,
@@ -62,17 +74,31 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
         ("apps", "statefulsets") => &stateful_set::StatefulSet,
         ("batch", "cronjobs") => &cron_job::CronJob,
         ("batch", "jobs") => &job::Job,
+        ("certificates.k8s.io", "certificatesigningrequests") => &certificate_request::CertificateRequest,
         ("coordination.k8s.io", "leases") => &lease::Lease,
         ("discovery.k8s.io", "endpointslices") => &endpoint_slice::EndpointSlice,
         ("events.k8s.io", "events") => &event::NewEvent,
+        ("flowcontrol.apiserver.k8s.io", "flowschemas") => &flow_control::FlowSchema,
+        ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations") => &flow_control::PriorityLevel,
+        ("networking.k8s.io", "ingressclasses") => &ingress_class::IngressClass,
+        ("networking.k8s.io", "ingresses") => &ingress::Ingress,
+        ("networking.k8s.io", "ipaddresses") => &service_range::Address,
+        ("networking.k8s.io", "servicecidrs") => &service_range::Range,
         ("node.k8s.io", "runtimeclasses") => &runtime_class::RuntimeClass,
         ("policy", "poddisruptionbudgets") => &pod_disruption_budget::PodDisruptionBudget,
         ("rbac.authorization.k8s.io", "clusterrolebindings") => &rbac::Binding(rbac::Scope::Cluster),
         ("rbac.authorization.k8s.io", "clusterroles") => &rbac::Role(rbac::Scope::Cluster),
         ("rbac.authorization.k8s.io", "rolebindings") => &rbac::Binding(rbac::Scope::Namespace),
         ("rbac.authorization.k8s.io", "roles") => &rbac::Role(rbac::Scope::Namespace),
+        ("resource.k8s.io", "resourceclaims") => &device_claim::Claim,
+        ("resource.k8s.io", "resourceclaimtemplates") => &device_claim::Template,
         ("scheduling.k8s.io", "priorityclasses") => &priority_class::PriorityClass,
+        ("storage.k8s.io", "csidrivers") => &csi::Driver,
+        ("storage.k8s.io", "csinodes") => &csi::Node,
+        ("storage.k8s.io", "csistoragecapacities") => &csi::Capacity,
         ("storage.k8s.io", "storageclasses") => &storage_class::StorageClass,
+        ("storage.k8s.io", "volumeattachments") => &volume_attachment::VolumeAttachment,
+        ("storage.k8s.io", "volumeattributesclasses") => &volume_attributes_class::VolumeAttributesClass,
         _ => &Plain,
     }
 }

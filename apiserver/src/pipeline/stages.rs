@@ -131,6 +131,7 @@ impl Admitted {
             return Err(Status::invalid(qualified_kind(row), object.name(), &errors));
         }
         target.warnings.extend(row.strategy.warnings(object));
+        target.warnings.extend(row.inert.map(|why| format!("{} {why}", row.info.kind)));
         let name = object.name().to_owned();
         validating_admission(target, Operation::Create, &name, object, None).await?;
         Ok(Validated { object: self.object, managers: self.managers, reservation })

@@ -24,6 +24,8 @@ pub struct Selectable {
     pub path: Cow<'static, str>,
     /// What an absent field reads as.
     pub default: &'static str,
+    /// A field of the object itself that is read in place of an absent or empty one; empty without.
+    pub or: &'static str,
 }
 
 impl Selectable {
@@ -33,7 +35,12 @@ impl Selectable {
     }
 
     pub const fn new(name: &'static str, path: &'static str, default: &'static str) -> Self {
-        Self { name: Cow::Borrowed(name), path: Cow::Borrowed(path), default }
+        Self { name: Cow::Borrowed(name), path: Cow::Borrowed(path), default, or: "" }
+    }
+
+    pub const fn or(mut self, field: &'static str) -> Self {
+        self.or = field;
+        self
     }
 }
 
@@ -83,6 +90,8 @@ pub struct Descriptor {
     pub shape: Option<&'static dyn Shape>,
     /// What a CustomResourceDefinition says about the kind; `None` for built-in ones.
     pub custom: Option<Arc<CustomKind>>,
+    /// Why nothing happens when one is created: who creates it is warned.
+    pub inert: Option<&'static str>,
 }
 
 const ALL_VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
@@ -117,6 +126,7 @@ pub(crate) fn row(group: &str, version: &str, kind: &str, plural: &str) -> Descr
         collects_dependents: true,
         shape: None,
         custom: None,
+        inert: None,
     }
 }
 
@@ -217,6 +227,12 @@ impl Descriptor {
 
     pub(super) fn relaxed(mut self) -> Self {
         self.relaxed = true;
+        self
+    }
+
+    /// `why` follows the kind's name in a sentence.
+    pub(super) fn inert(mut self, why: &'static str) -> Self {
+        self.inert = Some(why);
         self
     }
 

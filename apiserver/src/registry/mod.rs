@@ -4,6 +4,7 @@
 mod custom;
 mod descriptor;
 mod held;
+mod inert;
 mod rows;
 
 use std::collections::BTreeMap;

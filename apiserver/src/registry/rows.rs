@@ -4,6 +4,7 @@ use api::gvk::GroupVersionKind;
 use api::names;
 
 use super::descriptor::{Descriptor, Selectable, row};
+use super::inert;
 use crate::events::EVENTS_V1;
 
 const POD_FIELDS: &[Selectable] = &[
@@ -27,7 +28,7 @@ const EVENT_FIELDS: &[Selectable] = &[
     Selectable::plain("involvedObject.fieldPath"),
     Selectable::plain("reason"),
     Selectable::plain("reportingComponent"),
-    Selectable::new("source", "source.component", ""),
+    Selectable::new("source", "source.component", "").or("reportingComponent"),
     Selectable::plain("type"),
 ];
 const NAMESPACE_FIELDS: &[Selectable] = &[Selectable::plain("status.phase")];
@@ -37,7 +38,8 @@ const CONNECT: &[&str] = &["create", "get"];
 const PROXY: &[&str] = &["create", "delete", "get", "patch", "update"];
 
 pub(super) fn built_in() -> Vec<Descriptor> {
-    [core(), apps(), policy(), rbac(), small_groups(), reviews(), extensions()].into_iter().flatten().collect()
+    let groups = [core(), apps(), policy(), rbac(), small_groups(), reviews(), extensions(), inert::inert()];
+    groups.into_iter().flatten().collect()
 }
 
 fn core_kind(kind: &str) -> GroupVersionKind {

@@ -1,0 +1,137 @@
+//! Kinds that are stored and checked for those who act on them elsewhere, or here at a later time. Who creates one is warned.
+
+use api::names;
+
+use super::descriptor::{Descriptor, Selectable, row};
+
+const REQUEST_FIELDS: &[Selectable] = &[Selectable::plain("spec.signerName")];
+const SLICE_FIELDS: &[Selectable] = &[Selectable::plain("spec.nodeName"), Selectable::plain("spec.driver")];
+
+const NOT_ENFORCED: &str = "is stored, but nothing enforces it yet";
+const NO_CONTROLLER: &str = "is stored, but no controller of this program acts on it yet";
+
+pub(super) fn inert() -> Vec<Descriptor> {
+    [policies(), networking(), storage(), devices(), requests()].into_iter().flatten().collect()
+}
+
+fn policies() -> Vec<Descriptor> {
+    let admission = |kind, plural| {
+        let row = row("admissionregistration.k8s.io", "v1", kind, plural).cluster().generation();
+        row.versioned_update().inert(NOT_ENFORCED)
+    };
+    let flow = |kind, plural| {
+        let row = row("flowcontrol.apiserver.k8s.io", "v1", kind, plural).cluster().generation();
+        row.status().inert(NOT_ENFORCED)
+    };
+    vec![
+        admission("ValidatingAdmissionPolicy", "validatingadmissionpolicies").status(),
+        admission("ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings"),
+        flow("FlowSchema", "flowschemas"),
+        flow("PriorityLevelConfiguration", "prioritylevelconfigurations"),
+    ]
+}
+
+fn networking() -> Vec<Descriptor> {
+    let networking = |kind, plural| row("networking.k8s.io", "v1", kind, plural);
+    vec![
+        // Both are for a controller that somebody installs, as everywhere.
+        networking("Ingress", "ingresses").short(&["ing"]).generation().status(),
+        networking("IngressClass", "ingressclasses").cluster().generation(),
+        networking("IPAddress", "ipaddresses")
+            .short(&["ip"])
+            .cluster()
+            .named(address)
+            .inert("is stored, but addresses of Services are not taken from it yet"),
+        networking("ServiceCIDR", "servicecidrs")
+            .cluster()
+            .status()
+            .inert("is stored, but addresses of Services are not taken from it yet"),
+    ]
+}
+
+fn storage() -> Vec<Descriptor> {
+    let storage = |kind, plural| row("storage.k8s.io", "v1", kind, plural);
+    let driver = "is stored, but CSI drivers are not called yet";
+    vec![
+        storage("CSIDriver", "csidrivers").cluster().generation().versioned_update().returns_deleted().inert(driver),
+        storage("CSINode", "csinodes").cluster().versioned_update().returns_deleted().inert(driver),
+        storage("CSIStorageCapacity", "csistoragecapacities").versioned_update().inert(driver),
+        storage("VolumeAttachment", "volumeattachments")
+            .cluster()
+            .versioned_update()
+            .returns_deleted()
+            .status()
+            .inert(driver),
+        storage("VolumeAttributesClass", "volumeattributesclasses")
+            .short(&["vac"])
+            .cluster()
+            .returns_deleted()
+            .inert(driver),
+    ]
+}
+
+fn devices() -> Vec<Descriptor> {
+    let resource = |kind, plural| {
+        let row = row("resource.k8s.io", "v1", kind, plural).returns_deleted();
+        row.inert("is stored, but devices are not allocated yet")
+    };
+    vec![
+        resource("DeviceClass", "deviceclasses").cluster().generation(),
+        resource("ResourceClaim", "resourceclaims").status(),
+        resource("ResourceClaimTemplate", "resourceclaimtemplates"),
+        resource("ResourceSlice", "resourceslices").cluster().generation().selectable(SLICE_FIELDS),
+    ]
+}
+
+fn requests() -> Vec<Descriptor> {
+    vec![
+        row("batch", "v1", "CronJob", "cronjobs")
+            .short(&["cj"])
+            .category("all")
+            .generation()
+            .status()
+            .inert(NO_CONTROLLER),
+        row("certificates.k8s.io", "v1", "CertificateSigningRequest", "certificatesigningrequests")
+            .short(&["csr"])
+            .cluster()
+            .named(names::path_segment)
+            .selectable(REQUEST_FIELDS)
+            .status()
+            .own_subresource("approval", &["get", "patch", "update"])
+            .inert("is stored, but there is no signer of this program yet"),
+    ]
+}
+
+/// An IPAddress is named by its address, in the one form that there is.
+fn address(name: &str) -> Vec<String> {
+    match name.parse::<std::net::IpAddr>() {
+        Ok(address) if address.to_string() == name => Vec::new(),
+        Ok(address) => vec![format!("must be in canonical form (\"{address}\")")],
+        Err(_) => vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".to_owned()],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_one_name() {
+        let cases = [
+            ("10.0.0.1", ""),
+            ("2001:db8::1", ""),
+            ("2001:db8:0::1", "must be in canonical form (\"2001:db8::1\")"),
+            ("a", "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(address(name).join("\n"), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn who_creates_what_nothing_acts_on_is_told() {
+        let silent: Vec<String> =
+            inert().iter().filter(|row| row.inert.is_none()).map(|row| row.info.kind.clone()).collect();
+        assert_eq!(silent, ["Ingress", "IngressClass"]);
+    }
+}

@@ -1,5 +1,7 @@
 //! Repository chores that need more than a shell line. One subcommand is one module.
 
+use std::process::ExitCode;
+
 use clap::Parser;
 
 mod bench;
@@ -27,15 +29,19 @@ enum Command {
     Upstream(upstream::Command),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     match Command::parse() {
         Command::Bench(options) => bench::run(&options),
-        Command::Conformance(options) => conformance::run(&options),
+        Command::Conformance(options) => {
+            let all_passed = conformance::run(&options)?;
+            return Ok(if all_passed { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
         Command::Diff(options) => diff::run(&options),
         Command::Facts(options) => facts::run(&options),
         Command::Tidy => tidy::run(),
         Command::Upstream(command) => upstream::run(command),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A line for the person who runs this.

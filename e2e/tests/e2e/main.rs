@@ -3,6 +3,7 @@
 mod bad_input;
 
 mod clients;
+mod conformance;
 mod crash;
 mod healing;
 mod kubectl;

@@ -14,6 +14,13 @@ const PORT: &str = "6443";
 
 const END_PATIENCE: Duration = Duration::from_secs(5);
 
+/// What answers to a load: any Kubernetes API.
+pub struct Server {
+    pub access: Access,
+    /// The processes that its work is done in.
+    pub roots: Vec<i32>,
+}
+
 /// Taken down when dropped.
 pub struct Cluster {
     binary: PathBuf,
@@ -31,6 +38,10 @@ impl Cluster {
 
     pub fn access(&self) -> Result<Access> {
         Access::read(&self.data.join("kubeconfig"))
+    }
+
+    pub fn server(&self) -> Result<Server> {
+        Ok(Server { access: self.access()?, roots: self.roots.clone() })
     }
 
     pub fn down(mut self) -> Result<Duration> {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Effort;
 use super::client::{Access, Lines};
-use super::cluster::Cluster;
+use super::cluster::Server;
 use super::figures::{Report, ms, percentile};
 use super::processes::{self, Meter};
 
@@ -19,24 +19,24 @@ const CONFIG_MAPS: &str = "/api/v1/namespaces/bench-watch/configmaps";
 const DRAIN: Duration = Duration::from_secs(30);
 const MARK: &[u8] = b"\"sent\":\"";
 
-pub async fn measure(cluster: &Cluster, effort: Effort, report: &mut Report) -> Result<()> {
-    let access = cluster.access()?;
+pub async fn measure(server: &Server, effort: Effort, report: &mut Report) -> Result<()> {
+    let Server { access, roots } = server;
     let mut writer = access.connect().await?;
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "bench-watch"}});
     writer.create("/api/v1/namespaces", &namespace).await?;
     let created = writer.create(CONFIG_MAPS, &marked(0)).await?;
     let revision =
         created.pointer("/metadata/resourceVersion").and_then(Value::as_str).context("no resourceVersion")?;
-    processes::pin_apart(&cluster.roots)?;
+    processes::pin_apart(roots)?;
     let path = format!("{CONFIG_MAPS}?watch=1&resourceVersion={revision}&fieldSelector=metadata.name=watched");
-    let watches = try_join_all((0..effort.watchers).map(|_| open(&access, &path))).await?;
+    let watches = try_join_all((0..effort.watchers).map(|_| open(access, &path))).await?;
 
     let mut group = report.group("watch, one writer");
     let base = Instant::now();
     let (stop, stopped) = tokio::sync::watch::channel(usize::MAX);
     let watchers: Vec<_> =
         watches.into_iter().map(|lines| tokio::spawn(follow(lines, base, stopped.clone()))).collect();
-    let meter = Meter::start(&cluster.roots);
+    let meter = Meter::start(roots);
     let mut writes = 0;
     while base.elapsed() < effort.load {
         let body = Bytes::from(marked(base.elapsed().as_nanos()).to_string());
@@ -52,11 +52,11 @@ pub async fn measure(cluster: &Cluster, effort: Effort, report: &mut Report) -> 
     ensure!(latencies.len() == writes * effort.watchers, "{} events of {writes} writes", latencies.len());
     latencies.sort_unstable();
     let each = spent.cpu.as_secs_f64() * 1e6 / latencies.len().max(1) as f64;
-    let name = |what: &str| format!("{} watchers: {what}", effort.watchers);
-    group.add(name("CPU per delivered event"), each, "us", ("<= 10", "36"), spent);
-    group.add(name("events per second"), latencies.len() as f64 / spent.wall.as_secs_f64(), "/s", ("", "27000"), spent);
-    group.add(name("write to seen, p50"), ms(percentile(&latencies, 0.5)), "ms", ("", "9.5"), spent);
-    group.add(name("write to seen, p99"), ms(percentile(&latencies, 0.99)), "ms", ("", "15.7"), spent);
+    let name = |what: &str| format!("event to {} watchers: {what}", effort.watchers);
+    group.add(name("CPU each"), each, "us", ("<= 10", "36"), spent);
+    group.add(name("rate"), latencies.len() as f64 / spent.wall.as_secs_f64(), "/s", ("", "27000"), spent);
+    group.add(name("p50"), ms(percentile(&latencies, 0.5)), "ms", ("", "9.5"), spent);
+    group.add(name("p99"), ms(percentile(&latencies, 0.99)), "ms", ("", "15.7"), spent);
     Ok(())
 }
 

@@ -41,6 +41,14 @@ impl Report {
         Ok(serde_json::to_string_pretty(self)? + "\n")
     }
 
+    pub fn machine(&self) -> &str {
+        &self.machine
+    }
+
+    pub fn figures(&self) -> &[Figure] {
+        &self.figures
+    }
+
     pub fn print(&self) {
         crate::say(format_args!(
             "\n{}\nupstream: another run, on a machine of the same size (2 cores)\n",
@@ -71,7 +79,7 @@ impl Report {
 }
 
 /// Three digits that matter.
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     match value.abs() {
         small if small < 10.0 => format!("{value:.2}"),
         middle if middle < 100.0 => format!("{value:.1}"),

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use super::cluster::Cluster;
-use super::figures::{Report, ms};
-use super::processes::{self, Meter, Threads};
+use super::figures::{GroupOf, Report, ms};
+use super::processes::{self, Meter, Spent, Threads};
 use super::{Effort, pods};
 
 /// A cluster that is not at rest by then never will be.
@@ -21,21 +21,26 @@ pub async fn measure(cluster: &Cluster, effort: Effort, report: &mut Report) -> 
     board.start("resident").await?;
     settle(&cluster.roots).await?;
     let mut group = report.group("idle, one pod running");
-    let meter = Meter::start(&cluster.roots);
-    let threads = Threads::of(&cluster.roots);
-    tokio::time::sleep(effort.idle).await;
-    let (cpu, wakeups) = Threads::of(&cluster.roots).since(&threads);
-    let own = processes::memory(&cluster.roots);
-    let spent = meter.stop();
-    let total: u64 = own.iter().map(|(_, kibibytes)| kibibytes).sum();
-    group.add("memory (PSS), all processes", total as f64 / 1024.0, "MiB", ("<= 60", "687"), spent);
-    for (role, kibibytes) in own {
+    let spent = rest(&cluster.roots, effort, &mut group).await;
+    for (role, kibibytes) in processes::memory(&cluster.roots) {
         group.add(format!("memory (PSS), setpoint {role}"), kibibytes as f64 / 1024.0, "MiB", ("", ""), spent);
     }
+    board.clear().await
+}
+
+/// Memory, CPU and wake-ups of processes that have nothing to do.
+pub async fn rest(roots: &[i32], effort: Effort, group: &mut GroupOf<'_>) -> Spent {
+    let meter = Meter::start(roots);
+    let threads = Threads::of(roots);
+    tokio::time::sleep(effort.idle).await;
+    let (cpu, wakeups) = Threads::of(roots).since(&threads);
+    let spent = meter.stop();
+    let total: u64 = processes::memory(roots).iter().map(|(_, kibibytes)| kibibytes).sum();
+    group.add("memory (PSS), all processes", total as f64 / 1024.0, "MiB", ("<= 60", "687"), spent);
     let seconds = spent.wall.as_secs_f64();
     group.add("CPU per second", ms(cpu) / seconds, "ms", ("", "12 (apiserver, etcd)"), spent);
     group.add("wake-ups per second", wakeups as f64 / seconds, "/s", ("", "330 (apiserver, etcd)"), spent);
-    board.clear().await
+    spent
 }
 
 /// Until the cluster uses next to nothing for a second.

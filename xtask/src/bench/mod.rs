@@ -3,8 +3,9 @@
 //! - [`binaries`] builds what is measured; [`namespace`] gives it a network of its own; [`cluster`] starts and stops it.
 //! - [`client`] talks to it as any client does; [`load`] asks many times; [`processes`] and [`machine`] say what it cost.
 //! - One file is one group of figures: [`start`], [`pods`], [`idle`], [`requests`], [`fanout`], [`examples`].
-//! - [`figures`] prints them.
+//! - [`figures`] prints them; [`beside`] does the same to upstream's server and prints both.
 
+mod beside;
 mod binaries;
 pub mod client;
 mod cluster;
@@ -43,12 +44,21 @@ pub struct Options {
     /// Also write all figures here
     #[arg(long)]
     json: Option<PathBuf>,
+    /// The same load on Kubernetes' own server, in turn; prints a table of both
+    #[arg(long, value_enum, conflicts_with = "only")]
+    beside: Option<Peer>,
     /// Where clusters keep their data meanwhile [default: the system's temporary directory]
     #[arg(long)]
     dir: Option<PathBuf>,
     /// Where the examples of the crates are, when this program need not build anything
     #[arg(long, hide = true)]
     examples: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Peer {
+    /// etcd and kube-apiserver, built from their Go modules
+    Upstream,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -108,6 +118,9 @@ pub fn run(options: &Options) -> Result<()> {
     }
     .context("make a temporary directory")?;
     namespace::enter()?;
+    if options.beside.is_some() {
+        return beside::run(options, &binaries.setpoint, folder.path());
+    }
     let mut report = Report::new(machine::describe());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
@@ -139,10 +152,10 @@ async fn groups(options: &Options, binaries: &Binaries, folder: &std::path::Path
             pods::measure(&cluster, effort, report).await.context("measure pods")?;
         }
         if wanted(Group::Requests) {
-            requests::measure(&cluster, effort, report).await.context("measure requests")?;
+            requests::measure(&cluster.server()?, effort, report).await.context("measure requests")?;
         }
         if wanted(Group::Fanout) {
-            fanout::measure(&cluster, effort, report).await.context("measure watches")?;
+            fanout::measure(&cluster.server()?, effort, report).await.context("measure watches")?;
         }
         processes::unpin()?;
         cluster.down()?;

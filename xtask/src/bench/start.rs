@@ -18,8 +18,8 @@ const LOOK: Duration = Duration::from_millis(1);
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Since the command was started.
-struct Start {
-    api: Duration,
+pub struct Start {
+    pub api: Duration,
     node: Duration,
     pod: Duration,
     returned: Duration,
@@ -53,7 +53,7 @@ pub async fn measure(binary: &Path, folder: &Path, effort: Effort, report: &mut 
     Ok(())
 }
 
-async fn once(binary: &Path, data: &Path, pod: &str) -> Result<Start> {
+pub async fn once(binary: &Path, data: &Path, pod: &str) -> Result<Start> {
     let manifest = data.with_extension(format!("{pod}.json"));
     std::fs::write(&manifest, serving(pod).to_string())?;
     let begin = Instant::now();

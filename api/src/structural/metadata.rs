@@ -1,8 +1,10 @@
 //! The metadata of custom resources and of objects inside them (`schema/objectmeta`).
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Structural;
+use crate::field::{FieldError, Path};
+use crate::names;
 use crate::schema::check::{self, Conformance};
 use crate::schema::{SchemaSet, TypeId};
 
@@ -100,11 +102,76 @@ fn own(metadata: &mut Value, path: &str, malformed: Malformed, unknown: &mut Vec
 /// Field by field: what cannot be read goes.
 fn repair(metadata: &mut Value, set: &SchemaSet, ty: TypeId) {
     let Value::Object(members) = metadata else {
-        *metadata = Value::Object(serde_json::Map::new());
+        *metadata = Value::Object(Map::new());
         return;
     };
     members.retain(|name, value| {
         let mut alone = serde_json::json!({ name: value.clone() });
         check::conform(set, ty, &mut alone).errors.is_empty()
     });
+}
+
+/// What is wrong with objects inside of a custom resource: they have a kind, and metadata as all objects.
+pub fn validate(object: &Value, schema: &Structural) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    check(&Path::default(), object, schema, &mut errors);
+    errors
+}
+
+fn check(path: &Path, value: &Value, schema: &Structural, errors: &mut Vec<FieldError>) {
+    match value {
+        Value::Object(members) => {
+            if schema.embedded {
+                check_embedded(path, members, errors);
+            }
+            for (name, value) in members {
+                match (schema.properties.get(name), schema.values()) {
+                    (Some(schema), _) => check(&path.child(name), value, schema, errors),
+                    (None, Some(schema)) => check(&path.key(name), value, schema, errors),
+                    (None, None) => {}
+                }
+            }
+        }
+        Value::Array(items) => {
+            let schema = schema.items.as_deref();
+            for (index, item) in items.iter().enumerate() {
+                if let Some(schema) = schema {
+                    check(&path.index(index), item, schema, errors);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn check_embedded(path: &Path, members: &Map<String, Value>, errors: &mut Vec<FieldError>) {
+    for key in ["apiVersion", "kind"] {
+        let path = path.child(key);
+        match members.get(key) {
+            None => errors.push(FieldError::required(&path, "")),
+            Some(Value::String(text)) if text.is_empty() => {
+                errors.push(FieldError::invalid(&path, "", "must not be empty"));
+            }
+            Some(Value::String(text)) if key == "kind" => {
+                let why = names::dns1035_label(&text.to_lowercase());
+                if !why.is_empty() {
+                    let detail = format!("may have mixed case, but should otherwise match: {}", why.join(","));
+                    errors.push(FieldError::invalid(&path, text.as_str(), detail));
+                }
+            }
+            Some(Value::String(text)) if text.matches('/').count() > 1 => {
+                let detail = format!("unexpected GroupVersion string: {text}");
+                errors.push(FieldError::invalid(&path, text.as_str(), detail));
+            }
+            Some(Value::String(_)) => {}
+            Some(other) => errors.push(FieldError::invalid(&path, other.clone(), "must be a string")),
+        }
+    }
+    let text = |key: &str| {
+        let map = members.get("metadata").and_then(|metadata| metadata[key].as_object()).into_iter().flatten();
+        map.map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned())).collect()
+    };
+    let path = path.child("metadata");
+    errors.extend(names::validate_labels(&text("labels"), &path.child("labels")));
+    errors.extend(names::validate_annotations(&text("annotations"), &path.child("annotations")));
 }

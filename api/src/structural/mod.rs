@@ -7,13 +7,20 @@
 //! checks values, `format` the formats of strings; [`check`] tells whether a schema is structural at all.
 
 pub mod default;
+mod format;
+mod go;
+pub mod lists;
 pub mod metadata;
 pub mod prune;
 pub mod types;
+pub mod validate;
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+
+pub use format::is_known as is_known_format;
+pub use validate::Validator;
 
 /// One node of a schema. Reads what is there: whether a schema is structural is for [`check`] to say.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -93,3 +100,6 @@ impl Structural {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,13 @@
 //! A CustomResourceDefinition as rows.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use api::Object;
 use api::discovery::compare_versions;
 use api::gvk::GroupVersionKind;
-use api::structural::{Structural, default, types};
+use api::structural::{Structural, default};
 use api::table::CustomColumn;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -136,16 +136,16 @@ impl Reading<'_> {
         if subresources["status"].is_object() {
             descriptor = descriptor.status();
         }
-        let structural = common.schemas.get(name(version))?;
         let columns = version["additionalPrinterColumns"].as_array().map(Vec::as_slice).unwrap_or_default();
         let custom = Arc::new(CustomKind {
-            types: types::schema_set(&gvk, structural),
             gvk,
+            types: OnceLock::new(),
+            validator: OnceLock::new(),
             common: common.clone(),
             // Upstream falls back to the default as well.
             columns: CustomColumn::from_crd(columns).or_else(|_| CustomColumn::from_crd(&[])).unwrap_or_default(),
             deprecation: self.deprecation(),
-            scale: scale(&subresources["scale"]),
+            scale: ScalePaths::read(&subresources["scale"]),
             schema: version["schema"]["openAPIV3Schema"].clone(),
         });
         descriptor.strategy = Held::Shared(Arc::new(CustomStrategy::new(custom.clone())));
@@ -171,16 +171,4 @@ impl Reading<'_> {
         let instead = better.map(|version| format!("; use {group}/{version} {kind}")).unwrap_or_default();
         Some(format!("{group}/{own} {kind} is deprecated{instead}"))
     }
-}
-
-fn scale(scale: &Value) -> Option<ScalePaths> {
-    let path = |key: &str| {
-        let path = scale[key].as_str().filter(|path| !path.is_empty())?;
-        Some(path.trim_start_matches('.').split('.').map(str::to_owned).collect())
-    };
-    Some(ScalePaths {
-        spec_replicas: path("specReplicasPath")?,
-        status_replicas: path("statusReplicasPath")?,
-        label_selector: path("labelSelectorPath"),
-    })
 }

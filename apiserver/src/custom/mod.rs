@@ -9,20 +9,22 @@
 
 mod definition;
 mod load;
+mod scale;
 mod strategy;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use api::gvk::GroupVersionKind;
 use api::schema::SchemaSet;
-use api::structural::Structural;
+use api::structural::{Structural, Validator, types};
 use api::table::CustomColumn;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 pub use definition::Definition;
+pub use scale::{Member, ScalePaths};
 
 /// What all versions of a definition share.
 pub struct Common {
@@ -41,7 +43,8 @@ pub struct Common {
 pub struct CustomKind {
     gvk: GroupVersionKind,
     common: Arc<Common>,
-    types: SchemaSet,
+    types: OnceLock<SchemaSet>,
+    validator: OnceLock<Validator>,
     columns: Vec<CustomColumn>,
     deprecation: Option<String>,
     scale: Option<ScalePaths>,
@@ -49,21 +52,18 @@ pub struct CustomKind {
     schema: Value,
 }
 
-/// Where the members of a Scale are: `["spec", "replicas"]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ScalePaths {
-    pub spec_replicas: Vec<String>,
-    pub status_replicas: Vec<String>,
-    pub label_selector: Option<Vec<String>>,
-}
-
 impl CustomKind {
     pub fn gvk(&self) -> &GroupVersionKind {
         &self.gvk
     }
 
+    /// Made when it is first asked for, as the validator: most kinds of most operators are never written to.
     pub fn types(&self) -> &SchemaSet {
-        &self.types
+        self.types.get_or_init(|| types::schema_set(&self.gvk, self.structural()))
+    }
+
+    fn validator(&self) -> &Validator {
+        self.validator.get_or_init(|| Validator::new(&self.schema))
     }
 
     pub fn columns(&self) -> &[CustomColumn] {
@@ -94,7 +94,7 @@ impl CustomKind {
     }
 
     fn structural(&self) -> &Structural {
-        static OPEN: std::sync::LazyLock<Structural> = std::sync::LazyLock::new(Structural::default);
+        static OPEN: LazyLock<Structural> = LazyLock::new(Structural::default);
         self.common.schemas.get(&self.gvk.version).unwrap_or(&OPEN)
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use api::Object;
 use api::field::{FieldError, Path};
 use api::meta::Meta;
+use api::structural::{lists, metadata};
 
 use super::CustomKind;
 use crate::strategy::Strategy;
@@ -16,6 +17,12 @@ pub(super) struct CustomStrategy {
 impl CustomStrategy {
     pub fn new(kind: Arc<CustomKind>) -> Self {
         Self { kind }
+    }
+
+    /// Unless the old object has the same kind of fault.
+    fn list_errors(&self, new: &Object, old: &Object) -> Vec<FieldError> {
+        let errors = lists::validate(new, self.kind.structural());
+        if errors.is_empty() || !lists::validate(old, self.kind.structural()).is_empty() { Vec::new() } else { errors }
     }
 
     /// `apiVersion` and `kind`. When they are wrong, nothing else is looked at.
@@ -49,12 +56,47 @@ impl Strategy for CustomStrategy {
         rest(new) != rest(old)
     }
 
-    fn validate(&self, new: &Object) -> Vec<FieldError> {
-        self.type_errors(new)
+    fn validate_create(&self, new: &Object) -> Vec<FieldError> {
+        let errors = self.type_errors(new);
+        if !errors.is_empty() {
+            return errors;
+        }
+        let kind = &self.kind;
+        let mut errors = kind.validator().validate(None, new);
+        errors.extend(kind.scale().iter().flat_map(|scale| scale.spec_errors(new)));
+        errors.extend(kind.scale().iter().flat_map(|scale| scale.status_errors(new)));
+        errors.extend(metadata::validate(new, kind.structural()));
+        errors.extend(lists::validate(new, kind.structural()));
+        errors
     }
 
-    fn validate_subresource(&self, _subresource: &str, new: &Object, _old: &Object) -> Vec<FieldError> {
-        self.type_errors(new)
+    /// What was wrong before and is as it was is let be.
+    fn validate_update(&self, new: &Object, old: &Object) -> Vec<FieldError> {
+        let errors = self.type_errors(new);
+        if !errors.is_empty() {
+            return errors;
+        }
+        let kind = &self.kind;
+        let mut errors = kind.validator().validate_update(None, new, old);
+        errors.extend(kind.scale().iter().flat_map(|scale| scale.spec_errors(new)));
+        errors.extend(kind.scale().iter().flat_map(|scale| scale.status_errors(new)));
+        errors.extend(metadata::validate(new, kind.structural()));
+        errors.extend(self.list_errors(new, old));
+        errors
+    }
+
+    fn validate_subresource(&self, subresource: &str, new: &Object, old: &Object) -> Vec<FieldError> {
+        let mut errors = self.type_errors(new);
+        if !errors.is_empty() || subresource != "status" {
+            return if errors.is_empty() { self.validate_update(new, old) } else { errors };
+        }
+        let validator = self.kind.validator().property("status");
+        if let (Some(validator), Some(status)) = (validator, new.get("status")) {
+            errors.extend(validator.validate_update(Some(&Path::new("status")), status, &old["status"]));
+        }
+        errors.extend(self.kind.scale().iter().flat_map(|scale| scale.status_errors(new)));
+        errors.extend(self.list_errors(new, old));
+        errors
     }
 
     fn warnings(&self, new: &Object) -> Vec<String> {

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::body::Body;
 use crate::call::Call;
 use crate::core::{Existing, qualified};
+use crate::custom::{Member, ScalePaths};
 use crate::decode;
 use crate::managed::{Managers, read_stored};
 use crate::options::WriteOptions;
@@ -49,8 +50,12 @@ pub(crate) async fn scale(call: &Call, body: Body) -> Result<Reply, Status> {
             call.target(options.dry_run).update(name, &change).await?.json
         }
     };
-    let (parent, managers) = read_stored(&json).map_err(Status::internal)?;
-    let mut scale = scale_of(&parent);
+    let (mut parent, managers) = read_stored(&json).map_err(Status::internal)?;
+    call.row.load(&mut parent, 0);
+    if call.info.verb == "get" {
+        check_count(&call.row, &parent)?;
+    }
+    let mut scale = scale_of(&call.row, &parent)?;
     Managers::new(to_scale(&managers.decode(), &replicas_in(&call.row))).put_into(&mut scale);
     Ok(Reply::Value { code: StatusCode::OK, value: scale })
 }
@@ -71,7 +76,7 @@ impl Change for Rescale<'_> {
         let parent = &old.object;
         let managed = old.managers.decode();
         let live = Existing {
-            object: normal(scale_of(parent)),
+            object: normal(scale_of(&self.call.row, parent)?),
             managers: Managers::new(to_scale(&managed, &replicas_in(&self.call.row))),
             ..old.clone()
         };
@@ -90,7 +95,7 @@ impl Change for Rescale<'_> {
             return Err(Status::invalid(Qualified::new("autoscaling", "Scale"), name, &[error]));
         }
         let mut object = parent.clone();
-        object["spec"]["replicas"] = replicas.into();
+        replicas_member(&self.call.row).set(&mut object, replicas.into());
         let api_version = self.call.row.gvk().api_version();
         let managed = to_parent(&managed, &scale_managed, &api_version, &replicas_in(&self.call.row));
         Ok(Decoded { object, tracking: Tracking::Known(managed) })
@@ -130,10 +135,20 @@ fn kind() -> GroupVersionKind {
     GroupVersionKind::new("autoscaling", "v1", "Scale")
 }
 
+/// Where the kind has its count.
+fn replicas_member(row: &Descriptor) -> Member {
+    let custom = row.custom.as_ref().and_then(|custom| custom.scale());
+    custom.map_or_else(|| Member::new(".spec.replicas"), |scale| scale.spec_replicas.clone())
+}
+
 /// Every version that has a scale has the count in the same place.
 fn replicas_in(row: &Descriptor) -> impl Fn(&str) -> Option<Vec<PathElement>> {
     let known = row.gvk().api_version();
-    move |api_version| (api_version == known).then(|| ["spec", "replicas"].map(PathElement::field).to_vec())
+    let member = replicas_member(row);
+    move |api_version| {
+        let path = || member.names().iter().map(|name| PathElement::field(name)).collect();
+        (api_version == known).then(path)
+    }
 }
 
 /// As Go has it: without managedFields, with what is always there.
@@ -147,25 +162,49 @@ fn normal(mut scale: Object) -> Object {
     scale
 }
 
-fn scale_of(parent: &Object) -> Value {
+/// The wanted and the present count of a custom resource, and its selector.
+fn custom_scale(paths: &ScalePaths, parent: &Object) -> Result<(i64, i64, String), Status> {
+    let count = |member: &Member| member.count(parent).map_err(Status::internal).map(Option::unwrap_or_default);
+    let selector = paths.label_selector.as_ref().map(|member| member.text(parent)).transpose();
+    let selector = selector.map_err(Status::internal)?.unwrap_or_default().to_owned();
+    Ok((count(&paths.spec_replicas)?, count(&paths.status_replicas)?, selector))
+}
+
+/// A custom resource without a count has no scale to show.
+fn check_count(row: &Descriptor, parent: &Object) -> Result<(), Status> {
+    let member = replicas_member(row);
+    match member.count(parent) {
+        Ok(None) if row.custom.is_some() => {
+            Err(Status::internal(format!("the spec replicas field {:?} does not exist", member.path())))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn scale_of(row: &Descriptor, parent: &Object) -> Result<Value, Status> {
     let mut metadata = json!({});
     for key in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         if let Some(value) = parent["metadata"].get(key) {
             metadata[key] = value.clone();
         }
     }
-    let mut status = json!({"replicas": parent["status"]["replicas"].as_i64().unwrap_or_default()});
-    let selector = parent["spec"].get("selector").filter(|selector| !selector.is_null());
-    if let Ok(selector) = LabelSelector::from_object(selector) {
-        let text = selector.to_string();
-        if !text.is_empty() {
-            status["selector"] = text.into();
+    let (wanted, present, selector) = match row.custom.as_ref().and_then(|custom| custom.scale()) {
+        Some(paths) => custom_scale(paths, parent)?,
+        None => {
+            let count = |member: &str| parent[member]["replicas"].as_i64().unwrap_or_default();
+            let selector = parent["spec"].get("selector").filter(|selector| !selector.is_null());
+            let selector = LabelSelector::from_object(selector).map(|selector| selector.to_string());
+            (count("spec"), count("status"), selector.unwrap_or_default())
         }
+    };
+    let mut status = json!({"replicas": present});
+    if !selector.is_empty() {
+        status["selector"] = selector.into();
     }
-    json!({
+    Ok(json!({
         "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
-        "spec": {"replicas": parent["spec"]["replicas"].as_i64().unwrap_or_default()}, "status": status,
-    })
+        "spec": {"replicas": wanted}, "status": status,
+    }))
 }
 
 #[cfg(test)]
@@ -177,7 +216,7 @@ mod tests {
         let parent = json!({"metadata": {"name": "a", "namespace": "n", "labels": {"x": "y"}},
             "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "a"}}}, "status": {"replicas": 2}});
         assert_eq!(
-            scale_of(&parent),
+            scale_of(&crate::registry::test_row(&crate::strategy::Plain), &parent).unwrap(),
             json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": {"name": "a", "namespace": "n"},
                 "spec": {"replicas": 3}, "status": {"replicas": 2, "selector": "app=a"}})
         );

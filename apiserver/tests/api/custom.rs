@@ -110,16 +110,12 @@ async fn a_definition_brings_a_kind() {
 #[tokio::test]
 async fn versions_show_the_same_objects() {
     let server = Server::start().await;
-    let properties = |names: &[&str]| -> Value {
-        let all = names.iter().map(|name| ((*name).to_owned(), json!({"type": "string"})));
-        json!({"type": "object", "properties": all.collect::<serde_json::Map<_, _>>()})
-    };
-    let mut both = definition(&schema(&properties(&["a", "b"])));
+    let mut both = definition(&schema(&object_with(&["a", "b"])));
     let mut old = both["spec"]["versions"][0].clone();
     old["name"] = "v1beta1".into();
     old["storage"] = false.into();
     old["deprecated"] = true.into();
-    old["schema"]["openAPIV3Schema"] = schema(&properties(&["a", "c"]));
+    old["schema"]["openAPIV3Schema"] = schema(&object_with(&["a", "c"]));
     both["spec"]["versions"].as_array_mut().unwrap().push(old);
     define(&server, &both).await;
     let older = WIDGETS.replace("v1", "v1beta1");
@@ -169,4 +165,148 @@ async fn versions_show_the_same_objects() {
     let after = server.put(&format!("{WIDGETS}/x"), &before.body).await;
     assert!(after.version() > before.version() && after.body["spec"] == expected, "{}", after.body);
     assert_eq!(watch.next().await.unwrap()["object"]["spec"], expected);
+}
+
+#[tokio::test]
+async fn objects_are_checked() {
+    let server = Server::start().await;
+    let spec = json!({"type": "object", "required": ["size"], "properties": {
+        "size": {"type": "integer", "minimum": 1}, "names": {"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "set"}}});
+    define(&server, &definition(&schema(&spec))).await;
+    let refused = server.post(WIDGETS, &widget("a", json!({"names": ["x", "x"]}))).await;
+    assert_eq!(refused.code, 422);
+    assert_eq!(
+        refused.message(),
+        "Widget.example.com \"a\" is invalid: [spec.size: Required value, spec.names[1]: Duplicate value: \"x\"]"
+    );
+    let refused = server.post(WIDGETS, &widget("a", json!({"size": "big"}))).await;
+    assert_eq!(
+        refused.message(),
+        "Widget.example.com \"a\" is invalid: spec.size: Invalid value: \"string\": spec.size in body must be of type integer: \
+         \"string\""
+    );
+    let strict = format!("{WIDGETS}?fieldValidation=Strict");
+    let mut odd = widget("a", json!({"size": 1, "colour": "red"}));
+    odd["metadata"]["odd"] = 1.into();
+    assert_eq!(
+        server.post(&strict, &odd).await.message(),
+        "Widget in version \"v1\" cannot be handled as a Widget: strict decoding error: unknown field \"metadata.odd\", \
+         unknown field \"spec.colour\""
+    );
+    let twice = r#"{"apiVersion":"example.com/v1","kind":"Widget","metadata":{"name":"a"},"spec":{"size":1,"size":2}}"#;
+    let json = [("content-type", "application/json")];
+    let refused = server.send("POST", &strict, &json, twice).await;
+    assert!(refused.message().ends_with("strict decoding error: duplicate field \"spec.size\""), "{refused:?}");
+    let mut other = widget("a", json!({"size": 1}));
+    other["kind"] = "Gadget".into();
+    assert_eq!(
+        server.post(WIDGETS, &other).await.message(),
+        "Widget.example.com \"a\" is invalid: kind: Invalid value: \"Gadget\": must be Widget"
+    );
+    other["apiVersion"] = "example.com/v2".into();
+    assert_eq!(
+        server.post(WIDGETS, &other).await.message(),
+        "the API version in the data (example.com/v2) does not match the expected API version (example.com/v1)"
+    );
+    server.post(WIDGETS, &widget("a", json!({"size": 1}))).await.expect(201);
+    let path = format!("{WIDGETS}/a");
+    let refused = server.patch(&path, "merge", &json!({"spec": {"size": 0}})).await;
+    assert_eq!(
+        refused.message(),
+        "Widget.example.com \"a\" is invalid: spec.size: Invalid value: 0: spec.size in body should be greater than or equal to 1"
+    );
+    let applied = server.apply(&path, "fieldManager=m&force=true", &widget("a", json!({"colour": "red"}))).await;
+    assert_eq!(
+        (applied.code, applied.message()),
+        (
+            500,
+            "failed to create typed patch object (/a; example.com/v1, Kind=Widget): .spec.colour: field not declared in schema"
+        )
+    );
+    // Without a resourceVersion nothing is replaced.
+    let refused = server.put(&path, &widget("a", json!({"size": 2}))).await;
+    assert_eq!(refused.code, 422);
+    assert!(refused.message().ends_with("metadata.resourceVersion: Invalid value: 0: must be specified for an update"));
+}
+
+#[tokio::test]
+async fn subresources_are_the_definitions() {
+    let server = Server::start().await;
+    let spec = json!({"type": "object", "properties": {"count": {"type": "integer"}, "size": {"type": "integer"}}});
+    let mut scaled = definition(&schema(&spec));
+    let subresources = json!({"status": {}, "scale": {"specReplicasPath": ".spec.count", "statusReplicasPath": ".status.count",
+        "labelSelectorPath": ".status.selector"}});
+    scaled["spec"]["versions"][0]["subresources"] = subresources;
+    scaled["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"] =
+        json!({"type": "object", "properties": {"count": {"type": "integer"}, "selector": {"type": "string"}}});
+    define(&server, &scaled).await;
+    let mut one = widget("a", json!({"count": 2, "size": 1}));
+    one["status"] = json!({"count": 7});
+    let created = server.post(WIDGETS, &one).await.expect(201);
+    assert_eq!(created.get("status"), None);
+    let (path, status) = (format!("{WIDGETS}/a"), format!("{WIDGETS}/a/status"));
+    let told =
+        json!({"metadata": {"labels": {"a": "b"}}, "spec": {"size": 9}, "status": {"count": 1, "selector": "x=y"}});
+    let told = server.patch(&status, "merge", &told).await.expect(200);
+    assert_eq!((&told["spec"]["size"], &told["status"]["count"]), (&json!(1), &json!(1)));
+    assert_eq!((&told["metadata"]["generation"], told["metadata"].get("labels")), (&json!(1), None));
+    let refused = server.patch(&status, "merge", &json!({"status": {"count": "many"}})).await;
+    assert!(
+        refused.message().contains("status.count: Invalid value: \"string\": count in body must be of type integer"),
+        "{refused:?}"
+    );
+
+    let scale = server.get(&format!("{path}/scale")).await.expect(200);
+    assert_eq!(
+        (&scale["spec"], &scale["status"]),
+        (&json!({"replicas": 2}), &json!({"replicas": 1, "selector": "x=y"}))
+    );
+    let scaled = server.patch(&format!("{path}/scale"), "merge", &json!({"spec": {"replicas": 5}})).await.expect(200);
+    assert_eq!(scaled["spec"]["replicas"], 5);
+    let after = server.get(&path).await.expect(200);
+    assert_eq!((&after["spec"]["count"], &after["metadata"]["generation"]), (&json!(5), &json!(2)));
+    let refused = server.patch(&path, "merge", &json!({"spec": {"count": -1}})).await;
+    assert!(
+        refused.message().ends_with(".spec.count: Invalid value: -1: should be a non-negative integer"),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn objects_are_shown_and_chosen_by_their_fields() {
+    let server = Server::start().await;
+    let spec = object_with(&["color", "deep"]);
+    let mut listed = definition(&schema(&spec));
+    listed["spec"]["versions"][0]["additionalPrinterColumns"] = json!([{"name": "Color", "type": "string", "jsonPath": ".spec.color"}, {"name": "Age", "type": "date",
+            "jsonPath": ".metadata.creationTimestamp"}]);
+    listed["spec"]["versions"][0]["selectableFields"] = json!([{"jsonPath": ".spec.color"}]);
+    define(&server, &listed).await;
+    for (name, color) in [("a", "red"), ("b", "blue"), ("c", "red")] {
+        server.post(WIDGETS, &widget(name, json!({"color": color}))).await.expect(201);
+    }
+    assert_eq!(server.get(&format!("{WIDGETS}?fieldSelector=spec.color%3Dred")).await.names(), ["a", "c"]);
+    assert_eq!(server.get(&format!("{WIDGETS}?fieldSelector=spec.deep%3Dred")).await.code, 400);
+    let accept = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];
+    let table = server.send("GET", WIDGETS, &accept, "").await.expect(200);
+    assert_eq!(table["columnDefinitions"][1]["name"], "Color");
+    assert_eq!(table["rows"][1]["cells"], json!(["b", "blue", "0s"]));
+    let accept = [("accept", "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io")];
+    let metas = server.send("GET", WIDGETS, &accept, "").await.expect(200);
+    assert_eq!(
+        (&metas["kind"], &metas["items"][2]["metadata"]["name"]),
+        (&json!("PartialObjectMetadataList"), &json!("c"))
+    );
+    // Another field can be chosen by from now on, also in what is there already.
+    let path = format!("{DEFINITIONS}/widgets.example.com");
+    let mut other = server.get(&path).await.body;
+    other["spec"]["versions"][0]["selectableFields"] = json!([{"jsonPath": ".spec.deep"}]);
+    server.put(&path, &other).await.expect(200);
+    server.patch(&format!("{WIDGETS}/b"), "merge", &json!({"spec": {"deep": "x"}})).await.expect(200);
+    assert_eq!(server.get(DEFINITIONS).await.code, 200);
+    assert_eq!(server.get(&format!("{WIDGETS}?fieldSelector=spec.deep%3Dx")).await.names(), ["b"]);
+}
+
+fn object_with(names: &[&str]) -> Value {
+    let all = names.iter().map(|name| ((*name).to_owned(), json!({"type": "string"})));
+    json!({"type": "object", "properties": all.collect::<serde_json::Map<_, _>>()})
 }

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Client;
 use kube::core::ObjectMeta;
@@ -43,6 +44,8 @@ pub fn start(manager: &Manager) {
     let client = manager.informers().client().clone();
     let monitors = Arc::new(Monitors::new(client.clone(), queue.clone(), manager.cancel().clone()));
     manager.spawn(monitors.clone().run());
+    let told = monitors.clone();
+    manager.informers().start::<CustomResourceDefinition>().on_change(move |_| told.kinds_changed());
     let executor = manager.executor(NAME);
     let collector = GarbageCollector { monitors, queue: queue.clone(), client, executor, absent: Mutex::default() };
     manager.add_reconciler(NAME, queue, WORKERS, Arc::new(collector), Vec::new());

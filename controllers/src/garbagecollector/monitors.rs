@@ -10,14 +10,14 @@ use kube::core::ApiResource;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource as _};
 use reconcile::{Key, Queue};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::graph::{Graph, Node};
 use crate::discovery::{Meta, Resource, discover};
 
-/// Discovery has no watch, so it is asked now and then: upstream's `gc.Sync` period.
+/// Discovery has no watch, so it is asked now and then (upstream's `gc.Sync` period), and when a definition of a kind has changed.
 const REFRESH: Duration = Duration::from_secs(30);
 
 /// How long a new resource may hold up the rest until its first list is in.
@@ -31,6 +31,8 @@ pub(super) struct Monitors {
     resources: Mutex<Vec<Resource>>,
     /// Monitors whose first list is not in.
     filling: watch::Sender<BTreeSet<String>>,
+    /// The kinds of the server may have changed.
+    changed: Notify,
     cancel: CancellationToken,
 }
 
@@ -38,7 +40,20 @@ impl Monitors {
     pub fn new(client: Client, queue: Arc<Queue<Key>>, cancel: CancellationToken) -> Self {
         // Until discovery has answered, all is missing.
         let filling = watch::Sender::new(BTreeSet::from(["discovery".to_owned()]));
-        Self { client, graph: Mutex::default(), queue, resources: Mutex::default(), filling, cancel }
+        Self {
+            client,
+            graph: Mutex::default(),
+            queue,
+            resources: Mutex::default(),
+            filling,
+            changed: Notify::new(),
+            cancel,
+        }
+    }
+
+    /// Look at what kinds there are soon.
+    pub fn kinds_changed(&self) {
+        self.changed.notify_one();
     }
 
     pub fn graph(&self) -> MutexGuard<'_, Graph> {
@@ -76,6 +91,7 @@ impl Monitors {
             tokio::select! {
                 () = self.cancel.cancelled() => return,
                 () = tokio::time::sleep(REFRESH) => {}
+                () = self.changed.notified() => {}
             }
         }
     }

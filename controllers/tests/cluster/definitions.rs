@@ -1,5 +1,6 @@
 //! CustomResourceDefinitions with their controllers: the kind comes, its objects go with it.
 
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
@@ -26,22 +27,58 @@ fn is_established(definition: &CustomResourceDefinition) -> bool {
     conditions.into_iter().any(|condition| condition.type_ == "Established" && condition.status == "True")
 }
 
+/// The kind is there when this returns.
+async fn define(world: &World) -> Api<DynamicObject> {
+    world.create::<CustomResourceDefinition>(definition()).await;
+    let definitions = Api::<CustomResourceDefinition>::all(world.client.clone());
+    eventually("the definition is established", || async {
+        definitions.get("widgets.example.com").await.ok().filter(is_established)
+    })
+    .await;
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("example.com", "v1", "Widget"));
+    Api::namespaced_with(world.client.clone(), NAMESPACE, &resource)
+}
+
+async fn create(widgets: &Api<DynamicObject>, name: &str, metadata: Value) -> DynamicObject {
+    let mut widget = json!({"apiVersion": "example.com/v1", "kind": "Widget", "spec": {"x": 1}, "metadata": metadata});
+    widget["metadata"]["name"] = name.into();
+    let widget: DynamicObject = serde_json::from_value(widget).expect("a widget");
+    widgets.create(&PostParams::default(), &widget).await.expect("created")
+}
+
+#[tokio::test]
+async fn custom_resources_are_collected() {
+    let world = World::start().await;
+    let widgets = define(&world).await;
+    let owner = create(&widgets, "owner", json!({})).await;
+    let reference = |controller: bool| {
+        json!([{"apiVersion": "example.com/v1", "kind": "Widget", "name": "owner", "uid": owner.metadata.uid,
+            "controller": controller}])
+    };
+    create(&widgets, "child", json!({"ownerReferences": reference(true)})).await;
+    let map = json!({"metadata": {"name": "map", "namespace": NAMESPACE, "ownerReferences": reference(false)}});
+    world.create::<ConfigMap>(map).await;
+    widgets.delete("owner", &DeleteParams::background()).await.expect("deleted");
+    let maps = world.api::<ConfigMap>();
+    eventually("what it owned is gone", || async {
+        let gone = widgets.get_opt("child").await.ok()?.is_none() && maps.get_opt("map").await.ok()?.is_none();
+        gone.then_some(())
+    })
+    .await;
+    create(&widgets, "last", json!({})).await;
+    Api::<Namespace>::all(world.client.clone()).delete(NAMESPACE, &DeleteParams::default()).await.expect("deleted");
+    eventually("it goes with its namespace", || async { widgets.get_opt("last").await.ok()?.is_none().then_some(()) })
+        .await;
+}
+
 #[tokio::test]
 async fn a_kind_comes_and_its_objects_go_with_it() {
     let world = World::start().await;
-    world.create::<CustomResourceDefinition>(definition()).await;
+    let widgets = define(&world).await;
     let definitions = Api::<CustomResourceDefinition>::all(world.client.clone());
     let get = || async { definitions.get_opt("widgets.example.com").await.expect("an answer") };
-    eventually("the definition is established", || async { get().await.filter(is_established) }).await;
-
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("example.com", "v1", "Widget"));
-    let widgets = Api::<DynamicObject>::namespaced_with(world.client.clone(), NAMESPACE, &resource);
-    for (name, finalizers) in [("a", json!([])), ("b", json!(["example.com/keep"]))] {
-        let widget = json!({"apiVersion": "example.com/v1", "kind": "Widget", "spec": {"x": 1},
-            "metadata": {"name": name, "finalizers": finalizers}});
-        let widget: DynamicObject = serde_json::from_value(widget).expect("a widget");
-        widgets.create(&PostParams::default(), &widget).await.expect("created");
-    }
+    create(&widgets, "a", json!({})).await;
+    create(&widgets, "b", json!({"finalizers": ["example.com/keep"]})).await;
     definitions.delete("widgets.example.com", &DeleteParams::default()).await.expect("deleted");
     eventually("only the one with a finalizer is left", || async {
         let left = widgets.list(&ListParams::default()).await.ok()?.items;

@@ -129,7 +129,7 @@ impl Core {
 impl Existing {
     fn decode(row: &Descriptor, json: Bytes, revision: u64) -> Result<Self, Status> {
         let (mut object, managers) = read_stored(&json).map_err(Status::internal)?;
-        let stale = row.load(&mut object, revision);
+        let stale = row.load(&mut object, revision)?;
         Ok(Self { object, managers, json, revision, stale })
     }
 }

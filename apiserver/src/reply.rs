@@ -149,7 +149,10 @@ fn list(call: &Call, list: List) -> Result<Response<Body>, Status> {
             "{{\"kind\":\"{kind}\",\"apiVersion\":\"{}\",\"metadata\":{metadata},\"items\":[",
             call.row.info.api_version()
         );
-        let body = pieces(head, list.items, call.row.clone());
+        let body = match call.row.custom {
+            Some(_) => pieces(head, texts(&call.row, list.items)?, |text| text),
+            None => pieces(head, list.items, |item| &item.json),
+        };
         return Ok(finish(StatusCode::OK, &call.accepted, &call.headers, size, body));
     }
     let objects = list.items.iter().map(|item| viewer.parse(&item.json)).collect::<Result<Vec<Object>, Status>>()?;
@@ -168,8 +171,13 @@ fn list(call: &Call, list: List) -> Result<Response<Body>, Status> {
     Ok(full(StatusCode::OK, bytes, &call.accepted, &call.headers))
 }
 
+/// Custom resources as their row shows them.
+fn texts(row: &Descriptor, items: Vec<Arc<Stored>>) -> Result<Vec<Bytes>, Status> {
+    items.into_iter().map(|item| row.served(&item.json, item.revision)).collect()
+}
+
 /// The list's text in pieces, each made when the client is ready for it.
-fn pieces(head: String, items: Vec<Arc<Stored>>, row: Arc<Descriptor>) -> Body {
+fn pieces<T: Send + 'static>(head: String, items: Vec<T>, text: fn(&T) -> &Bytes) -> Body {
     let mut items = items.into_iter().enumerate();
     let mut begun = Some(head);
     let mut ended = false;
@@ -183,8 +191,7 @@ fn pieces(head: String, items: Vec<Arc<Stored>>, row: Arc<Descriptor>) -> Body {
             if index > 0 {
                 piece.extend_from_slice(b",");
             }
-            // What is stored has been read before.
-            piece.extend_from_slice(&row.served(&item.json, item.revision).unwrap_or_else(|_| item.json.clone()));
+            piece.extend_from_slice(text(&item));
             if piece.len() >= PIECE {
                 return Some(piece.freeze());
             }
@@ -238,7 +245,7 @@ impl Viewer {
         if let Some(shape) = self.row.shape {
             shape.serve(&mut object);
         }
-        self.row.load(&mut object, 0);
+        self.row.load(&mut object, 0)?;
         Ok(object)
     }
 

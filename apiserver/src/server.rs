@@ -139,6 +139,9 @@ impl Call {
     ) -> Result<Self, Status> {
         check_scope(&row, &info)?;
         check_verb(&row, &info)?;
+        if let Some(custom) = row.custom.as_ref().filter(|custom| custom.needs_webhook()) {
+            return Err(custom.unconverted());
+        }
         let streams = subresources::special(&row, &info.subresource).is_some_and(|special| special.streams());
         let accepted = if streams {
             Accepted::JSON

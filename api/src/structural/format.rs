@@ -245,11 +245,14 @@ fn is_uri(text: &str) -> bool {
 fn is_uuid(text: &str, version: &str) -> bool {
     let lower = text.to_lowercase();
     let mut digits = String::new();
-    for (index, c) in lower.chars().enumerate() {
-        let dash_fits = matches!(digits.len(), 8 | 12 | 16 | 20) && index > 0 && !lower[..index].ends_with('-');
+    let mut dashed = false;
+    for c in lower.chars() {
         match c {
-            '-' if dash_fits => {}
-            c if c.is_ascii_hexdigit() => digits.push(c),
+            '-' if matches!(digits.len(), 8 | 12 | 16 | 20) && !dashed => dashed = true,
+            c if c.is_ascii_hexdigit() => {
+                digits.push(c);
+                dashed = false;
+            }
             _ => return false,
         }
     }

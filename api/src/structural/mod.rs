@@ -6,6 +6,7 @@
 //! object and of objects inside it. [`types`] brings it into the model of built-in kinds, for server-side apply. [`validate`]
 //! checks values, `format` the formats of strings; [`check`] tells whether a schema is structural at all.
 
+pub mod check;
 pub mod default;
 mod format;
 mod go;

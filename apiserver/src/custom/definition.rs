@@ -55,6 +55,7 @@ impl Definition {
         let common = Arc::new(Common {
             storage_version: storage_version.to_owned(),
             schemas: schemas.collect(),
+            by_webhook: spec["conversion"]["strategy"] == "Webhook",
             settled: revision,
             terminating: AtomicBool::new(false),
             replaced: CancellationToken::new(),

@@ -32,6 +32,8 @@ pub struct Common {
     storage_version: String,
     /// Of all versions, also of those that are not served any more.
     schemas: BTreeMap<String, Structural>,
+    /// Versions are converted by a webhook.
+    by_webhook: bool,
     /// Objects written after this revision are as the schemas want them.
     settled: u64,
     terminating: AtomicBool,

@@ -51,7 +51,7 @@ pub(crate) async fn scale(call: &Call, body: Body) -> Result<Reply, Status> {
         }
     };
     let (mut parent, managers) = read_stored(&json).map_err(Status::internal)?;
-    call.row.load(&mut parent, 0);
+    call.row.load(&mut parent, 0)?;
     if call.info.verb == "get" {
         check_count(&call.row, &parent)?;
     }

@@ -1,6 +1,16 @@
-//! CustomResourceDefinitions (`registry/customresourcedefinition`, `apis/apiextensions/validation`).
+//! CustomResourceDefinitions (`registry/customresourcedefinition`, `apis/apiextensions/validation`). `validation` checks a whole
+//! one, `version` what is said of a version, `schema` and `topology` its schema, `conversion` the way between versions.
+
+mod conversion;
+mod schema;
+mod topology;
+mod validation;
+mod version;
+
+use std::collections::BTreeSet;
 
 use api::Object;
+use api::field::FieldError;
 use api::meta::{self, Meta};
 use serde_json::{Value, json};
 
@@ -46,6 +56,34 @@ impl Strategy for CustomResourceDefinition {
         store_version(new);
     }
 
+    fn validate_create(&self, new: &Object) -> Vec<FieldError> {
+        validation::validate(new, None)
+    }
+
+    fn validate_update(&self, new: &Object, old: &Object) -> Vec<FieldError> {
+        validation::validate(new, Some(old))
+    }
+
+    fn validate_subresource(&self, _subresource: &str, new: &Object, _old: &Object) -> Vec<FieldError> {
+        validation::status(new)
+    }
+
+    fn warnings(&self, new: &Object) -> Vec<String> {
+        let versions = new["spec"]["versions"].as_array().into_iter().flatten();
+        let schemas: Vec<&Value> = versions.map(|version| &version["schema"]["openAPIV3Schema"]).collect();
+        let mut warnings: Vec<String> = schemas.iter().flat_map(|schema| unknown_formats(schema)).collect();
+        let has_rules = |schema: &&Value| {
+            schema::has(schema, &|node| {
+                node["x-kubernetes-validations"].as_array().is_some_and(|rules| !rules.is_empty())
+            })
+        };
+        if schemas.iter().any(has_rules) {
+            warnings
+                .push("x-kubernetes-validations: CEL rules are stored but not enforced by this server yet".to_owned());
+        }
+        warnings
+    }
+
     /// The first deletion only marks: objects of the kind go first.
     fn keeps(&self, object: &Object) -> bool {
         object.deletion_timestamp().is_none()
@@ -73,6 +111,21 @@ impl Strategy for CustomResourceDefinition {
     }
 }
 
+/// Formats of texts that mean nothing here.
+fn unknown_formats(schema: &Value) -> BTreeSet<String> {
+    let found = std::cell::RefCell::new(BTreeSet::new());
+    schema::has(schema, &|node| {
+        if let ("string", Some(format)) = (node["type"].as_str().unwrap_or_default(), node["format"].as_str())
+            && !format.is_empty()
+            && !api::structural::is_known_format(format)
+        {
+            found.borrow_mut().insert(format!("unrecognized format {format:?}"));
+        }
+        false
+    });
+    found.into_inner()
+}
+
 /// The storage version is among those in which objects may be stored.
 fn store_version(object: &mut Object) {
     let versions = object["spec"]["versions"].as_array();
@@ -86,3 +139,6 @@ fn store_version(object: &mut Object) {
         object["status"]["storedVersions"] = json!([name]);
     }
 }
+
+#[cfg(test)]
+mod tests;

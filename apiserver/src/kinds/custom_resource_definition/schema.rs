@@ -1,0 +1,252 @@
+//! `openAPIV3Schema` of a CustomResourceDefinition.
+
+use api::field::{FieldError, Path};
+use api::structural::metadata::{self, Malformed};
+use api::structural::{Structural, Validator, check, prune};
+use serde_json::Value;
+
+/// What the schema may say at its root when the status is a resource of its own.
+const AT_ROOT: [(&str, &str); 22] = [
+    ("description", "Description"),
+    ("type", "Type"),
+    ("format", "Format"),
+    ("title", "Title"),
+    ("maximum", "Maximum"),
+    ("exclusiveMaximum", "ExclusiveMaximum"),
+    ("minimum", "Minimum"),
+    ("exclusiveMinimum", "ExclusiveMinimum"),
+    ("maxLength", "MaxLength"),
+    ("minLength", "MinLength"),
+    ("pattern", "Pattern"),
+    ("maxItems", "MaxItems"),
+    ("minItems", "MinItems"),
+    ("uniqueItems", "UniqueItems"),
+    ("multipleOf", "MultipleOf"),
+    ("required", "Required"),
+    ("items", "Items"),
+    ("properties", "Properties"),
+    ("externalDocs", "ExternalDocs"),
+    ("example", "Example"),
+    ("x-kubernetes-preserve-unknown-fields", "XPreserveUnknownFields"),
+    ("x-kubernetes-validations", "XValidations"),
+];
+
+const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
+const UNSUPPORTED: [(&str, &str); 6] = [
+    ("id", "id is not supported"),
+    ("additionalItems", "additionalItems is not supported"),
+    ("patternProperties", "patternProperties is not supported"),
+    ("definitions", "definitions is not supported"),
+    ("dependencies", "dependencies is not supported"),
+    ("$ref", "$ref is not supported"),
+];
+const REASONS: [&str; 4] = ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
+
+/// `path` is that of the member that has `openAPIV3Schema`.
+pub(super) fn validate(path: &Path, schema: &Value, has_status: bool) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if has_status {
+        errors.extend(root_error(path, schema));
+    }
+    if schema["nullable"] == true {
+        let path = path.child("openAPIV3Schema.nullable");
+        errors.push(FieldError::forbidden(&path, "nullable cannot be true at the root"));
+    }
+    let path = path.child("openAPIV3Schema");
+    let supported = !has(schema, &|node| UNSUPPORTED.iter().any(|(key, _)| is_there(&node[*key])));
+    if supported {
+        let structural = check::check(&path, schema);
+        let fine = structural.is_empty();
+        errors.extend(structural);
+        if fine {
+            defaults(&path, schema, true, &mut errors);
+        }
+    }
+    let place = Place { forbidden_default: None, in_meta: false, is_root: true };
+    node(&path, schema, &place, &mut errors);
+    errors
+}
+
+fn is_there(value: &Value) -> bool {
+    !value.is_null() && *value != false && *value != ""
+}
+
+/// Whether a node of the schema is so.
+pub(super) fn has(schema: &Value, wanted: &dyn Fn(&Value) -> bool) -> bool {
+    wanted(schema) || children(schema).any(|child| has(child, wanted))
+}
+
+fn children(schema: &Value) -> impl Iterator<Item = &Value> {
+    let single = ["items", "additionalProperties", "additionalItems", "not"].into_iter().map(|key| &schema[key]);
+    let listed =
+        ["allOf", "anyOf", "oneOf", "items"].into_iter().flat_map(|key| schema[key].as_array().into_iter().flatten());
+    let named = ["properties", "patternProperties", "definitions"]
+        .into_iter()
+        .flat_map(|key| schema[key].as_object().into_iter().flatten().map(|(_, child)| child));
+    single.chain(listed).chain(named).filter(|child| child.is_object())
+}
+
+fn root_error(path: &Path, schema: &Value) -> Option<FieldError> {
+    for (key, value) in schema.as_object().into_iter().flatten().filter(|(_, value)| is_there(value)) {
+        if key == "type" && value != "object" {
+            let detail =
+                "only \"object\" is allowed as the type at the root of the schema if the status subresource is enabled";
+            return Some(FieldError::invalid(&path.child("openAPIV3Schema.type"), value.clone(), detail));
+        }
+        if !AT_ROOT.iter().any(|(allowed, _)| key == allowed) {
+            let names: Vec<&str> = AT_ROOT.iter().map(|(_, name)| *name).collect();
+            let detail = format!(
+                "only [{}] fields are allowed at the root of the schema if the status subresource is enabled",
+                names.join(" ")
+            );
+            return Some(FieldError::invalid(&path.child("openAPIV3Schema"), schema.clone(), detail));
+        }
+    }
+    None
+}
+
+/// Defaults must be as the schema wants them.
+fn defaults(path: &Path, schema: &Value, is_root: bool, errors: &mut Vec<FieldError>) {
+    if let Some(default) = schema.get("default").filter(|default| !default.is_null()) {
+        let at = path.child("default");
+        let structural = Structural::read(schema);
+        let mut pruned = default.clone();
+        prune::prune_nested(&mut pruned, &structural);
+        if pruned != *default {
+            errors.push(FieldError::invalid(&at, default.clone(), "must not have unknown fields"));
+        }
+        match metadata::coerce(&mut pruned, &structural, Malformed::Refuse) {
+            Err(why) => errors.push(FieldError::invalid(&at, default.clone(), why)),
+            Ok(_) => errors.extend(Validator::new(schema).validate(Some(&at), default)),
+        }
+    }
+    let embedded = is_root || schema["x-kubernetes-embedded-resource"] == true;
+    if schema["items"].is_object() {
+        defaults(&path.child("items"), &schema["items"], false, errors);
+    }
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        if !(embedded && matches!(name.as_str(), "metadata" | "apiVersion" | "kind")) {
+            defaults(&path.child("properties").key(name), property, false, errors);
+        }
+    }
+}
+
+/// Where a node is.
+#[derive(Clone)]
+struct Place {
+    /// Why no default may stand there.
+    forbidden_default: Option<String>,
+    in_meta: bool,
+    is_root: bool,
+}
+
+fn node(path: &Path, schema: &Value, place: &Place, errors: &mut Vec<FieldError>) {
+    standard(path, schema, place, errors);
+    if schema["uniqueItems"] == true {
+        let detail = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
+        errors.push(FieldError::forbidden(&path.child("uniqueItems"), detail));
+    }
+    let properties = schema["properties"].as_object().filter(|properties| !properties.is_empty());
+    let below = Place { is_root: false, ..place.clone() };
+    let additional = &schema["additionalProperties"];
+    if (additional.is_object() || *additional == false) && properties.is_some() {
+        let detail = "additionalProperties and properties are mutual exclusive";
+        errors.push(FieldError::forbidden(&path.child("additionalProperties"), detail));
+    }
+    if additional.is_object() {
+        let mut below = below.clone();
+        if place.in_meta {
+            below.forbidden_default = Some("inside additionalProperties applying to object metadata".to_owned());
+        }
+        node(&path.child("additionalProperties"), additional, &below, errors);
+    }
+    for (name, property) in properties.into_iter().flatten() {
+        let mut below = below.clone();
+        let embedded = schema["x-kubernetes-embedded-resource"] == true;
+        if (place.is_root || embedded) && matches!(name.as_str(), "metadata" | "kind" | "apiVersion") {
+            below.in_meta = true;
+            if place.is_root {
+                below.forbidden_default = Some(format!("in top-level {name}"));
+            }
+        }
+        node(&path.child("properties").key(name), property, &below, errors);
+    }
+    if schema["not"].is_object() {
+        node(&path.child("not"), &schema["not"], &below, errors);
+    }
+    for key in ["allOf", "oneOf", "anyOf"] {
+        for (index, nested) in schema[key].as_array().into_iter().flatten().enumerate() {
+            node(&path.child(key).index(index), nested, &below, errors);
+        }
+    }
+    if schema["items"].is_object() {
+        node(&path.child("items"), &schema["items"], &below, errors);
+    }
+    if schema["x-kubernetes-preserve-unknown-fields"] == false {
+        let path = path.child("x-kubernetes-preserve-unknown-fields");
+        errors.push(FieldError::invalid(&path, false, "must be true or undefined"));
+    }
+    super::topology::validate(path, schema, errors);
+    rules(&path.child("x-kubernetes-validations"), schema, errors);
+}
+
+fn standard(path: &Path, schema: &Value, place: &Place, errors: &mut Vec<FieldError>) {
+    let kind = schema["type"].as_str().unwrap_or_default();
+    if !kind.is_empty() && !TYPES.contains(&kind) {
+        errors.push(FieldError::not_supported(&path.child("type"), kind, &TYPES));
+    }
+    if let Some(why) = place.forbidden_default.as_deref().filter(|_| !schema["default"].is_null()) {
+        errors.push(FieldError::forbidden(&path.child("default"), format!("must not be set {why}")));
+    }
+    for (key, detail) in UNSUPPORTED {
+        if is_there(&schema[key]) {
+            errors.push(FieldError::forbidden(&path.child(key), detail));
+        }
+    }
+    if kind == "null" {
+        let detail = "type cannot be set to null, use nullable as an alternative";
+        errors.push(FieldError::forbidden(&path.child("type"), detail));
+    }
+    if schema["items"].is_array() {
+        errors.push(FieldError::forbidden(&path.child("items"), "items must be a schema object and not an array"));
+    }
+    if place.in_meta && schema["x-kubernetes-embedded-resource"] == true {
+        let path = path.child("x-kubernetes-embedded-resource");
+        errors.push(FieldError::forbidden(&path, "must not be used inside of resource meta"));
+    }
+}
+
+/// The form of CEL rules; the rules themselves are not read yet.
+fn rules(path: &Path, schema: &Value, errors: &mut Vec<FieldError>) {
+    for (index, rule) in schema["x-kubernetes-validations"].as_array().into_iter().flatten().enumerate() {
+        let path = path.index(index);
+        let text = |key: &str| rule[key].as_str().unwrap_or_default();
+        let breaks = |text: &str| text.contains(['\n', '\r']);
+        let (trimmed, message) = (text("rule").trim(), text("message"));
+        if trimmed.is_empty() {
+            errors.push(FieldError::required(&path.child("rule"), "rule is not specified"));
+        } else if !message.is_empty() && message.trim().is_empty() {
+            errors.push(FieldError::invalid(&path.child("message"), message, "must be non-empty if specified"));
+        } else if breaks(message.trim()) {
+            errors.push(FieldError::invalid(&path.child("message"), message, "must not contain line breaks"));
+        } else if breaks(trimmed) && message.trim().is_empty() {
+            let detail = "message must be specified if rule contains line breaks";
+            errors.push(FieldError::required(&path.child("message"), detail));
+        }
+        if !text("messageExpression").is_empty() && text("messageExpression").trim().is_empty() {
+            let detail = "messageExpression must be non-empty if specified";
+            errors.push(FieldError::required(&path.child("messageExpression"), detail));
+        }
+        if !text("reason").is_empty() && !REASONS.contains(&text("reason")) {
+            errors.push(FieldError::not_supported(&path.child("reason"), text("reason"), &REASONS));
+        }
+        if !text("fieldPath").is_empty() && text("fieldPath").trim().is_empty() {
+            let detail = "must be non-empty if specified";
+            errors.push(FieldError::invalid(&path.child("fieldPath"), text("fieldPath"), detail));
+        }
+        if breaks(text("fieldPath")) {
+            let detail = "must not contain line breaks";
+            errors.push(FieldError::invalid(&path.child("fieldPath"), text("fieldPath"), detail));
+        }
+    }
+}

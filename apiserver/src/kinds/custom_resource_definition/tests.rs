@@ -131,8 +131,9 @@ fn what_is_wrong_is_told_in_upstreams_words() {
         (
             "/spec/versions/0/schema/openAPIV3Schema/properties",
             json!({"a": {"type": "integer", "default": "x"}}),
-            &["spec.validation.openAPIV3Schema.properties[a].default: Invalid value: \"string\": \
-             spec.validation.openAPIV3Schema.properties[a].default in body must be of type integer: \"string\""],
+            &[
+                "spec.validation.openAPIV3Schema.properties[a].default: Invalid value: \"string\":  in body must be of type integer: \"string\"",
+            ],
         ),
         (
             "/spec/versions/0/schema/openAPIV3Schema/properties",

@@ -35,7 +35,7 @@ impl Rollout<'_> {
 
     fn shrink_old(&mut self) -> bool {
         let Some(new) = self.new_set() else { return false };
-        let new_unavailable = new.replicas() - new.available();
+        let new_unavailable = new.replicas() - new.staying();
         let spare = self.total(Set::replicas) - self.bounds.min_available() - new_unavailable;
         if self.active_old().is_empty() || spare <= 0 {
             return false;
@@ -58,7 +58,7 @@ impl Rollout<'_> {
     }
 
     fn drop_surplus(&mut self) -> bool {
-        let mut surplus = self.total(Set::available) - self.bounds.min_available();
+        let mut surplus = self.total(Set::staying) - self.bounds.min_available();
         let mut changed = false;
         for index in self.active_old() {
             let drop = self.sets[index].replicas().min(surplus).max(0);

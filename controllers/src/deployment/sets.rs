@@ -49,6 +49,12 @@ impl Set {
         self.now.status.as_ref().and_then(|status| status.available_replicas).unwrap_or(0)
     }
 
+    /// Of them, those that stay. A ReplicaSet that was just made smaller tells of pods that it is about to delete; upstream
+    /// counts on them, and may take more than `maxUnavailable` allows.
+    pub fn staying(&self) -> i32 {
+        self.available().min(self.replicas())
+    }
+
     /// Pods that are there, by the ReplicaSet's own account.
     pub fn actual(&self) -> i32 {
         self.now.status.as_ref().map_or(0, |status| status.replicas)

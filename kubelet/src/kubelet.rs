@@ -179,7 +179,7 @@ async fn follow_services(client: Client, writer: reflector::store::Writer<Servic
 }
 
 /// The pods that are bound to this node.
-async fn follow_pods(client: Client, node: String, news: mpsc::Sender<PodNews>, cancel: CancellationToken) {
+pub async fn follow_pods(client: Client, node: String, news: mpsc::Sender<PodNews>, cancel: CancellationToken) {
     let config = watcher::Config::default().fields(&format!("spec.nodeName={node}"));
     let mut stream = std::pin::pin!(watcher::watcher(Api::<Pod>::all(client), config).default_backoff());
     let mut all = Vec::new();
@@ -214,5 +214,6 @@ async fn follow_pods(client: Client, node: String, news: mpsc::Sender<PodNews>, 
 
 /// The driver's parts that a simulation puts together itself.
 pub mod parts {
-    pub use super::driver::{Manager, News, ObjectCache, PodNews, Shared, Sources, Tokens};
+    pub use super::driver::{Manager, News, ObjectCache, PodNews, Publisher, Refusal, Shared, Sources, Tokens, admit};
+    pub use super::follow_pods;
 }

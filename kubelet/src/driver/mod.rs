@@ -39,8 +39,10 @@ use crate::paths::Paths;
 use crate::pod::Input;
 use crate::table::Table;
 
+pub use admit::{Refusal, admit};
 pub use manager::{Manager, Sources};
 pub use object_cache::ObjectCache;
+pub use publisher::Publisher;
 pub use tokens::Tokens;
 
 /// Answers that wait for the loop: more than a burst of pods makes at once; a task with an answer then waits a moment.

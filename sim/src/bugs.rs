@@ -1,0 +1,70 @@
+//! Bugs that are planted on purpose, to see that the simulation finds such. Each is a switch of a simulation; production code
+//! has none of them: they sit at the seams (disk, wire, the node's loop) where they make a component do what it would do with
+//! the bug.
+
+use std::fmt;
+use std::str::FromStr;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bug {
+    /// The kubelet finds a pod's state by its name instead of its uid.
+    StateByName,
+    /// The kubelet does not look at what runs when it starts.
+    ForgetsContainers,
+    /// The store does not compare the revision that a write expects.
+    BlindUpdate,
+    /// A watch that begins after a compaction begins one revision too late.
+    SkippingWatch,
+    /// A list is answered from the cache, however old.
+    StaleList,
+    /// An eviction is a deletion: budgets do not count.
+    EvictionIgnoresBudget,
+    /// The controllers' driver does not learn the revision of what it created, so it acts again on a cache without it.
+    NoExpectations,
+    /// Deletions of the controllers lose their preconditions: they hit whoever has the name.
+    DeletesByName,
+}
+
+impl Bug {
+    pub const ALL: [Bug; 8] = [
+        Bug::StateByName,
+        Bug::ForgetsContainers,
+        Bug::BlindUpdate,
+        Bug::SkippingWatch,
+        Bug::StaleList,
+        Bug::EvictionIgnoresBudget,
+        Bug::NoExpectations,
+        Bug::DeletesByName,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Bug::StateByName => "state-by-name",
+            Bug::ForgetsContainers => "forgets-containers",
+            Bug::BlindUpdate => "blind-update",
+            Bug::SkippingWatch => "skipping-watch",
+            Bug::StaleList => "stale-list",
+            Bug::EvictionIgnoresBudget => "eviction-ignores-budget",
+            Bug::NoExpectations => "no-expectations",
+            Bug::DeletesByName => "deletes-by-name",
+        }
+    }
+}
+
+impl fmt::Display for Bug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("there is no planted bug {0:?}")]
+pub struct NoBug(String);
+
+impl FromStr for Bug {
+    type Err = NoBug;
+
+    fn from_str(text: &str) -> Result<Bug, NoBug> {
+        Bug::ALL.into_iter().find(|bug| bug.name() == text).ok_or_else(|| NoBug(text.to_owned()))
+    }
+}

@@ -1,0 +1,138 @@
+//! The store as the simulation has it: the memory store, which outlives the API server as a disk does, with its whole history
+//! beside it for the oracle, and a brake on the events it tells.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+use store::{Durability, Expect, KeyValue, Memory, Page, Range, Result, Revision, Store, WatchStream, Write};
+use tokio::sync::watch;
+
+use crate::clock;
+use crate::wire::Name;
+
+tokio::task_local! {
+    /// Whose request the API server is working on, and which.
+    pub static REQUEST: (Name, String);
+}
+
+/// One write that took place.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    pub revision: u64,
+    pub key: String,
+    pub before: Option<Bytes>,
+    pub after: Option<Bytes>,
+    /// Whose request it was; empty for the API server itself.
+    pub client: String,
+    /// The method and the path of the request.
+    pub via: String,
+    pub at: u64,
+}
+
+pub struct Disk {
+    memory: Memory,
+    commits: Mutex<Vec<Commit>>,
+    /// Events are held back while this is false.
+    flows: watch::Sender<bool>,
+    /// Planted: see [`crate::bugs::Bug::BlindUpdate`].
+    pub blind: AtomicBool,
+}
+
+impl Default for Disk {
+    fn default() -> Disk {
+        Disk {
+            memory: Memory::new(),
+            commits: Mutex::default(),
+            flows: watch::Sender::new(true),
+            blind: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Disk {
+    fn commits(&self) -> MutexGuard<'_, Vec<Commit>> {
+        self.commits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was written since the last call.
+    pub fn take_commits(&self) -> Vec<Commit> {
+        std::mem::take(&mut *self.commits())
+    }
+
+    /// Whether the store's watchers, which are the API server's caches, hear of writes.
+    pub fn let_flow(&self, flows: bool) {
+        self.flows.send_replace(flows);
+    }
+}
+
+/// A shared disk; each API server gets a handle.
+#[derive(Clone, Default)]
+pub struct Handle(pub Arc<Disk>);
+
+impl Store for Handle {
+    fn revision(&self) -> BoxFuture<'_, Result<Revision>> {
+        self.0.memory.revision()
+    }
+
+    fn get(&self, key: Bytes) -> BoxFuture<'_, Result<Option<KeyValue>>> {
+        self.0.memory.get(key)
+    }
+
+    fn range(&self, range: Range, at: Option<Revision>, limit: usize) -> BoxFuture<'_, Result<Page>> {
+        self.0.memory.range(range, at, limit)
+    }
+
+    fn write(
+        &self,
+        key: Bytes,
+        write: Write,
+        expect: Expect,
+        durability: Durability,
+    ) -> BoxFuture<'_, Result<Revision>> {
+        async move {
+            let before = self.0.memory.get(key.clone()).await?;
+            let blind = self.0.blind.load(Ordering::Relaxed) && before.is_some();
+            let expect = if blind && matches!(expect, Expect::At(_)) { Expect::Any } else { expect };
+            let revision = self.0.memory.write(key.clone(), write, expect, durability).await?;
+            let after = self.0.memory.get(key.clone()).await?;
+            let by = REQUEST.try_with(|(client, via)| (client.to_string(), via.clone()));
+            let (client, via) = by.unwrap_or_default();
+            let commit = Commit {
+                revision: revision.0,
+                key: String::from_utf8_lossy(&key).into_owned(),
+                before: before.map(|item| item.value),
+                after: after.map(|item| item.value),
+                client,
+                via,
+                at: clock::now(),
+            };
+            self.0.commits().push(commit);
+            Ok(revision)
+        }
+        .boxed()
+    }
+
+    fn watch(&self, range: Range, after: Revision) -> BoxFuture<'_, Result<WatchStream>> {
+        async move {
+            let events = self.0.memory.watch(range, after).await?;
+            let flows = self.0.flows.subscribe();
+            let held = events.then(move |event| {
+                let mut flows = flows.clone();
+                async move {
+                    // The sender lives as long as the disk.
+                    let _ = flows.wait_for(|flows| *flows).await;
+                    event
+                }
+            });
+            Ok(Box::pin(held) as WatchStream)
+        }
+        .boxed()
+    }
+
+    fn compact(&self, before: Revision) -> BoxFuture<'_, Result<()>> {
+        self.0.memory.compact(before)
+    }
+}

@@ -1,0 +1,78 @@
+//! Rules about what runs on the nodes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::{Oracle, is_terminal, text};
+use crate::disk::Commit;
+
+/// A running container.
+#[derive(Clone, Debug)]
+pub struct Running {
+    pub node: String,
+    pub pod: String,
+    pub uid: String,
+    pub name: String,
+    /// In thousandths of a CPU, of the whole pod.
+    pub cpu: i64,
+    pub started: u64,
+}
+
+#[derive(Default)]
+pub struct Nodes {
+    /// UIDs of pods whose objects were removed without their kubelet.
+    excused: BTreeSet<String>,
+    /// When a pod's own kubelet said that it has ended.
+    ended: BTreeMap<String, u64>,
+}
+
+impl Nodes {
+    pub(super) fn excuse(&mut self, uid: &str) {
+        self.excused.insert(uid.to_owned());
+    }
+}
+
+impl Oracle {
+    pub(super) fn note_end(&mut self, commit: &Commit, before: Option<&Value>, after: &Value) {
+        let own = text(&after["spec"]["nodeName"]) == commit.client;
+        if own && is_terminal(after) && !before.is_some_and(is_terminal) {
+            self.nodes.ended.insert(text(&after["metadata"]["uid"]).to_owned(), commit.at);
+        }
+    }
+
+    /// `capacity`: of each node, in thousandths of a CPU.
+    pub fn check_running(&mut self, running: &[Running], capacity: i64) {
+        let mut identities: BTreeMap<(&str, &str), &Running> = BTreeMap::new();
+        let mut names: BTreeMap<(&str, &str), &Running> = BTreeMap::new();
+        let mut pods: BTreeMap<&str, BTreeMap<&str, i64>> = BTreeMap::new();
+        let mut found = Vec::new();
+        for one in running {
+            if let Some(other) = identities.insert((&one.uid, &one.name), one) {
+                found.push((
+                    "no two containers have one identity",
+                    format!("{} ({}) runs {} on {} and {}", one.pod, one.uid, one.name, other.node, one.node),
+                ));
+            }
+            if !self.nodes.excused.contains(&one.uid)
+                && let Some(other) = names.insert((&one.pod, &one.name), one)
+            {
+                found.push((
+                    "no two running pods have one name",
+                    format!("{} is {} on {} and {} on {}", one.pod, other.uid, other.node, one.uid, one.node),
+                ));
+            }
+            if self.nodes.ended.get(&one.uid).is_some_and(|ended| *ended < one.started) {
+                found.push(("a pod that has ended never runs again", format!("{} ({})", one.pod, one.uid)));
+            }
+            pods.entry(&one.node).or_default().insert(&one.uid, one.cpu);
+        }
+        for (node, pods) in &pods {
+            let used: i64 = pods.values().sum();
+            if used > capacity {
+                found.push(("no node runs more than it has", format!("{used}m of {capacity}m on {node}")));
+            }
+        }
+        found.into_iter().for_each(|(rule, how)| self.violated(rule, how));
+    }
+}

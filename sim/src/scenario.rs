@@ -49,3 +49,25 @@ impl fmt::Display for Scenario {
         self.actions.iter().try_for_each(|(step, action)| writeln!(f, "at {step} {action}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storm::{Storm, Weather};
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let mut storm = Storm::new(1, Weather::Rough);
+        let actions = (0..2000).map(|step| (step, storm.action())).collect();
+        let scenario = Scenario { seed: 1, steps: 2000, actions };
+        assert_eq!(Scenario::parse(&scenario.to_string()).unwrap(), scenario);
+    }
+
+    #[test]
+    fn nonsense_is_an_error() {
+        for text in ["seed x", "at 5", "at x compact", "at 5 dance", "at 5 crash", "at 5 scale shop/web-0", "steps"] {
+            assert!(Scenario::parse(text).is_err(), "{text}");
+        }
+        assert!(Scenario::parse("# only a comment\n\nseed 3").is_ok());
+    }
+}

@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::fs::{FlockOperation, flock};
@@ -46,6 +47,33 @@ pub fn holder(path: &Path) -> Result<Option<Holder>> {
     }
 }
 
+/// Who holds it, once a process that was killed has had time to end: the kernel takes its lock only with its last thread.
+pub fn settled_holder(path: &Path) -> Result<Option<Holder>> {
+    const PATIENCE: u32 = 300;
+    const PAUSE: Duration = Duration::from_millis(10);
+    for _ in 0..PATIENCE {
+        match holder(path)? {
+            Some(holder) if is_dying(holder.pid) => std::thread::sleep(PAUSE),
+            settled => return Ok(settled),
+        }
+    }
+    holder(path)
+}
+
+/// Gone, a zombie, or with a SIGKILL on its way.
+fn is_dying(pid: i32) -> bool {
+    const KILL: u64 = 1 << 8;
+    if pid == 0 {
+        return false;
+    }
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else { return true };
+    status.lines().filter_map(|line| line.split_once(":\t")).any(|(name, value)| match name {
+        "State" => value.starts_with(['Z', 'X']),
+        "SigPnd" | "ShdPnd" => u64::from_str_radix(value, 16).is_ok_and(|pending| pending & KILL != 0),
+        _ => false,
+    })
+}
+
 /// Blocks until nobody holds it.
 pub fn wait_released(path: &Path) -> Result<()> {
     let file = open(path)?;
@@ -85,6 +113,19 @@ fn read_pid(file: &mut File) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_dying_are_told_from_the_living() {
+        assert!(!is_dying(std::process::id() as i32));
+        let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+        let pid = child.id() as i32;
+        assert!(!is_dying(pid));
+        child.kill().unwrap();
+        // Killed or a zombie: nobody has waited for it.
+        assert!(is_dying(pid));
+        child.wait().unwrap();
+        assert!(is_dying(pid));
+    }
 
     #[test]
     fn a_directory_has_one_holder() {

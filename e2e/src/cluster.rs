@@ -256,7 +256,8 @@ impl Cluster {
         self.namespace.run(|| http_get(host, port))?
     }
 
-    fn traces(&self) -> Traces<'_> {
+    /// Where it may leave something.
+    pub fn traces(&self) -> Traces<'_> {
         let facts = leaks::facts(&self.data_dir());
         let id = facts.and_then(|facts| Some(facts["id"].as_str()?.to_owned())).unwrap_or_default();
         let data_dir = self.folder.path();

@@ -57,12 +57,12 @@ impl Traces<'_> {
         Ok(left)
     }
 
-    fn run_directory(&self) -> PathBuf {
+    pub fn run_directory(&self) -> PathBuf {
         PathBuf::from(format!("/run/setpoint-{}", self.id))
     }
 
     /// Processes with the data directory in their command line, or in the network namespace, or in the cluster's cgroup.
-    fn processes(&self) -> Result<Vec<i32>> {
+    pub fn processes(&self) -> Result<Vec<i32>> {
         let inode = self.namespace.inode()?;
         let mut found = Vec::new();
         for pid in all_processes()? {
@@ -82,7 +82,7 @@ impl Traces<'_> {
         Ok(found)
     }
 
-    fn cgroups(&self) -> Vec<PathBuf> {
+    pub fn cgroups(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         if !self.id.is_empty() {
             let name = format!("setpoint-{}", self.id);
@@ -91,7 +91,7 @@ impl Traces<'_> {
         found
     }
 
-    fn mounts(&self) -> Result<Vec<PathBuf>> {
+    pub fn mounts(&self) -> Result<Vec<PathBuf>> {
         let table = fs::read_to_string("/proc/self/mountinfo")?;
         let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
         let ours = |path: &PathBuf| {
@@ -181,7 +181,7 @@ fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
 }
 
 /// Folders below one with a wanted name; below a found one only when all are wanted.
-fn collect_folders(folder: &Path, wanted: &dyn Fn(&std::ffi::OsStr) -> bool, found: &mut Vec<PathBuf>) {
+pub fn collect_folders(folder: &Path, wanted: &dyn Fn(&std::ffi::OsStr) -> bool, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             if wanted(&entry.file_name()) {

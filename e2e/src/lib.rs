@@ -10,7 +10,8 @@
 //! - [`objects`]: manifests that many tests need. [`images`]: busybox as an image.
 //! - [`upstream`]: Kubernetes' own server and tests, to compare with; [`go`] builds them. [`conformance`]
 //!   runs its tests.
-//! - [`host`]: containers as processes. [`leaks`]: what a cluster must not leave behind. [`wait`]: conditions with a deadline.
+//! - [`host`]: containers as processes. [`leaks`]: what a cluster must not leave behind, [`footprint`]: what it holds
+//!   while it runs. [`wait`]: conditions with a deadline.
 //!
 //! The tests need root. Without it, or without a program they drive, they say so and pass; with `CI` in the environment they fail.
 #![allow(clippy::print_stderr, reason = "tests tell the person who runs them")]
@@ -20,6 +21,7 @@ pub mod binary;
 pub mod cluster;
 pub mod command;
 pub mod conformance;
+pub mod footprint;
 pub mod go;
 pub mod host;
 pub mod images;

@@ -15,6 +15,7 @@ mod cgroup;
 pub mod client;
 pub mod config;
 mod container;
+mod descriptor;
 pub mod images;
 pub mod launcher;
 pub mod net;

@@ -1,7 +1,9 @@
 //! Messages between daemon and launcher: JSON, with file descriptors beside them.
 //!
 //! The daemon sends [`Call`]s, the launcher answers each with one [`ToDaemon::Reply`] of the same number, in any order, and sends
-//! events in between. The protocol changes by addition; [`VERSION`] counts the changes that an older side would misread.
+//! events in between. The protocol changes by addition; [`VERSION`] counts the changes that an older side would misread. `Hello` and
+//! `Replace` stay as they are in every version: by them sides of different versions tell each other apart, and the launcher
+//! becomes the daemon's program.
 
 use std::path::PathBuf;
 
@@ -55,6 +57,10 @@ pub enum Request {
         id: String,
     },
     Shutdown,
+    /// Execute the program whose file comes along, with these arguments before the launcher's own, and go on as that one.
+    Replace {
+        arguments: Vec<String>,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -76,6 +82,13 @@ pub enum ToDaemon {
 pub enum Answer {
     Hello {
         version: u32,
+        /// Of the state that it hands over when it is replaced; 0: it cannot be.
+        #[serde(default)]
+        state: u32,
+    },
+    /// False: it is that program already.
+    Replaced {
+        replaced: bool,
     },
     Done,
     Started(ProcessId),

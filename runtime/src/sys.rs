@@ -1,7 +1,12 @@
 //! System calls that rustix does not wrap, or not as we need them. Everything unsafe of the runtime is here or says why not.
 
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+use serde::{Deserialize, Serialize};
+
+use crate::descriptor::Descriptor;
 
 pub const MOUNT_ATTR_RDONLY: u64 = 0x1;
 
@@ -54,10 +59,10 @@ const CLONE_PIDFD: u64 = 0x1000;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// A child process, known by a descriptor that no other process can take over.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Child {
     pub pid: i32,
-    pub pidfd: OwnedFd,
+    pub pidfd: Descriptor,
 }
 
 /// Clones this process like fork: `None` in the child.
@@ -82,7 +87,17 @@ pub unsafe fn clone_process(namespaces: u64, cgroup: Option<&OwnedFd>) -> io::Re
         return Ok(None);
     }
     // SAFETY: the kernel made this descriptor for us.
-    Ok(Some(Child { pid: pid as i32, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } }))
+    Ok(Some(Child { pid: pid as i32, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) }.into() }))
+}
+
+/// Executes the file with our environment; comes back only when that fails.
+pub fn execute(file: &OwnedFd, arguments: &[CString]) -> io::Result<std::convert::Infallible> {
+    let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    let mut pointers: Vec<*const libc::c_char> = arguments.iter().map(|argument| argument.as_ptr()).collect();
+    pointers.push(std::ptr::null());
+    // SAFETY: path and arguments are strings that live through the call, the array ends with a null pointer.
+    unsafe { libc::execv(path.as_ptr(), pointers.as_ptr()) };
+    Err(io::Error::last_os_error())
 }
 
 /// Closes (or with `CLOSE_RANGE_CLOEXEC` marks) all descriptors from `first` on.

@@ -16,8 +16,10 @@ use rustix::net::{
     self, AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
 };
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::descriptor::Descriptor;
 
 /// Well below the smallest default send buffer (208 KiB).
 const PACKET: usize = 64 * 1024;
@@ -29,12 +31,12 @@ const MORE: u8 = 1;
 const LAST: u8 = 0;
 
 /// One connection, not blocking.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Channel<Fd> {
     socket: Fd,
     partial: Vec<u8>,
-    fds: Vec<OwnedFd>,
-    outbox: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
+    fds: Vec<Descriptor>,
+    outbox: VecDeque<(Vec<u8>, Vec<Descriptor>)>,
 }
 
 impl<Fd: AsFd> Channel<Fd> {
@@ -50,7 +52,7 @@ impl<Fd: AsFd> Channel<Fd> {
     /// Queues a message; `flush` sends it.
     pub fn push(&mut self, message: &impl Serialize, fds: Vec<OwnedFd>) -> io::Result<()> {
         let bytes = serde_json::to_vec(message)?;
-        let mut fds = Some(fds);
+        let mut fds = Some(fds.into_iter().map(Descriptor::from).collect());
         let count = bytes.chunks(PACKET).count();
         for (index, chunk) in bytes.chunks(PACKET).enumerate() {
             let mut packet = Vec::with_capacity(chunk.len() + 1);
@@ -88,7 +90,7 @@ impl<Fd: AsFd> Channel<Fd> {
             if !more {
                 let bytes = std::mem::take(&mut self.partial);
                 let fds = std::mem::take(&mut self.fds);
-                return Ok((serde_json::from_slice(&bytes)?, fds));
+                return Ok((serde_json::from_slice(&bytes)?, fds.into_iter().map(OwnedFd::from).collect()));
             }
         }
     }
@@ -115,7 +117,7 @@ impl<Fd: AsFd> Channel<Fd> {
         received?;
         for message in ancillary.drain() {
             if let RecvAncillaryMessage::ScmRights(fds) = message {
-                self.fds.extend(fds);
+                self.fds.extend(fds.map(Descriptor::from));
             }
         }
         match (length, head[0]) {
@@ -125,7 +127,7 @@ impl<Fd: AsFd> Channel<Fd> {
     }
 }
 
-fn send(socket: BorrowedFd<'_>, packet: &[u8], fds: &[OwnedFd]) -> rustix::io::Result<()> {
+fn send(socket: BorrowedFd<'_>, packet: &[u8], fds: &[Descriptor]) -> rustix::io::Result<()> {
     let borrowed: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);

@@ -106,7 +106,7 @@ impl Up {
     async fn run_for_person(self) -> Result<ExitCode> {
         preflight::check()?;
         let layout = Layout::new(&self.data_dir)?;
-        if let Some(holder) = lock::holder(&layout.lock())? {
+        if let Some(holder) = lock::settled_holder(&layout.lock())? {
             bail!(
                 "a cluster is already running on {} (process {}): use it with --kubeconfig {}, or stop it with `setpoint down`",
                 layout.data.display(),

@@ -13,6 +13,7 @@ mod probes;
 mod roles;
 mod rollout;
 mod services;
+mod soak;
 mod streams;
 mod up;
 mod verbs;

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::spec::{Resources, Usage};
 pub use detect::{Hierarchies, Place};
@@ -43,6 +44,20 @@ pub struct Cgroups {
     root: String,
     /// Loaded when first needed.
     device_filter: OnceCell<OwnedFd>,
+}
+
+/// Its name is all that another program of this process must know: the machine is looked at again.
+impl Serialize for Cgroups {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.root.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Cgroups {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let root = String::deserialize(deserializer)?;
+        Ok(Self::new(Hierarchies::detect().map_err(serde::de::Error::custom)?, &root))
+    }
 }
 
 impl Cgroups {

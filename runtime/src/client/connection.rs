@@ -16,9 +16,9 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Error, Result, spawn};
+use super::{Error, Result, greeting};
 use crate::config::Config;
-use crate::protocol::{self, Answer, Call, Failure, Request, ToDaemon};
+use crate::protocol::{Answer, Call, Failure, Request, ToDaemon};
 use crate::spec::{Exit, RuntimeEvent};
 use crate::wire::Channel;
 
@@ -37,34 +37,7 @@ pub struct Command {
     pub exit: Option<oneshot::Sender<Exit>>,
 }
 
-type Socket = Channel<AsyncFd<OwnedFd>>;
-
-/// Connects, starting the launcher if needed, and checks that it speaks our protocol.
-pub async fn open(config: &Config) -> Result<Socket> {
-    let config = config.clone();
-    let socket = tokio::task::spawn_blocking(move || spawn::reach(&config))
-        .await
-        .map_err(|error| Error::Spawn(error.to_string()))??;
-    let lost = |_| Error::Disconnected;
-    // SAFETY: an `OwnedFd` is open and the same for as long as it lives, and it lives in the `AsyncFd`.
-    let mut channel = Channel::new(unsafe { AsyncFd::register(socket) }.map_err(|_| Error::Disconnected)?);
-    channel.push(&Call { number: 0, request: Request::Hello }, Vec::new()).map_err(lost)?;
-    channel.flush().map_err(lost)?;
-    loop {
-        let mut ready = channel.socket().readable().await.map_err(lost)?;
-        ready.clear_ready();
-        drop(ready);
-        match channel.receive::<ToDaemon>() {
-            Ok((ToDaemon::Reply { result: Ok(Answer::Hello { version: protocol::VERSION }), .. }, _)) => {
-                return Ok(channel);
-            }
-            Ok((ToDaemon::Event(_) | ToDaemon::ExecExited { .. }, _)) => {}
-            Ok((reply, _)) => return Err(Error::Protocol(format!("{reply:?}, not version {}", protocol::VERSION))),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => return Err(Error::Disconnected),
-        }
-    }
-}
+pub type Socket = Channel<AsyncFd<OwnedFd>>;
 
 struct Waiting {
     reply: oneshot::Sender<Reply>,
@@ -116,7 +89,7 @@ async fn reconnect(config: &Config, commands: &mpsc::Receiver<Command>) -> Optio
         if commands.is_closed() {
             return None;
         }
-        match open(config).await {
+        match greeting::open(config).await {
             Ok(channel) => return Some(channel),
             Err(error) => tracing::warn!(%error, "the launcher cannot be reached yet"),
         }

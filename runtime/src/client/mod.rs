@@ -1,9 +1,10 @@
 //! The daemon's handle of the runtime.
 //!
 //! [`Runtime`] is cheap to clone. One task ([`connection`]) owns the socket and matches replies to calls; [`spawn`] starts the
-//! launcher when nobody answers; [`process`] holds the streams of exec and attach.
+//! launcher when nobody answers; [`greeting`] makes sure that it is of this build; [`process`] holds the streams of exec and attach.
 
 mod connection;
+mod greeting;
 mod process;
 mod spawn;
 
@@ -37,6 +38,12 @@ pub enum Error {
     Disconnected,
     #[error("talk to the launcher: it answers {0}")]
     Protocol(String),
+    /// Of another build, which cannot be replaced. Its containers go on.
+    #[error(
+        "talk to the launcher: it speaks version {launcher} of the protocol, this program version {own}, and it stays: {reason}; \
+         end its containers with `down` of the program that started them"
+    )]
+    Version { launcher: u32, own: u32, reason: String },
     #[error("{what}: {source}")]
     Io { what: &'static str, source: std::io::Error },
 }
@@ -74,7 +81,7 @@ impl Runtime {
         let images = tokio::task::spawn_blocking(move || ImageStore::open(&images_dir))
             .await
             .map_err(|error| Error::Spawn(error.to_string()))??;
-        let channel = connection::open(&config).await?;
+        let channel = greeting::open(&config).await?;
         let cgroup_root = config.cgroup_root.as_str().into();
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let (events, event_receiver) = mpsc::channel(EVENTS);

@@ -52,10 +52,7 @@ fn start(config: &Config) -> Result<Start> {
     for dir in [Some(config.state_dir.as_path()), config.socket.parent()].into_iter().flatten() {
         std::fs::create_dir_all(dir).map_err(|error| Error::Spawn(format!("create {}: {error}", dir.display())))?;
     }
-    let executable = read_only(Path::new(program)).map_err(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied => Error::Spawn("containers need root (or CAP_SYS_ADMIN)".into()),
-        _ => Error::Spawn(format!("open {}: {error}", program.display())),
-    })?;
+    let executable = executable(config)?;
     let output = Command::new(format!("/proc/self/fd/{}", executable.as_raw_fd()))
         .arg0(program)
         .args(arguments)
@@ -76,6 +73,15 @@ fn start(config: &Config) -> Result<Start> {
         Some(launcher::BUSY) => Ok(Start::Busy(message())),
         _ => Err(Error::Spawn(format!("{} ({})", message(), output.status))),
     }
+}
+
+/// The file of the launcher's program, not to be written to.
+pub fn executable(config: &Config) -> Result<OwnedFd> {
+    let program = config.launcher.first().ok_or_else(|| Error::Spawn("no launcher is configured".into()))?;
+    read_only(Path::new(program)).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => Error::Spawn("containers need root (or CAP_SYS_ADMIN)".into()),
+        _ => Error::Spawn(format!("open {}: {error}", program.display())),
+    })
 }
 
 /// The executable on a read-only mount of its own that is in no mount namespace: a container that reaches the launcher's

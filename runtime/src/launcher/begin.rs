@@ -14,6 +14,7 @@ use super::state::{Launcher, Owner, Source};
 use super::{now, report};
 use crate::cgroup::{Devices, Kind};
 use crate::container::{self, StartError, Stdio, Step, capabilities, first};
+use crate::descriptor::Descriptor;
 use crate::protocol::{Failure, Stream};
 use crate::spec::{ContainerSpec, ContainerState, ContainerStatus, ProcessId, Seccomp};
 use crate::sys::{self, Child};
@@ -23,7 +24,7 @@ use crate::wire::Channel;
 struct Streams {
     stdio: Stdio,
     outputs: Vec<Output>,
-    stdin: Option<OwnedFd>,
+    stdin: Option<Descriptor>,
 }
 
 impl Streams {
@@ -33,7 +34,7 @@ impl Streams {
         }
         let (stdin, writer) = if spec.stdin {
             let (reader, writer) = pipe()?;
-            (reader, Some(writer))
+            (reader, Some(Descriptor::from(writer)))
         } else {
             (std::fs::File::open("/dev/null")?.into(), None)
         };
@@ -95,7 +96,7 @@ impl Launcher {
             place: &self.records.rootfs(),
             cgroups: &self.cgroups,
             cgroup: &cgroup,
-            namespaces: sandbox.namespaces.iter().map(|(fd, kind)| (fd, *kind)).collect(),
+            namespaces: sandbox.namespaces.iter().map(|(fd, kind)| (&**fd, *kind)).collect(),
             shm: sandbox.clone_shm().step(|| "clone the shared memory".into())?,
             stdio,
             hostname: &sandbox.status.spec.hostname,
@@ -105,7 +106,7 @@ impl Launcher {
         };
         let started_at_ns = now();
         let (child, channel) =
-            self.clone_first(plan, sandbox.reaper.as_ref().map(|reaper| &reaper.namespace), own_pid_namespace)?;
+            self.clone_first(plan, sandbox.reaper.as_ref().map(|reaper| &*reaper.namespace), own_pid_namespace)?;
         self.children.insert(child.pid, Owner::Container(spec.id.clone()));
         let process = ProcessId::read(child.pid).step(|| "read the process".into())?;
         let start = Start::new(&mut self.poller, channel, to).step(|| "watch the process".into())?;
@@ -149,7 +150,7 @@ impl Launcher {
         plan: first::Plan<'_>,
         pid_namespace: Option<&OwnedFd>,
         own_pid_namespace: bool,
-    ) -> Result<(Child, Channel<OwnedFd>), StartError> {
+    ) -> Result<(Child, Channel<Descriptor>), StartError> {
         let devices = if plan.spec.security.privileged { Devices::All } else { Devices::Default };
         self.cgroups
             .create(plan.cgroup, &plan.spec.resources, Kind::Leaf(devices))

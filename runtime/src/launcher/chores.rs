@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
+use serde::{Deserialize, Serialize};
 
 use super::state::{Launcher, Owner};
 use super::{now, report};
@@ -22,7 +23,7 @@ const LINK_ENDS_NS: i64 = 5_000_000_000;
 /// Groups in one go: each takes up to 0.2 ms, and containers wait to be started.
 const BATCH: usize = 32;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Chores {
     groups: VecDeque<String>,
     /// When to try the next of them, in nanoseconds of the monotonic clock.

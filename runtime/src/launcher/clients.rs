@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use rustix::net::SocketFlags;
+use serde::{Deserialize, Serialize};
 
 use super::poller::Token;
 use super::state::{Launcher, Source};
@@ -12,7 +13,7 @@ use crate::spec::RuntimeEvent;
 use crate::wire::Channel;
 
 /// Who asked, to be answered now or later.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct ReplyTo {
     pub client: Token,
     pub number: u64,
@@ -25,7 +26,7 @@ impl Launcher {
     pub fn accept(&mut self) -> io::Result<()> {
         loop {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-            let socket = match rustix::net::accept_with(&self.listener, flags) {
+            let socket = match rustix::net::accept_with(&*self.listener, flags) {
                 Ok(socket) => socket,
                 Err(rustix::io::Errno::AGAIN) => return Ok(()),
                 Err(error) => return Err(error.into()),
@@ -37,7 +38,7 @@ impl Launcher {
             }
             let token = self.poller.add(&socket)?;
             self.sources.insert(token, Source::Client);
-            self.clients.insert(token, Channel::new(socket));
+            self.clients.insert(token, Channel::new(socket.into()));
         }
     }
 
@@ -46,12 +47,17 @@ impl Launcher {
         loop {
             let Some(client) = self.clients.get_mut(&token) else { return };
             match client.receive::<Call>() {
-                Ok((call, _)) => {
+                Ok((call, fds)) => {
                     let to = ReplyTo { client: token, number: call.number };
-                    self.handle(call.request, to);
+                    self.handle(call.request, fds, to);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => return self.drop_client(token),
+                Err(error) => {
+                    if error.kind() != io::ErrorKind::UnexpectedEof {
+                        super::report(&format!("a client is dropped, what it sends is not understood: {error}"));
+                    }
+                    return self.drop_client(token);
+                }
             }
         }
         self.flush_client(token);

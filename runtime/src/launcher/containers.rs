@@ -5,8 +5,9 @@
 //!    └──────could not be started────────────^
 //! ```
 
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
 
 use super::clients::{Outcome, ReplyTo};
 use super::log::LogFile;
@@ -17,12 +18,13 @@ use super::start::{Ready, Start, Started};
 use super::state::{Launcher, Owner};
 use super::{now, report};
 use crate::container::StartError;
+use crate::descriptor::Descriptor;
 use crate::protocol::{Answer, Failure, Stream};
 use crate::seccomp::Filter;
 use crate::spec::{ContainerSpec, ContainerState, ContainerStatus, Exit, ProcessId, RuntimeEvent};
 use crate::sys;
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Container {
     pub status: ContainerStatus,
     /// While its process exists.
@@ -32,11 +34,11 @@ pub struct Container {
 }
 
 /// What a container has while its process exists.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Live {
     pub spec: ContainerSpec,
     pub cgroup: String,
-    pub pidfd: OwnedFd,
+    pub pidfd: Descriptor,
     pub process: ProcessId,
     /// Until its command is executed.
     pub start: Option<Start>,
@@ -46,7 +48,7 @@ pub struct Live {
     pub log: LogFile,
     /// An error of the log was reported.
     pub log_failed: bool,
-    pub stdin: Option<OwnedFd>,
+    pub stdin: Option<Descriptor>,
     pub capabilities: u64,
     pub filters: Option<Rc<Filter>>,
     /// Its processes end with the first one.
@@ -85,7 +87,7 @@ impl Launcher {
         let Some(live) = &mut container.live else { return };
         let process = live.process;
         container.status.state = ContainerState::Running { process, started_at_ns: live.started_at_ns };
-        let terminal = ready.terminal.as_ref().map(OwnedFd::try_clone);
+        let terminal = ready.terminal.as_ref().map(|master| master.try_clone());
         live.ready = Some(ready);
         match terminal {
             Some(Ok(master)) => {

@@ -2,6 +2,8 @@
 
 use std::os::fd::OwnedFd;
 
+use serde::{Deserialize, Serialize};
+
 use super::clients::{Outcome, ReplyTo};
 use super::containers::Live;
 use super::now;
@@ -12,42 +14,43 @@ use super::requests::{duplicate, not_found};
 use super::start::{Ready, Start, Started};
 use super::state::{Launcher, Owner, Source};
 use crate::container::{self, Process, StartError, Stdio, Step, exec};
+use crate::descriptor::Descriptor;
 use crate::protocol::{Answer, Failure, Stream, ToDaemon};
 use crate::spec::{ExecSpec, Exit};
 use crate::sys::{self, Child};
 use crate::wire::Channel;
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Exec {
     /// Who is told how it ended.
     client: Token,
     spec: ExecSpec,
-    pidfd: OwnedFd,
+    pidfd: Descriptor,
     /// Until its command is executed.
     start: Option<Start>,
     /// What the daemon gets.
-    streams: Vec<(Stream, OwnedFd)>,
+    streams: Vec<(Stream, Descriptor)>,
     started_at_ns: i64,
 }
 
 /// A child, its reports, and the daemon's ends of its streams.
-type Cloned = (Child, Channel<OwnedFd>, Vec<(Stream, OwnedFd)>);
+type Cloned = (Child, Channel<Descriptor>, Vec<(Stream, Descriptor)>);
 
 /// Streams for the child, and their other ends for the daemon.
-fn streams(spec: &ExecSpec) -> std::io::Result<(Stdio, Vec<(Stream, OwnedFd)>)> {
+fn streams(spec: &ExecSpec) -> std::io::Result<(Stdio, Vec<(Stream, Descriptor)>)> {
     if spec.terminal {
         return Ok((Stdio::Terminal, Vec::new()));
     }
     let mut ours = Vec::new();
     let stdin = if spec.stdin {
         let (reader, writer) = pipe()?;
-        ours.push((Stream::Stdin, writer));
+        ours.push((Stream::Stdin, writer.into()));
         reader
     } else {
         std::fs::File::open("/dev/null")?.into()
     };
     let ((out_reader, stdout), (err_reader, stderr)) = (pipe()?, pipe()?);
-    ours.extend([(Stream::Stdout, out_reader), (Stream::Stderr, err_reader)]);
+    ours.extend([(Stream::Stdout, out_reader.into()), (Stream::Stderr, err_reader.into())]);
     Ok((Stdio::Pipes { stdin, stdout, stderr }, ours))
 }
 
@@ -94,7 +97,7 @@ impl Launcher {
             },
         };
         let (child, channel) = self
-            .in_pid_namespace(Some(&live.pidfd), || {
+            .in_pid_namespace(Some(&*live.pidfd), || {
                 spawn(0, unified.as_ref(), |mut reporter| {
                     let error = exec::run(&plan, &mut reporter);
                     container::fail(&mut reporter, error);
@@ -151,12 +154,12 @@ impl Exec {
         let mut given = std::mem::take(&mut self.streams);
         if let Some(master) = ready.terminal {
             if self.spec.stdin {
-                given.push((Stream::Stdin, duplicate(&master)?));
+                given.push((Stream::Stdin, duplicate(&master)?.into()));
             }
-            given.push((Stream::Stdout, duplicate(&master)?));
+            given.push((Stream::Stdout, duplicate(&master)?.into()));
             given.push((Stream::Terminal, master));
         }
-        let (streams, fds) = given.into_iter().unzip();
+        let (streams, fds) = given.into_iter().map(|(stream, fd)| (stream, OwnedFd::from(fd))).unzip();
         Ok((Answer::Exec { exec: number, streams }, fds))
     }
 }

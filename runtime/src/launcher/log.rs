@@ -7,11 +7,15 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
+use crate::descriptor::Descriptor;
+
 /// Longest content of one record, in bytes: what containerd uses.
 pub const RECORD_MAX: usize = 16 * 1024;
 
 /// Cuts one stream into records.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Splitter {
     pending: Vec<u8>,
 }
@@ -52,10 +56,10 @@ impl Splitter {
 }
 
 /// A log file that rotates. Errors of the disk lose records, never the container.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct LogFile {
     path: PathBuf,
-    file: Option<File>,
+    file: Option<Descriptor<File>>,
     size: u64,
     max_bytes: u64,
     max_files: u32,
@@ -80,7 +84,7 @@ impl LogFile {
         use std::os::unix::fs::OpenOptionsExt;
         let file = OpenOptions::new().append(true).create(true).mode(0o640).open(&self.path)?;
         self.size = file.metadata()?.len();
-        self.file = Some(file);
+        self.file = Some(file.into());
         Ok(())
     }
 
@@ -103,7 +107,7 @@ impl LogFile {
     }
 
     pub fn flush(&mut self) -> io::Result<()> {
-        let Some(file) = &mut self.file else { return Ok(()) };
+        let Some(mut file) = self.file.as_deref() else { return Ok(()) };
         let written = file.write_all(&self.buffer);
         self.size += self.buffer.len() as u64;
         self.buffer.clear();

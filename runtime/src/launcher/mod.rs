@@ -9,6 +9,7 @@
 //!   begin, containers  start, exit, remove          execs       further processes
 //!   output, log what containers write               chores      deleting and removing groups, later and again
 //!   clients     sockets                             records     what a next launcher must know
+//!   handover    another build of the program takes over, in this process
 //! ```
 
 mod begin;
@@ -16,6 +17,7 @@ mod chores;
 mod clients;
 mod containers;
 mod execs;
+mod handover;
 mod log;
 mod options;
 mod output;
@@ -40,7 +42,7 @@ use rustix::process::{Resource, Rlimit};
 use crate::cgroup::{Cgroups, Devices, Hierarchies, Kind};
 use crate::spec::Resources;
 use crate::{container, sys, wire};
-use options::Options;
+use options::{Options, Task};
 use state::Launcher;
 
 /// Exit code: another launcher uses the state directory.
@@ -54,7 +56,11 @@ const GROUP: &str = "launcher";
 ///
 /// Must be called before the process has a second thread. Answers the exit code for the process.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> i32 {
-    let result = Options::parse(arguments).map_err(io::Error::other).and_then(start);
+    let result = Options::parse(arguments).map_err(io::Error::other).and_then(|(options, task)| match task {
+        Task::Start => start(options),
+        Task::Check(state) => handover::check_state(state),
+        Task::TakeOver(state) => handover::take_over(state).and_then(|mut launcher| launcher.run()),
+    });
     match result {
         Ok(()) => 0,
         Err(error) => {
@@ -82,6 +88,7 @@ fn start(options: Options) -> io::Result<()> {
     if explain(unsafe { sys::clone_process(0, group.as_ref()) }, "clone the launcher")?.is_some() {
         return Ok(());
     }
+    drop(group);
     let code =
         match detach(&options, &cgroups).and_then(|open_files| serve(options, cgroups, listener, lock, open_files)) {
             Ok(()) => 0,
@@ -147,11 +154,10 @@ fn detach(options: &Options, cgroups: &Cgroups) -> io::Result<Option<u64>> {
 }
 
 fn serve(options: Options, cgroups: Cgroups, listener: OwnedFd, lock: File, open_files: Option<u64>) -> io::Result<()> {
-    let mut launcher = Launcher::new(options, cgroups, listener, open_files)?;
+    let mut launcher = Launcher::new(options, cgroups, listener, lock, open_files)?;
     launcher.recover()?;
-    launcher.run()?;
-    drop(lock);
-    Ok(())
+    launcher.listen()?;
+    launcher.run()
 }
 
 /// To whoever started the launcher, which reads standard error until the launcher stands on its own; later to its log file.

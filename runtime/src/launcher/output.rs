@@ -6,9 +6,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
+use serde::{Deserialize, Serialize};
 
 use super::log::{LogFile, Splitter, timestamp};
 use super::poller::Token;
+use crate::descriptor::Descriptor;
 use crate::protocol::Stream;
 
 /// A container may write this much before it waits for the pump.
@@ -18,14 +20,14 @@ const READ: usize = 64 * 1024;
 const READS_PER_TURN: usize = 8;
 
 /// One output of a container: the reading end of a pipe, or a terminal.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Output {
     pub stream: Stream,
-    pub fd: OwnedFd,
+    pub fd: Descriptor,
     /// Registered with the poller while it may give more.
     pub token: Option<Token>,
     splitter: Splitter,
-    sinks: Vec<OwnedFd>,
+    sinks: Vec<Descriptor>,
 }
 
 /// What a turn of the pump came to.
@@ -39,7 +41,7 @@ pub enum Turn {
 
 impl Output {
     pub fn new(stream: Stream, fd: OwnedFd) -> Self {
-        Self { stream, fd, token: None, splitter: Splitter::default(), sinks: Vec::new() }
+        Self { stream, fd: fd.into(), token: None, splitter: Splitter::default(), sinks: Vec::new() }
     }
 
     fn name(&self) -> &'static str {
@@ -50,7 +52,7 @@ impl Output {
     pub fn tee(&mut self) -> io::Result<OwnedFd> {
         let (reader, writer) = pipe()?;
         set_nonblocking(&writer)?;
-        self.sinks.push(writer);
+        self.sinks.push(writer.into());
         Ok(reader)
     }
 

@@ -2,24 +2,28 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::time::Timespec;
+use serde::{Deserialize, Serialize};
+
+use crate::descriptor::Descriptor;
 
 /// Names a registered descriptor; never used again.
 pub type Token = u64;
 
-#[derive(Debug)]
+/// Registrations stay when the process executes another program: they are of open files, by the numbers that stay, too.
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Poller {
-    epoll: OwnedFd,
+    epoll: Descriptor,
     next: Token,
 }
 
 impl Poller {
     pub fn new() -> io::Result<Self> {
-        Ok(Self { epoll: epoll::create(CreateFlags::CLOEXEC)?, next: 0 })
+        Ok(Self { epoll: epoll::create(CreateFlags::CLOEXEC)?.into(), next: 0 })
     }
 
     /// Watches for input and hang-up.

@@ -8,6 +8,7 @@ use rustix::process::{WaitOptions, WaitStatus};
 
 use super::state::{Launcher, Owner};
 use crate::container::Reporter;
+use crate::descriptor::Descriptor;
 use crate::spec::ProcessId;
 use crate::sys::{self, Child};
 use crate::wire::Channel;
@@ -40,11 +41,11 @@ pub fn spawn(
     namespaces: libc::c_int,
     cgroup: Option<&OwnedFd>,
     body: impl FnOnce(Reporter),
-) -> io::Result<(Child, Channel<OwnedFd>)> {
+) -> io::Result<(Child, Channel<Descriptor>)> {
     let (ours, theirs) = report_socket()?;
     // SAFETY: the launcher has one thread.
     match unsafe { sys::clone_process(namespaces as u64, cgroup) }? {
-        Some(child) => Ok((child, Channel::new(ours))),
+        Some(child) => Ok((child, Channel::new(ours.into()))),
         None => {
             drop(ours);
             // A panic must not unwind into the launcher's loop: there is one launcher.

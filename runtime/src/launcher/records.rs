@@ -11,15 +11,15 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::spec::{ContainerStatus, SandboxStatus};
 
 const TRASH: &str = "trash";
 const DIRECTORIES: [&str; 4] = ["sandboxes", "containers", TRASH, "rootfs"];
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Records {
     state: PathBuf,
     trashed: u64,

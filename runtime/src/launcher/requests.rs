@@ -3,14 +3,16 @@
 use std::os::fd::OwnedFd;
 
 use super::clients::{Outcome, ReplyTo};
+use super::handover;
 use super::state::Launcher;
 use crate::protocol::{self, Answer, Failure, Request};
 use crate::spec::Listing;
 
 impl Launcher {
-    pub fn handle(&mut self, request: Request, to: ReplyTo) {
+    pub fn handle(&mut self, request: Request, mut fds: Vec<OwnedFd>, to: ReplyTo) {
         let outcome = match request {
-            Request::Hello => Ok((Answer::Hello { version: protocol::VERSION }, Vec::new())),
+            Request::Hello => Ok((Answer::Hello { version: protocol::VERSION, state: handover::VERSION }, Vec::new())),
+            Request::Replace { arguments } => self.replace(&arguments, fds.pop(), to),
             Request::List => Ok((Answer::Listing(self.list()), Vec::new())),
             Request::Usage { id } => self.usage(&id),
             Request::NetworkNamespace { sandbox } => self.network_namespace(&sandbox),

@@ -11,6 +11,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use rustix::mount::{MountAttrFlags, UnmountFlags};
+use serde::{Deserialize, Serialize};
 
 use super::clients::ReplyTo;
 use super::poller::Token;
@@ -20,17 +21,18 @@ use super::state::{Launcher, Owner, Source};
 use super::{now, report};
 use crate::cgroup::{self, Devices, Kind};
 use crate::container::{self, Report, StartError};
+use crate::descriptor::Descriptor;
 use crate::net;
 use crate::protocol::Failure;
 use crate::spec::{Resources, SandboxSpec, SandboxStatus};
 use crate::sys::{self, Child};
 use crate::wire::Channel;
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Sandbox {
     pub status: SandboxStatus,
     /// With their kinds for setns.
-    pub namespaces: Vec<(OwnedFd, libc::c_int)>,
+    pub namespaces: Vec<(Descriptor, libc::c_int)>,
     shm: Option<Shm>,
     pub reaper: Option<Reaper>,
     creating: Option<Creating>,
@@ -38,24 +40,24 @@ pub struct Sandbox {
     pub removing: Option<Vec<ReplyTo>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Creating {
-    channel: Channel<OwnedFd>,
+    channel: Channel<Descriptor>,
     token: Token,
     to: ReplyTo,
 }
 
 /// The first process of a shared process namespace.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Reaper {
     child: Child,
-    pub namespace: OwnedFd,
+    pub namespace: Descriptor,
 }
 
 /// A tmpfs for /dev/shm, mounted in no namespace.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Shm {
-    mount: OwnedFd,
+    mount: Descriptor,
     /// Where it is mounted after all: before Linux 6.15 a detached mount cannot be cloned.
     path: Option<PathBuf>,
 }
@@ -67,7 +69,7 @@ impl Sandbox {
     }
 
     pub fn network_namespace(&self) -> Option<&OwnedFd> {
-        self.namespaces.iter().find(|(_, kind)| *kind == libc::CLONE_NEWNET).map(|(fd, _)| fd)
+        self.namespaces.iter().find(|(_, kind)| *kind == libc::CLONE_NEWNET).map(|(fd, _)| &**fd)
     }
 
     /// A mount of the shared memory for one container.
@@ -84,11 +86,11 @@ impl Shm {
         let attributes = container::INERT | MountAttrFlags::empty();
         let mount = container::create_mount("tmpfs", &[("mode", "1777"), ("size", "65536k")], attributes)?;
         if container::clone_fd(&mount).is_ok() {
-            return Ok(Self { mount, path: None });
+            return Ok(Self { mount: mount.into(), path: None });
         }
         std::fs::create_dir_all(&path)?;
         container::attach(&mount, OwnedFd::from(File::open(&path)?))?;
-        Ok(Self { mount, path: Some(path) })
+        Ok(Self { mount: mount.into(), path: Some(path) })
     }
 
     fn remove(self) -> io::Result<()> {
@@ -188,7 +190,7 @@ impl Launcher {
         let Some(sandbox) = self.sandboxes.get_mut(id) else { return Err(not_found("sandbox", id)) };
         let spec = &sandbox.status.spec;
         let kinds = container::sandbox::namespaces(spec);
-        sandbox.namespaces = fds.into_iter().zip(kinds).map(|(fd, (kind, _))| (fd, kind)).collect();
+        sandbox.namespaces = fds.into_iter().zip(kinds).map(|(fd, (kind, _))| (fd.into(), kind)).collect();
         if !spec.host_ipc {
             sandbox.shm = Some(Shm::create(shm_path).map_err(|error| other("make the shared memory", error))?);
         }
@@ -214,7 +216,7 @@ impl Launcher {
         drop(channel);
         self.children.insert(child.pid, Owner::Reaper(id.to_owned()));
         let namespace = match File::open(format!("/proc/{}/ns/pid", child.pid)) {
-            Ok(namespace) => namespace.into(),
+            Ok(namespace) => OwnedFd::from(namespace).into(),
             Err(error) => {
                 let _ = sys::pidfd_send_signal(&child.pidfd, libc::SIGKILL);
                 return Err(error);

@@ -4,6 +4,7 @@
 use std::os::fd::AsFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
+use serde::{Deserialize, Serialize};
 
 use super::chores::monotonic;
 use super::clients::ReplyTo;
@@ -16,7 +17,7 @@ use crate::protocol::ToDaemon;
 const DELETE_NS: i64 = 2_000_000_000;
 
 /// The runtime is being taken down.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Ending {
     asked: Vec<ReplyTo>,
     /// On the monotonic clock.

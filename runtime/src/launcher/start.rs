@@ -1,18 +1,20 @@
 //! A process between clone and execve, seen from the launcher.
 
 use std::io;
-use std::os::fd::OwnedFd;
+
+use serde::{Deserialize, Serialize};
 
 use super::clients::ReplyTo;
 use super::poller::{Poller, Token};
 use crate::container::{Identity, Report, StartError};
+use crate::descriptor::Descriptor;
 use crate::protocol::Failure;
 use crate::wire::Channel;
 
 /// Waits for a child to execute its command.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Start {
-    channel: Channel<OwnedFd>,
+    channel: Channel<Descriptor>,
     pub token: Token,
     pub to: ReplyTo,
     ready: Option<Ready>,
@@ -20,12 +22,12 @@ pub struct Start {
 }
 
 /// What a child told before it executed.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Ready {
     pub identity: Identity,
     pub environment: Vec<String>,
     /// The master side, when a terminal was asked for.
-    pub terminal: Option<OwnedFd>,
+    pub terminal: Option<Descriptor>,
 }
 
 /// How a start ended.
@@ -36,7 +38,7 @@ pub enum Started {
 }
 
 impl Start {
-    pub fn new(poller: &mut Poller, channel: Channel<OwnedFd>, to: ReplyTo) -> io::Result<Self> {
+    pub fn new(poller: &mut Poller, channel: Channel<Descriptor>, to: ReplyTo) -> io::Result<Self> {
         let token = poller.add(channel.socket())?;
         Ok(Self { channel, token, to, ready: None, failure: None })
     }
@@ -46,7 +48,7 @@ impl Start {
         loop {
             match self.channel.receive::<Report>() {
                 Ok((Report::Ready { identity, environment }, mut fds)) => {
-                    self.ready = Some(Ready { identity, environment, terminal: fds.pop() });
+                    self.ready = Some(Ready { identity, environment, terminal: fds.pop().map(Descriptor::from) });
                 }
                 Ok((Report::Failed { code, message }, _)) => self.failure = Some(StartError { code, message }),
                 Ok((Report::Namespaces, _)) => {}

@@ -6,6 +6,8 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::chores::Chores;
 use super::containers::Container;
 use super::execs::Exec;
@@ -16,6 +18,7 @@ use super::sandboxes::Sandbox;
 use super::shutdown::Ending;
 use crate::cgroup::Cgroups;
 use crate::container::capabilities;
+use crate::descriptor::Descriptor;
 use crate::seccomp;
 use crate::spec::{ContainerState, Exit};
 use crate::sys;
@@ -25,7 +28,7 @@ use crate::wire::Channel;
 const END_POLL: Duration = Duration::from_millis(10);
 
 /// What a registered descriptor is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Source {
     Listener,
     Signals,
@@ -37,7 +40,7 @@ pub enum Source {
 }
 
 /// Whose a child process is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Owner {
     /// Makes a sandbox' namespaces.
     Sandbox(String),
@@ -51,20 +54,24 @@ pub enum Owner {
     Nobody,
 }
 
-#[derive(Debug)]
+/// All of it goes to the program that takes over: see [`super::handover`].
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Launcher {
     pub options: Options,
     pub cgroups: Cgroups,
-    pub listener: OwnedFd,
-    pub signals: OwnedFd,
+    pub listener: Descriptor,
+    pub signals: Descriptor,
+    /// Of the state directory.
+    pub lock: Descriptor<File>,
     pub poller: Poller,
     pub sources: BTreeMap<Token, Source>,
-    pub clients: BTreeMap<Token, Channel<OwnedFd>>,
+    pub clients: BTreeMap<Token, Channel<Descriptor>>,
     pub sandboxes: BTreeMap<String, Sandbox>,
     pub containers: BTreeMap<String, Container>,
     pub execs: BTreeMap<u64, Exec>,
     pub next_exec: u64,
     pub children: BTreeMap<i32, Owner>,
+    #[serde(skip)]
     pub filters: seccomp::Cache,
     pub records: Records,
     pub chores: Chores,
@@ -73,27 +80,34 @@ pub struct Launcher {
 }
 
 /// What the launcher has and children get a part of.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Own {
     pub capabilities: u64,
-    pub process_namespace: OwnedFd,
+    pub process_namespace: Descriptor,
     /// Soft limit of open files for containers.
     pub open_files: Option<u64>,
 }
 
 impl Launcher {
-    pub fn new(options: Options, cgroups: Cgroups, listener: OwnedFd, open_files: Option<u64>) -> io::Result<Self> {
+    pub fn new(
+        options: Options,
+        cgroups: Cgroups,
+        listener: OwnedFd,
+        lock: File,
+        open_files: Option<u64>,
+    ) -> io::Result<Self> {
         let own = Own {
             capabilities: capabilities::permitted()?,
-            process_namespace: File::open("/proc/self/ns/pid")?.into(),
+            process_namespace: OwnedFd::from(File::open("/proc/self/ns/pid")?).into(),
             open_files,
         };
         let records = Records::open(&options.state_dir)?;
         Ok(Self {
             options,
             cgroups,
-            listener,
-            signals: sys::signal_descriptor(&[libc::SIGCHLD])?,
+            listener: listener.into(),
+            signals: sys::signal_descriptor(&[libc::SIGCHLD])?.into(),
+            lock: lock.into(),
             poller: Poller::new()?,
             sources: BTreeMap::new(),
             clients: BTreeMap::new(),
@@ -134,12 +148,16 @@ impl Launcher {
         Ok(())
     }
 
-    /// Until the end is asked for and everything is gone.
-    pub fn run(&mut self) -> io::Result<()> {
+    pub fn listen(&mut self) -> io::Result<()> {
         let listener = self.poller.add(&self.listener)?;
         self.sources.insert(listener, Source::Listener);
         let signals = self.poller.add(&self.signals)?;
         self.sources.insert(signals, Source::Signals);
+        Ok(())
+    }
+
+    /// Until the end is asked for and everything is gone.
+    pub fn run(&mut self) -> io::Result<()> {
         loop {
             let mut again = self.do_chores();
             if self.ending.is_some() {

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use libc::sock_filter;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::spec::Seccomp;
 use crate::sys;
@@ -45,6 +46,19 @@ impl Filter {
         // SAFETY: pointer and length of one array, which the kernel copies.
         sys::check(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) })
             .map(drop)
+    }
+}
+
+impl Serialize for Filter {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|step| (step.code, step.jt, step.jf, step.k)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Filter {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let steps = Vec::<(u16, u8, u8, u32)>::deserialize(deserializer)?;
+        Ok(Self(steps.into_iter().map(|(code, jt, jf, k)| sock_filter { code, jt, jf, k }).collect()))
     }
 }
 

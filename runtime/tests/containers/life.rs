@@ -50,7 +50,7 @@ async fn state(runtime: &runtime::Runtime, id: &str) -> ContainerState {
 }
 
 /// The launcher's process, by its lock file.
-fn launcher_pid(node: &Node) -> i32 {
+pub fn launcher_pid(node: &Node) -> i32 {
     let state = node.config.state_dir.to_str().expect("utf-8").to_owned();
     let processes = std::fs::read_dir("/proc").expect("proc");
     let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());

@@ -2,6 +2,7 @@
 //! pass. Each test has a network namespace, a state directory, cgroups and a launcher of its own, and removes them.
 
 mod basics;
+mod handover;
 mod isolation;
 mod life;
 mod logs;

@@ -8,7 +8,7 @@ use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, reflector};
 use kube::{Api, Client};
 use reconcile::events::{EventType, Recorder};
-use runtime::spec::RuntimeEvent;
+use runtime::spec::{Listing, RuntimeEvent};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +37,8 @@ pub enum Error {
 
 /// Changes of referenced objects that wait for the loop; a watch with a change then waits a moment.
 const OBJECT_CHANGES: usize = 256;
+/// A start takes milliseconds, unless a file system hangs.
+const SETTLE: std::time::Duration = std::time::Duration::from_secs(10);
 /// Pod events that wait for the loop.
 const POD_NEWS: usize = 256;
 
@@ -70,7 +72,7 @@ impl Kubelet {
         let clock = Clock::start();
         let facts = Facts::read(&config.data_dir);
         let recorder = Recorder::start(self.client.clone(), "kubelet", Some(&config.node_name), cancel.clone());
-        let listing = self.runtime.list().await?;
+        let listing = settled_listing(self.runtime.as_ref()).await?;
 
         let (services, writer) = reflector::store::<Service>();
         tasks.spawn(follow_services(self.client.clone(), writer, cancel.clone()));
@@ -129,6 +131,15 @@ impl Kubelet {
         tasks.shutdown().await;
         Ok(())
     }
+}
+
+/// What there is. What the kubelet before was starting runs or has failed by then: nothing is started twice.
+async fn settled_listing(runtime: &dyn NodeRuntime) -> Result<Listing, runtime::Error> {
+    match tokio::time::timeout(SETTLE, runtime.settle()).await {
+        Ok(settled) => settled?,
+        Err(_) => tracing::warn!("a container that was being started takes long"),
+    }
+    runtime.list().await
 }
 
 /// Directories, and the memory that secrets are kept in. Without the right to mount, they are kept on the disk.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Read;
+use std::os::fd::OwnedFd;
 
 use futures::future::BoxFuture;
 use runtime::Error;
@@ -44,6 +45,14 @@ pub trait NodeRuntime: Send + Sync + 'static {
     fn exec(&self, spec: ExecSpec) -> Answer<'_, Execution>;
     fn attach(&self, id: String) -> Answer<'_, Streams>;
     fn list(&self) -> Answer<'_, Listing>;
+    /// Ready when no container that is being started now is still between clone and execve.
+    fn settle(&self) -> Answer<'_, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+    /// Of a sandbox; `None`: the node's own.
+    fn network_namespace(&self, _sandbox: String) -> Answer<'_, Option<OwnedFd>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
 
     fn resolve_image(&self, reference: &str) -> Option<Image>;
     fn list_images(&self) -> Vec<Image>;
@@ -134,6 +143,14 @@ impl NodeRuntime for runtime::Runtime {
 
     fn list(&self) -> Answer<'_, Listing> {
         Box::pin(self.list())
+    }
+
+    fn settle(&self) -> Answer<'_, ()> {
+        Box::pin(self.settle())
+    }
+
+    fn network_namespace(&self, sandbox: String) -> Answer<'_, Option<OwnedFd>> {
+        Box::pin(async move { self.network_namespace(&sandbox).await.map(Some) })
     }
 
     fn resolve_image(&self, reference: &str) -> Option<Image> {

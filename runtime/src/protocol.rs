@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::spec::{ContainerSpec, ExecSpec, Exit, Listing, ProcessId, RuntimeEvent, SandboxSpec, Usage};
 
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Call {
@@ -53,6 +53,8 @@ pub enum Request {
         sandbox: String,
     },
     List,
+    /// Done when every container that is being started runs or has failed.
+    Settle,
     Usage {
         id: String,
     },

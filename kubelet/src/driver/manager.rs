@@ -53,6 +53,8 @@ pub struct Manager {
     /// Of the start, until the first full list of pods has come.
     found: BTreeMap<String, PodOnNode>,
     listed: bool,
+    /// What ended before the pods were known.
+    early_exits: Vec<(String, Exit)>,
 }
 
 /// The id of a container begins with its pod's UID (see `pod::container_id`).
@@ -72,7 +74,7 @@ impl Manager {
             ipam.adopt(network.address);
         }
         let found = observe::by_pod(listing);
-        Manager { shared, answers, pods: BTreeMap::new(), ipam, node, found, listed: false }
+        Manager { shared, answers, pods: BTreeMap::new(), ipam, node, found, listed: false, early_exits: Vec::new() }
     }
 
     pub async fn run(mut self, mut sources: Sources, cancel: CancellationToken) {
@@ -123,6 +125,7 @@ impl Manager {
                 self.remove_orphan(uid, pod);
             }
             self.remove_orphaned_files();
+            std::mem::take(&mut self.early_exits).into_iter().for_each(|(id, exit)| self.on_exit(id, exit));
         }
     }
 
@@ -235,6 +238,8 @@ impl Manager {
 
     async fn on_runtime(&mut self, event: RuntimeEvent) {
         match event {
+            // The listing from which its machine will be made is older.
+            RuntimeEvent::ContainerExited { id, exit } if !self.listed => self.early_exits.push((id, exit)),
             RuntimeEvent::ContainerExited { id, exit } => self.on_exit(id, exit),
             RuntimeEvent::Reconnected => match self.shared.runtime.list().await {
                 Ok(listing) => self.resync(&listing),

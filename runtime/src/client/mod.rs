@@ -164,6 +164,11 @@ impl Runtime {
         }
     }
 
+    /// Returns when every container that is being started now runs or has failed, also for a daemon that is gone.
+    pub async fn settle(&self) -> Result<()> {
+        self.done(Request::Settle).await
+    }
+
     /// Of a container or a sandbox.
     pub async fn usage(&self, id: &str) -> Result<Usage> {
         match self.call(Request::Usage { id: id.to_owned() }).await?.0 {

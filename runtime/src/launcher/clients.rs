@@ -53,7 +53,9 @@ impl Launcher {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => {
-                    if error.kind() != io::ErrorKind::UnexpectedEof {
+                    // A daemon that was killed left what we had sent it.
+                    let gone = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset];
+                    if !gone.contains(&error.kind()) {
                         super::report(&format!("a client is dropped, what it sends is not understood: {error}"));
                     }
                     return self.drop_client(token);

@@ -80,6 +80,7 @@ impl Launcher {
             Started::Executed(ready) => self.container_executed(id, ready, to),
             Started::Failed(error) => self.fail_start(id, error, to),
         }
+        self.reply_settled();
     }
 
     fn container_executed(&mut self, id: &str, ready: Ready, to: ReplyTo) {

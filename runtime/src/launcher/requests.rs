@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use super::clients::{Outcome, ReplyTo};
+use super::containers::Container;
 use super::handover;
 use super::state::Launcher;
 use crate::protocol::{self, Answer, Failure, Request};
@@ -32,6 +33,7 @@ impl Launcher {
                 return self.or_refuse(to, |launcher| launcher.remove_container(&id, to));
             }
             Request::Exec(spec) => return self.or_refuse(to, |launcher| launcher.exec(&spec, to)),
+            Request::Settle => return self.settle(to),
             Request::Shutdown => return self.begin_end(to),
         };
         self.reply(to, outcome);
@@ -41,6 +43,23 @@ impl Launcher {
         if let Err(failure) = begin(self) {
             self.reply(to, Err(failure));
         }
+    }
+
+    fn settle(&mut self, to: ReplyTo) {
+        let starting = |it: &&Container| it.live.as_ref().is_some_and(|live| live.start.is_some());
+        let ids = self.containers.values().filter(starting).map(|it| it.status.id.clone()).collect();
+        self.settling.push((to, ids));
+        self.reply_settled();
+    }
+
+    /// Answers those that wait for no start any more.
+    pub fn reply_settled(&mut self) {
+        let starting = |id: &String| {
+            self.containers.get(id).and_then(|it| it.live.as_ref()).is_some_and(|live| live.start.is_some())
+        };
+        let settled = |(_, ids): &mut (ReplyTo, Vec<String>)| !ids.iter().any(starting);
+        let done: Vec<(ReplyTo, Vec<String>)> = self.settling.extract_if(.., settled).collect();
+        self.reply_done(done.into_iter().map(|(to, _)| to));
     }
 
     fn list(&self) -> Listing {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::chores::Chores;
+use super::clients::ReplyTo;
 use super::containers::Container;
 use super::execs::Exec;
 use super::options::Options;
@@ -70,6 +71,8 @@ pub struct Launcher {
     pub containers: BTreeMap<String, Container>,
     pub execs: BTreeMap<u64, Exec>,
     pub next_exec: u64,
+    /// Who waits until these containers are started.
+    pub settling: Vec<(ReplyTo, Vec<String>)>,
     pub children: BTreeMap<i32, Owner>,
     #[serde(skip)]
     pub filters: seccomp::Cache,
@@ -115,6 +118,7 @@ impl Launcher {
             containers: BTreeMap::new(),
             execs: BTreeMap::new(),
             next_exec: 1,
+            settling: Vec::new(),
             children: BTreeMap::new(),
             filters: seccomp::Cache::default(),
             records,

@@ -44,6 +44,28 @@ fn a_daemon_may_come_and_go() {
     });
 }
 
+#[test]
+fn a_new_daemon_can_wait_for_what_the_old_one_was_starting() {
+    on_node("settle", |node| async move {
+        node.sandbox("s").await;
+        node.runtime.settle().await.expect("nothing is being started");
+        let starts = (0..20).map(|index| {
+            let node = Arc::clone(&node);
+            tokio::spawn(async move { node.start_container(node.spec(&format!("c{index}"), "exec sleep 1000")).await })
+        });
+        let starts: Vec<_> = starts.collect();
+        let (other, _events) = node.reconnect().await;
+        // Some of them are in the middle of it, as a rule.
+        other.settle().await.expect("settle");
+        let listing = other.list().await.expect("list");
+        let created = listing.containers.iter().filter(|it| matches!(it.state, ContainerState::Created));
+        assert_eq!(created.count(), 0);
+        for start in starts {
+            start.await.expect("task").expect("start");
+        }
+    });
+}
+
 async fn state(runtime: &runtime::Runtime, id: &str) -> ContainerState {
     let listing = runtime.list().await.expect("list");
     listing.containers.into_iter().find(|it| it.id == id).expect("listed").state

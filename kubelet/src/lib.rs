@@ -5,7 +5,8 @@
 //! - [`launch`]: from a container of a pod to what the runtime is asked for, pure.
 //! - [`driver`]: brings news to the machines and does their effects. [`node_runtime`]: the seam to the container runtime.
 //! - [`volumes`]: directories of pods on the node's disk. [`logs`]: what containers wrote. [`actions`]: probes and hooks.
-//! - [`node`]: the Node object, its conditions and its heartbeat. [`server`]: logs, exec, attach and images over HTTPS.
+//! - [`node`]: the Node object, its conditions and its heartbeat. [`server`]: logs, exec, attach, port-forward and images
+//!   over HTTPS. `spdy`: the protocol in which clients want their streams.
 
 pub mod actions;
 pub mod clock;
@@ -20,6 +21,7 @@ pub mod node_runtime;
 pub mod paths;
 pub mod pod;
 pub mod server;
+mod spdy;
 pub mod table;
 pub mod volumes;
 

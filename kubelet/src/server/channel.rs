@@ -51,6 +51,13 @@ impl Protocol {
         PROTOCOLS.into_iter().find(|protocol| offered.contains(&protocol.name))
     }
 
+    /// For ports, which version 5 and the plain names of version 1 are not spoken for. The client's first choice counts.
+    pub fn for_ports(offered: &str) -> Option<Protocol> {
+        const NAMES: [&str; 3] = ["v4.channel.k8s.io", "v4.base64.channel.k8s.io", ""];
+        let known = |name: &str| PROTOCOLS.into_iter().find(|it| it.name == name && NAMES.contains(&name));
+        offered.split(',').map(str::trim).find_map(known)
+    }
+
     pub fn encode(self, channel: u8, data: &[u8]) -> Message {
         if self.base64 {
             let text = format!("{}{}", char::from(b'0' + channel), STANDARD.encode(data));
@@ -62,21 +69,28 @@ impl Protocol {
         Message::binary(message)
     }
 
-    pub fn decode(self, message: &Message) -> Incoming {
+    /// Channel and data of a message.
+    pub fn split(self, message: &Message) -> Option<(u8, Vec<u8>)> {
         let raw = match message {
-            Message::Binary(bytes) => bytes.to_vec(),
-            Message::Text(text) => text.as_bytes().to_vec(),
-            Message::Close(_) => return Incoming::Closed,
-            _ => return Incoming::Nothing,
+            Message::Binary(bytes) => bytes.as_ref(),
+            Message::Text(text) => text.as_bytes(),
+            _ => return None,
         };
-        let Some((first, rest)) = raw.split_first() else { return Incoming::Nothing };
-        let (channel, data) = match self.base64 {
+        let (first, rest) = raw.split_first()?;
+        Some(match self.base64 {
             true => (first.wrapping_sub(b'0'), STANDARD.decode(rest).unwrap_or_default()),
             false => (*first, rest.to_vec()),
-        };
+        })
+    }
+
+    pub fn decode(self, message: &Message) -> Incoming {
+        if message.is_close() {
+            return Incoming::Closed;
+        }
+        let Some((channel, data)) = self.split(message) else { return Incoming::Nothing };
         match channel {
             STDIN => Incoming::Input(data),
-            RESIZE => resize(&data).unwrap_or(Incoming::Nothing),
+            RESIZE => size(&data).map_or(Incoming::Nothing, |(columns, rows)| Incoming::Resize(columns, rows)),
             CLOSE if self.version >= 5 && data.first() == Some(&STDIN) => Incoming::EndOfInput,
             _ => Incoming::Nothing,
         }
@@ -92,10 +106,11 @@ impl Protocol {
     }
 }
 
-fn resize(data: &[u8]) -> Option<Incoming> {
+/// Columns and rows of a terminal.
+pub fn size(data: &[u8]) -> Option<(u16, u16)> {
     let size: Value = serde_json::from_slice(data).ok()?;
     let field = |name: &str| size[name].as_u64().and_then(|value| u16::try_from(value).ok());
-    Some(Incoming::Resize(field("Width")?, field("Height")?))
+    Some((field("Width")?, field("Height")?))
 }
 
 #[cfg(test)]
@@ -115,6 +130,19 @@ mod tests {
         ];
         for (header, expected) in table {
             assert_eq!(Protocol::negotiate(header).map(|protocol| protocol.name), expected, "{header:?}");
+        }
+    }
+
+    #[test]
+    fn negotiation_for_ports() {
+        let table = [
+            ("v5.channel.k8s.io, v4.channel.k8s.io", Some("v4.channel.k8s.io")),
+            ("v4.base64.channel.k8s.io, v4.channel.k8s.io", Some("v4.base64.channel.k8s.io")),
+            ("channel.k8s.io", None),
+            ("", Some("")),
+        ];
+        for (offered, expected) in table {
+            assert_eq!(Protocol::for_ports(offered).map(|protocol| protocol.name), expected, "{offered}");
         }
     }
 

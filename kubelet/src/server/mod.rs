@@ -1,15 +1,21 @@
 //! The kubelet's HTTPS server: what the API server asks of a node on behalf of users.
 //!
-//! [`route`] understands paths and queries; `logs`, `streams` (exec and attach, over [`channel`]s of a WebSocket) and `images`
-//! answer them. A client must show a certificate that the TLS configuration trusts and that [`crate::config::Authorize`] lets in.
+//! [`route`] understands paths and queries; `logs`, `streams` (exec and attach), `forward` (port-forward) and `images`
+//! answer them. Streams come by [`upgrade`] of the connection: to a WebSocket with [`channel`]s (`session`, `ports`), or to SPDY
+//! (`remote`, `forward`). A client must show a certificate that the TLS configuration trusts and that [`crate::config::Authorize`] lets in.
 
 mod channel;
+mod forward;
 mod images;
 mod logs;
 mod metrics;
 mod peer;
+mod ports;
+mod remote;
 pub mod route;
+mod session;
 mod streams;
+mod upgrade;
 
 use std::io;
 use std::sync::Arc;
@@ -123,8 +129,8 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Answer {
         (&Method::GET | &Method::POST, Some(Route::Attach(target))) => {
             streams::attach(&shared, &target, &query, request)
         }
-        (_, Some(Route::PortForward)) => {
-            text(StatusCode::NOT_IMPLEMENTED, "port forwarding is not supported by this node yet")
+        (&Method::GET | &Method::POST, Some(Route::PortForward(namespace, pod))) => {
+            forward::answer(&shared, (&namespace, &pod), &query, request)
         }
         (&Method::GET, Some(Route::Healthz)) => text(StatusCode::OK, "ok"),
         (&Method::GET, Some(Route::Pods)) => pods(&shared),

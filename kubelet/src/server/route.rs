@@ -15,7 +15,8 @@ pub enum Route {
     Logs(Target),
     Exec(Target),
     Attach(Target),
-    PortForward,
+    /// Namespace and name of a pod.
+    PortForward(String, String),
     Healthz,
     Pods,
     Metrics,
@@ -44,7 +45,9 @@ impl Route {
             ["attach", namespace, pod, container] | ["attach", namespace, pod, _, container] => {
                 Some(Route::Attach(target(namespace, pod, container)))
             }
-            ["portForward", ..] => Some(Route::PortForward),
+            ["portForward", namespace, pod] | ["portForward", namespace, pod, _] => {
+                Some(Route::PortForward((*namespace).to_owned(), (*pod).to_owned()))
+            }
             ["healthz"] | ["healthz", _] => Some(Route::Healthz),
             ["pods"] => Some(Route::Pods),
             ["metrics"] => Some(Route::Metrics),
@@ -100,7 +103,9 @@ mod tests {
             ("/exec/ns/p/c", Some(Route::Exec(target.clone()))),
             ("/exec/ns/p/uid/c", Some(Route::Exec(target.clone()))),
             ("/attach/ns/p/c/", Some(Route::Attach(target))),
-            ("/portForward/ns/p", Some(Route::PortForward)),
+            ("/portForward/ns/p", Some(Route::PortForward("ns".to_owned(), "p".to_owned()))),
+            ("/portForward/ns/p/uid", Some(Route::PortForward("ns".to_owned(), "p".to_owned()))),
+            ("/portForward/ns", None),
             ("/healthz", Some(Route::Healthz)),
             ("/images", Some(Route::Images)),
             ("/containerLogs/ns/p", None),

@@ -23,6 +23,7 @@ pub struct Holder {
 }
 
 pub fn acquire(path: &Path) -> Result<std::result::Result<Lock, Holder>> {
+    settled_holder(path)?;
     let mut file = open(path)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {

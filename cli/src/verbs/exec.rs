@@ -1,4 +1,4 @@
-//! `exec`: a command in a running container, with a terminal when asked for.
+//! `exec`: a command in a running container, with a terminal when asked for. [`super::attach`] shares what follows the connection.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -9,7 +9,7 @@ use futures::channel::mpsc::Sender;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use kube::Api;
-use kube::api::{AttachParams, TerminalSize};
+use kube::api::{AttachParams, AttachedProcess, TerminalSize};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::signal::unix::{SignalKind, signal};
@@ -43,10 +43,7 @@ impl Exec {
         if resource.plural != "pods" {
             bail!("{} have no containers to run a command in: name a pod", resource.plural);
         }
-        let terminal = self.tty && std::io::stdin().is_terminal();
-        if self.tty && !terminal {
-            output::note(format_args!("Unable to use a TTY - input is not a terminal or the right kind of file"));
-        }
+        let terminal = terminal(self.tty);
         let parameters = AttachParams {
             container: self.container.clone(),
             stdin: self.stdin,
@@ -57,38 +54,52 @@ impl Exec {
         };
         let pods: Api<Pod> = Api::namespaced(session.client.clone(), &session.namespace);
         let mut process = pods.exec(&name, &self.command, &parameters).await.context("run the command")?;
-        let _raw = if terminal { Some(RawTerminal::enter()?) } else { None };
-        if let Some(sizes) = process.terminal_size() {
-            tokio::spawn(follow_size(sizes));
-        }
-        if let Some(mut stdin) = process.stdin() {
-            tokio::spawn(async move {
-                let _ = tokio::io::copy(&mut tokio::io::stdin(), &mut stdin).await;
-                let _ = stdin.shutdown().await;
-            });
-        }
-        let status = process.take_status();
-        let stdout = process.stdout().map(|stream| copy(stream, tokio::io::stdout()));
-        let stderr = process.stderr().map(|stream| copy(stream, tokio::io::stderr()));
-        let copy_both = futures::future::join(
-            async {
-                if let Some(copy) = stdout {
-                    copy.await
-                }
-            },
-            async {
-                if let Some(copy) = stderr {
-                    copy.await
-                }
-            },
-        );
-        copy_both.await;
-        let status = match status {
-            Some(status) => status.await,
-            None => None,
-        };
+        let status = interact(&mut process, terminal).await?;
         Ok(exit_code(status.as_ref()))
     }
+}
+
+/// Connects our streams with those of the container, until its output ends. `None`: the server does not say how.
+pub async fn interact(process: &mut AttachedProcess, terminal: bool) -> Result<Option<Status>> {
+    let _raw = if terminal { Some(RawTerminal::enter()?) } else { None };
+    if let Some(sizes) = process.terminal_size() {
+        tokio::spawn(follow_size(sizes));
+    }
+    if let Some(mut stdin) = process.stdin() {
+        tokio::spawn(async move {
+            let _ = tokio::io::copy(&mut tokio::io::stdin(), &mut stdin).await;
+            let _ = stdin.shutdown().await;
+        });
+    }
+    let status = process.take_status();
+    let stdout = process.stdout().map(|stream| copy(stream, tokio::io::stdout()));
+    let stderr = process.stderr().map(|stream| copy(stream, tokio::io::stderr()));
+    let copy_both = futures::future::join(
+        async {
+            if let Some(copy) = stdout {
+                copy.await
+            }
+        },
+        async {
+            if let Some(copy) = stderr {
+                copy.await
+            }
+        },
+    );
+    copy_both.await;
+    Ok(match status {
+        Some(status) => status.await,
+        None => None,
+    })
+}
+
+/// Whether there is a terminal to give away; says so when one was asked for and there is none.
+pub fn terminal(asked: bool) -> bool {
+    let terminal = asked && std::io::stdin().is_terminal();
+    if asked && !terminal {
+        output::note(format_args!("Unable to use a TTY - input is not a terminal or the right kind of file"));
+    }
+    terminal
 }
 
 async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl tokio::io::AsyncWrite + Unpin) {

@@ -110,7 +110,7 @@ fn encode_name(name: &str) -> String {
 }
 
 /// The label selector of a workload as a query value.
-fn selector_of(object: &Value) -> Result<String> {
+pub fn selector_of(object: &Value) -> Result<String> {
     let selector = object.pointer("/spec/selector").context("it has no selector for pods")?;
     let labels = selector.get("matchLabels").unwrap_or(selector).as_object().context("its selector has no labels")?;
     let pairs = labels.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));

@@ -9,6 +9,7 @@ use crate::session::Connection;
 
 mod annotate;
 mod apply;
+mod attach;
 mod cordon;
 mod delete;
 mod describe;
@@ -19,6 +20,7 @@ mod image;
 mod label;
 mod logs;
 mod marks;
+mod port_forward;
 mod rollout;
 mod scale;
 mod taint;
@@ -33,6 +35,8 @@ pub enum Verb {
     Annotate(annotate::Annotate),
     /// Make objects as manifests say
     Apply(apply::Apply),
+    /// Connect with what runs in a container
+    Attach(attach::Attach),
     /// Let no new pods come to nodes
     Cordon(cordon::Cordon),
     /// Delete objects
@@ -51,6 +55,8 @@ pub enum Verb {
     Label(label::Label),
     /// Print what containers printed
     Logs(logs::Logs),
+    /// Make ports of a pod ports of this machine
+    PortForward(port_forward::PortForward),
     /// Follow and undo changes of a Deployment
     Rollout(rollout::Rollout),
     /// Set the number of replicas
@@ -70,6 +76,7 @@ impl Verb {
         match self {
             Self::Annotate(verb) => verb.run(connection).await,
             Self::Apply(verb) => verb.run(connection).await,
+            Self::Attach(verb) => verb.run(connection).await,
             Self::Cordon(verb) => verb.run(connection).await,
             Self::Delete(verb) => verb.run(connection).await,
             Self::Describe(verb) => verb.run(connection).await,
@@ -79,6 +86,7 @@ impl Verb {
             Self::Image(verb) => verb.run(connection).await,
             Self::Label(verb) => verb.run(connection).await,
             Self::Logs(verb) => verb.run(connection).await,
+            Self::PortForward(verb) => verb.run(connection).await,
             Self::Rollout(verb) => verb.run(connection).await,
             Self::Scale(verb) => verb.run(connection).await,
             Self::Taint(verb) => verb.run(connection).await,

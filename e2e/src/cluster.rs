@@ -148,14 +148,25 @@ impl Cluster {
         Ok(outcome)
     }
 
+    /// `setpoint up --detach` of another build of the program, which must succeed.
+    pub fn up_with(&mut self, program: &Path) -> Result<()> {
+        self.up_arguments(self.program(program)).args(["--detach"]).ok()?;
+        self.api = Some(Api::new(&self.kubeconfig(), &self.namespace)?);
+        Ok(())
+    }
+
     pub fn try_up<const N: usize>(&self, arguments: [&str; N]) -> Result<Outcome> {
         self.up_program().args(["--detach"]).args(arguments).run()
     }
 
     /// `setpoint up` on the data directory, in the foreground.
     pub fn up_program(&self) -> Program {
+        self.up_arguments(self.home_setpoint([]))
+    }
+
+    fn up_arguments(&self, program: Program) -> Program {
         let (data, port) = (self.data_dir(), self.port.to_string());
-        self.home_setpoint(["up", "--data-dir", &data.to_string_lossy(), "--api-port", &port])
+        program.args(["up", "--data-dir", &data.to_string_lossy(), "--api-port", &port])
     }
 
     pub fn down(&self) -> Result<Outcome> {
@@ -227,7 +238,13 @@ impl Cluster {
     }
 
     pub fn with_kubectl<const N: usize>(&self, kubectl: &Kubectl, arguments: [&str; N]) -> Program {
-        self.program(&kubectl.path).env("KUBECONFIG", self.kubeconfig()).args(arguments)
+        let mut program = self.program(&kubectl.path).env("KUBECONFIG", self.kubeconfig());
+        if kubectl.spdy {
+            for variable in ["KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "KUBECTL_PORT_FORWARD_WEBSOCKETS"] {
+                program = program.env(variable, "false");
+            }
+        }
+        program.args(arguments)
     }
 
     /// All kubectls, for what must work with each.

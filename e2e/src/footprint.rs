@@ -51,7 +51,9 @@ impl Footprint {
 
 /// The process that is the parent of the cluster's containers.
 pub fn launcher(cluster: &Cluster) -> Result<i32> {
-    host::process(&cluster.data_dir().join("node/runtime").to_string_lossy())
+    let marker = cluster.data_dir().join("node/runtime");
+    // A child that has just ended may look like another one for a moment.
+    crate::eventually("there is one launcher", || host::process(&marker.to_string_lossy()).map(Some))
 }
 
 /// Kinds of what a process has open, such as `net`, `pidfd`, `pipe`.

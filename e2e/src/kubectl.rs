@@ -17,11 +17,21 @@ pub struct Kubectl {
     pub path: PathBuf,
     /// For messages.
     pub name: &'static str,
+    /// Streams go over SPDY instead of WebSockets.
+    pub spdy: bool,
+}
+
+impl Kubectl {
+    /// The same program, told not to use WebSockets.
+    pub fn over_spdy(&self) -> Self {
+        Self { spdy: true, ..self.clone() }
+    }
 }
 
 /// Every kubectl there is; the one of the target version first.
 pub fn all() -> Result<Vec<Kubectl>> {
-    let system = crate::find_program("kubectl").map(|path| Kubectl { path, name: "the machine's kubectl" });
+    let system =
+        crate::find_program("kubectl").map(|path| Kubectl { path, name: "the machine's kubectl", spdy: false });
     let found: Vec<Kubectl> = built()?.into_iter().chain(system).collect();
     if found.is_empty() {
         bail!("there is no kubectl to test with: install Go (to build one) or kubectl");
@@ -35,7 +45,7 @@ static BUILT: OnceLock<Result<Option<PathBuf>, String>> = OnceLock::new();
 pub fn built() -> Result<Option<Kubectl>> {
     let path = BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}")));
     let path = path.as_ref().map_err(|error| anyhow!("{error}"))?;
-    Ok(path.clone().map(|path| Kubectl { path, name: "kubectl of the target version" }))
+    Ok(path.clone().map(|path| Kubectl { path, name: "kubectl of the target version", spdy: false }))
 }
 
 /// Builds it unless an earlier run did. `None`: this machine has no Go.

@@ -78,7 +78,7 @@ fn containers_survive_every_kill() -> Result<()> {
 }
 
 /// A pod that nothing may touch.
-struct Steady {
+pub struct Steady {
     container: Value,
     launcher: i32,
 }
@@ -86,7 +86,7 @@ struct Steady {
 impl Steady {
     const SCRIPT: &str = "trap 'exit 0' TERM; i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.05; done";
 
-    fn start(cluster: &Cluster) -> Result<Self> {
+    pub fn start(cluster: &Cluster) -> Result<Self> {
         cluster.api().create_pod(&pod("steady", Self::SCRIPT))?;
         let object = cluster.api().pod_ready("steady")?;
         Ok(Self { container: Self::container(&object), launcher: footprint::launcher(cluster)? })
@@ -97,14 +97,14 @@ impl Steady {
         json!([status["containerID"], status["restartCount"], status["state"]["running"]])
     }
 
-    fn goes_on(&self, cluster: &Cluster) -> Result<()> {
+    pub fn goes_on(&self, cluster: &Cluster) -> Result<()> {
         let now = Self::container(&cluster.api().pod_ready("steady")?);
         ensure!(now == self.container, "the steady container {} became {now}", self.container);
         ensure!(footprint::launcher(cluster)? == self.launcher, "another launcher");
         Ok(())
     }
 
-    fn lost_nothing(&self, cluster: &Cluster) -> Result<()> {
+    pub fn lost_nothing(&self, cluster: &Cluster) -> Result<()> {
         self.goes_on(cluster)?;
         let log = cluster.setpoint(["logs", "steady"]).ok()?;
         let lines: Vec<&str> = log.lines().collect();

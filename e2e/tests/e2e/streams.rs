@@ -23,6 +23,10 @@ fn every_kubectl_talks_to_containers() -> Result<()> {
             for (name, step) in STEPS {
                 step(cluster, &kubectl).map_err(|error| error.context(format!("{name} with {}", kubectl.name)))?;
             }
+            for (name, step) in &STEPS[1..3] {
+                let told = |error: anyhow::Error| error.context(format!("{name} over SPDY with {}", kubectl.name));
+                step(cluster, &kubectl.over_spdy()).map_err(told)?;
+            }
         }
         Ok(())
     })

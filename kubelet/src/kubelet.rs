@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::driver::{self, Manager, NEWS, ObjectCache, PodNews, Shared, Sources, Tokens};
+use crate::driver::{self, Manager, NEWS, ObjectCache, PodNews, ServiceCache, Shared, Sources, Tokens};
 use crate::launch::hostfiles::Dns;
 use crate::node::facts::Facts;
 use crate::node::{self, NodeTask, object};
@@ -84,7 +84,7 @@ impl Kubelet {
             client: self.client.clone(),
             runtime: self.runtime.clone(),
             recorder,
-            services,
+            services: ServiceCache::start(services),
             table: Table::default(),
             clock,
             node_dns: Dns::parse(&std::fs::read_to_string(&config.resolv_conf).unwrap_or_default()),
@@ -225,6 +225,8 @@ pub async fn follow_pods(client: Client, node: String, news: mpsc::Sender<PodNew
 
 /// The driver's parts that a simulation puts together itself.
 pub mod parts {
-    pub use super::driver::{Manager, News, ObjectCache, PodNews, Publisher, Refusal, Shared, Sources, Tokens, admit};
+    pub use super::driver::{
+        Manager, News, ObjectCache, PodNews, Publisher, Refusal, ServiceCache, Shared, Sources, Tokens, admit,
+    };
     pub use super::follow_pods;
 }

@@ -152,9 +152,9 @@ fn remove_forever(cluster: &Cluster, wave: u64) -> Result<()> {
 
 /// A daemon that dies before it is up.
 fn kill_while_it_starts(cluster: &Cluster, random: &mut Random) -> Result<()> {
-    let old = cluster.daemon().ok();
+    let old = cluster.daemon()?;
     let starting = cluster.up_program().args(["--detach"]).start()?;
-    eventually("another daemon has the lock", || Ok((cluster.daemon().ok() != old).then_some(())))?;
+    eventually("another daemon has the lock", || Ok((cluster.daemon()? != old).then_some(())))?;
     random.pause(150);
     // It may have been quicker than we are, or failed: the next one tells.
     cluster.kill_daemon()?;

@@ -16,6 +16,7 @@ mod observe;
 mod orphans;
 mod perform;
 mod publisher;
+mod service_cache;
 mod set_up;
 mod start;
 mod status_patch;
@@ -23,9 +24,8 @@ mod tokens;
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
-use kube::runtime::reflector::Store;
 use reconcile::events::Recorder;
 use tokio::sync::watch;
 
@@ -43,6 +43,7 @@ pub use admit::{Refusal, admit};
 pub use manager::{Manager, Sources};
 pub use object_cache::ObjectCache;
 pub use publisher::Publisher;
+pub use service_cache::ServiceCache;
 pub use tokens::Tokens;
 
 /// Answers that wait for the loop: more than a burst of pods makes at once; a task with an answer then waits a moment.
@@ -67,7 +68,7 @@ pub struct Shared {
     pub recorder: Recorder,
     pub objects: ObjectCache,
     pub tokens: Tokens,
-    pub services: Store<Service>,
+    pub services: ServiceCache,
     pub table: Table,
     pub clock: Clock,
     pub node_dns: Dns,

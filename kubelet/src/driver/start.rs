@@ -114,12 +114,12 @@ pub async fn start_container(shared: &Arc<Shared>, start: Start) -> Result<(), S
     let config = &shared.config;
     let uid = start.pod.metadata.uid.clone().unwrap_or_default();
     // Without the Services a container would miss its variables for good.
-    let synced = shared.services.wait_until_ready().await;
-    synced.map_err(|error| StartFailure::Config(format!("services have not yet been read at least once: {error}")))?;
+    let unknown = || StartFailure::Config("services have not yet been read at least once".to_owned());
+    let known = shared.services.all().await.ok_or_else(unknown)?;
     let objects = shared.objects.lookup(&references(&start.pod)).await.map_err(StartFailure::Config)?;
     let namespace = start.pod.metadata.namespace.as_deref().unwrap_or_default();
     let links = start.pod.spec.as_ref().and_then(|spec| spec.enable_service_links).unwrap_or(true);
-    let variables = services::environment(&shared.services.state(), namespace, links);
+    let variables = services::environment(&known, namespace, links);
     let image = shared.runtime.resolve_image(&start.image.id);
     let image = image.ok_or_else(|| StartFailure::Create("the image was removed meanwhile".to_owned()))?;
     let files = HostFiles {

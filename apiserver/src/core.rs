@@ -200,6 +200,18 @@ impl Lookup for Core {
             }
         })
     }
+
+    fn object<'a>(
+        &'a self,
+        resource: &'static str,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Option<Object>> {
+        Box::pin(async move {
+            let row = self.registry.find("", resource)?;
+            Some(self.read(row, namespace, name).await.ok()??.object)
+        })
+    }
 }
 
 pub(crate) fn key(row: &Descriptor, namespace: &str, name: &str) -> Bytes {

@@ -1,5 +1,6 @@
 //! Issuing of service account tokens, behind `serviceaccounts/token`, and their check, behind TokenReview.
 
+use api::Object;
 use api::status::Status;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -42,9 +43,20 @@ pub struct Authenticated {
     pub audiences: Vec<String>,
 }
 
-/// Asks whether an object that a token is bound to still exists: its uid, `None` when it is gone.
+/// What the check of a token asks for.
 pub trait Lookup: Send + Sync {
+    /// Whether an object that a token is bound to still exists: its uid, `None` when it is gone.
     fn uid<'a>(&'a self, resource: &'static str, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Option<String>>;
+
+    /// An object of the core group. `None` when there is none.
+    fn object<'a>(
+        &'a self,
+        _resource: &'static str,
+        _namespace: &'a str,
+        _name: &'a str,
+    ) -> BoxFuture<'a, Option<Object>> {
+        Box::pin(std::future::ready(None))
+    }
 }
 
 pub trait TokenIssuer: Send + Sync {

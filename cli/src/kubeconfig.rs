@@ -35,6 +35,13 @@ pub fn render(server: &str, authority: &str, certificate: &str, key: &str) -> Va
     })
 }
 
+/// As [`render`], for a user with a bearer token.
+pub fn with_token(server: &str, authority: &str, token: &str) -> Value {
+    let mut config = render(server, authority, "", "");
+    config["users"][0]["user"] = json!({"token": token});
+    config
+}
+
 /// The file that kubectl would write to: the first of $KUBECONFIG, or ~/.kube/config. `None` without a home.
 pub fn users_file() -> Option<PathBuf> {
     let listed = std::env::var_os("KUBECONFIG");

@@ -10,6 +10,7 @@ mod control;
 mod daemon;
 mod demo;
 mod files;
+mod join_token;
 mod kubeconfig;
 mod lock;
 mod manifests;

@@ -4,6 +4,7 @@
 //! they decide (`namespace`, `garbagecollector`) implement [`reconcile::Reconciler`] instead, around a pure core. `common` has
 //! what several decide alike, `discovery` what the server has.
 
+pub mod certificates;
 pub mod clusterroleaggregation;
 pub mod common;
 pub mod customresourcedefinition;
@@ -33,6 +34,8 @@ pub struct Config {
     pub node_lifecycle: nodelifecycle::Config,
     /// `None`: nodes come with their ranges of pod addresses.
     pub node_ranges: Option<nodeipam::Config>,
+    /// `None`: nobody signs certificates.
+    pub certificates: Option<certificates::Config>,
 }
 
 /// Run all controllers until the cancellation, and then until what they are at is done.
@@ -52,6 +55,9 @@ pub fn start(manager: &Manager, config: Config) {
     manager.add(serviceaccount::ServiceAccounts);
     manager.add(rootca::RootCa { certificates: config.root_ca });
     manager.add(nodelifecycle::NodeLifecycle::new(config.node_lifecycle));
+    if let Some(config) = config.certificates {
+        manager.add(certificates::Certificates::new(config));
+    }
     if let Some(config) = config.node_ranges {
         manager.add(nodeipam::NodeIpam::new(config));
     }

@@ -30,6 +30,11 @@ static SWEEP: Once = Once::new();
 static RUNNING: Mutex<usize> = Mutex::new(0);
 static ENDED: Condvar = Condvar::new();
 
+/// How many nodes the tests' clusters have: SETPOINT_E2E_NODES, or one.
+pub fn nodes() -> u32 {
+    std::env::var("SETPOINT_E2E_NODES").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
 /// A place for a cluster; the kernel, the home and the data are its own.
 pub struct Cluster {
     pub namespace: Namespace,
@@ -166,7 +171,23 @@ impl Cluster {
 
     fn up_arguments(&self, program: Program) -> Program {
         let (data, port) = (self.data_dir(), self.port.to_string());
-        program.args(["up", "--data-dir", &data.to_string_lossy(), "--api-port", &port])
+        let up = program.args(["up", "--data-dir", &data.to_string_lossy(), "--api-port", &port]);
+        match nodes() {
+            1 => up,
+            nodes => up.args(["--nodes", &nodes.to_string()]),
+        }
+    }
+
+    /// The name of the node that is the machine itself.
+    pub fn first_node(&self) -> Result<String> {
+        let facts = leaks::facts(&self.data_dir()).context("there is no cluster")?;
+        Ok(facts["node_name"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// The pod, bound to the machine itself: for tests that look at its processes and addresses from there.
+    pub fn on_first_node(&self, mut pod: Value) -> Result<Value> {
+        pod["spec"]["nodeSelector"]["kubernetes.io/hostname"] = self.first_node()?.into();
+        Ok(pod)
     }
 
     pub fn down(&self) -> Result<Outcome> {
@@ -213,7 +234,17 @@ impl Cluster {
 
     /// Any program, inside the network namespace and with the test's home.
     pub fn program(&self, path: impl AsRef<Path>) -> Program {
-        let mut command: Command = self.namespace.command(path.as_ref());
+        self.program_in(&self.namespace, path)
+    }
+
+    /// The binary under test on another machine: with the test's home, inside that machine's network namespace.
+    pub fn elsewhere<const N: usize>(&self, machine: &Namespace, arguments: [&str; N]) -> Program {
+        let path = binary::setpoint().unwrap_or(Path::new("setpoint"));
+        self.program_in(machine, path).args(arguments)
+    }
+
+    fn program_in(&self, namespace: &Namespace, path: impl AsRef<Path>) -> Program {
+        let mut command: Command = namespace.command(path.as_ref());
         command.env_clear().env("HOME", self.home()).env("LC_ALL", "C.UTF-8").env("TERM", "xterm");
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.current_dir(self.folder.path());

@@ -105,6 +105,14 @@ impl Program {
         Ok(outcome.stdout)
     }
 
+    /// Succeeds and prints exactly this.
+    pub fn prints(self, expected: &str) -> Result<()> {
+        let shown = self.shown();
+        let printed = self.ok()?;
+        ensure!(printed == expected, "{shown} prints {printed:?}");
+        Ok(())
+    }
+
     /// To its end, which must be a failure in these words.
     pub fn fails_with(self, words: &str) -> Result<Outcome> {
         let outcome = self.run()?;

@@ -51,14 +51,22 @@ impl Traces<'_> {
         let links = self.namespace.links()?;
         left.extend(links.iter().filter(|link| !self.links.contains(link)).map(|link| format!("link {link}")));
         left.extend(self.tables()?.iter().map(|table| format!("nftables {table}")));
-        if !self.id.is_empty() && self.run_directory().exists() {
-            left.push(format!("directory {}", self.run_directory().display()));
-        }
+        left.extend(self.run_directories().iter().map(|path| format!("directory {}", path.display())));
         Ok(left)
     }
 
     pub fn run_directory(&self) -> PathBuf {
         PathBuf::from(format!("/run/setpoint-{}", self.id))
+    }
+
+    /// One for each node.
+    fn run_directories(&self) -> Vec<PathBuf> {
+        if self.id.is_empty() {
+            return Vec::new();
+        }
+        let entries = fs::read_dir("/run").into_iter().flatten().filter_map(Result::ok);
+        let ours = entries.filter(|entry| entry.file_name().to_str().is_some_and(|name| is_of(name, &self.id)));
+        ours.map(|entry| entry.path()).collect()
     }
 
     /// Processes with the data directory in their command line, or in the network namespace, or in the cluster's cgroup.
@@ -85,8 +93,8 @@ impl Traces<'_> {
     pub fn cgroups(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         if !self.id.is_empty() {
-            let name = format!("setpoint-{}", self.id);
-            collect_folders(Path::new("/sys/fs/cgroup"), &|folder| folder == name.as_str(), &mut found);
+            let ours = |folder: &std::ffi::OsStr| folder.to_str().is_some_and(|name| is_of(name, &self.id));
+            collect_folders(Path::new("/sys/fs/cgroup"), &ours, &mut found);
         }
         found
     }
@@ -94,9 +102,8 @@ impl Traces<'_> {
     pub fn mounts(&self) -> Result<Vec<PathBuf>> {
         let table = fs::read_to_string("/proc/self/mountinfo")?;
         let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
-        let ours = |path: &PathBuf| {
-            path.starts_with(self.data_dir) || (!self.id.is_empty() && path.starts_with(self.run_directory()))
-        };
+        let runs = self.run_directories();
+        let ours = |path: &PathBuf| path.starts_with(self.data_dir) || runs.iter().any(|run| path.starts_with(run));
         Ok(points.filter(ours).collect())
     }
 
@@ -133,10 +140,17 @@ impl Traces<'_> {
                 Ok(removed.then_some(()))
             });
         }
-        if !self.id.is_empty() {
-            let _ = fs::remove_dir_all(self.run_directory());
+        for directory in self.run_directories() {
+            let _ = fs::remove_dir_all(directory);
         }
     }
+}
+
+/// Whether a name is the cluster's, or one of its further nodes'.
+fn is_of(name: &str, id: &str) -> bool {
+    name.strip_prefix("setpoint-")
+        .and_then(|name| name.strip_prefix(id))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 /// Folders of tests that were killed, and what their clusters left. `prefix` is followed by the tests' process id and a dash.

@@ -40,6 +40,11 @@ impl Namespace {
         enter(&self.handle).context("enter the network namespace")
     }
 
+    /// Another descriptor of it, for programs that take a namespace by its path.
+    pub fn file(&self) -> io::Result<File> {
+        self.handle.try_clone()
+    }
+
     /// The kernel's number for it, the same for every process in it.
     pub fn inode(&self) -> Result<u64> {
         Ok(self.handle.metadata()?.ino())

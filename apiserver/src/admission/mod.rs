@@ -2,8 +2,10 @@
 //! subresources; a step is one file here and one entry of its `chain`.
 
 mod certificate_requester;
+mod certificates;
 mod default_tolerations;
 mod namespace_lifecycle;
+mod node_restriction;
 mod priority;
 mod service_account;
 
@@ -100,9 +102,11 @@ pub trait Admission: Send + Sync {
 pub fn chain() -> Vec<Box<dyn Admission>> {
     vec![
         Box::new(namespace_lifecycle::NamespaceLifecycle),
+        Box::new(node_restriction::NodeRestriction),
         Box::new(service_account::ServiceAccount),
         Box::new(priority::Priority),
         Box::new(default_tolerations::DefaultTolerationSeconds),
         Box::new(certificate_requester::CertificateRequester),
+        Box::new(certificates::CertificateSubjectRestriction),
     ]
 }

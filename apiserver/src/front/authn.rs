@@ -6,6 +6,7 @@ use http::header::AUTHORIZATION;
 use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 
+use super::bootstrap;
 use super::tokens::{Lookup, ServiceAccountTokens};
 use crate::user::UserInfo;
 
@@ -44,6 +45,10 @@ pub async fn authenticate(
     let text = header.to_str().unwrap_or_default();
     match text.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() => {
+            if let Some((id, secret)) = bootstrap::parse(token.trim()) {
+                let user = bootstrap::authenticate(id, secret, lookup, now).await;
+                return user.ok_or_else(|| Status::unauthorized("Unauthorized"));
+            }
             tokens.authenticate(token.trim(), lookup, now).await.map_err(|error| {
                 tracing::debug!(%error, "refused a bearer token");
                 Status::unauthorized("Unauthorized")

@@ -21,7 +21,8 @@ const CONTROLLERS: &str = "system:kube-controller-manager";
 const HEALTH: [&str; 4] = ["/healthz", "/livez", "/readyz", "/version"];
 
 /// What a node reads, cluster-wide.
-const NODE_READS: [&str; 14] = [
+const NODE_READS: [&str; 15] = [
+    "certificatesigningrequests",
     "nodes",
     "pods",
     "services",

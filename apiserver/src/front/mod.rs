@@ -8,8 +8,10 @@
 
 pub mod authn;
 pub mod authz;
+pub mod bootstrap;
 pub mod impersonate;
 pub mod kubelet;
 pub mod pki;
+pub mod requests;
 pub mod serve;
 pub mod tokens;

@@ -116,6 +116,10 @@ impl Authority {
         &self.identity.certificate
     }
 
+    pub(super) fn issuer(&self) -> &Issuer<'static, KeyPair> {
+        &self.issuer
+    }
+
     pub fn issue(&self, request: &Request<'_>, now: Timestamp) -> Result<Identity> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, request.common_name);
@@ -139,7 +143,7 @@ impl Authority {
     }
 }
 
-fn set_life(params: &mut CertificateParams, now: Timestamp, life: Duration) {
+pub(super) fn set_life(params: &mut CertificateParams, now: Timestamp, life: Duration) {
     let at =
         |seconds: i64| time::OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
     params.not_before = at(now.as_second() - BACKDATE.as_secs() as i64);
@@ -158,6 +162,29 @@ fn roots(authority: &str) -> Result<RootCertStore> {
         roots.add(certificate)?;
     }
     Ok(roots)
+}
+
+/// By what somebody far away recognizes a certificate: `sha256:` and the digest of its DER form, in hex. `None`: no PEM.
+pub fn fingerprint(certificate: &str) -> Option<String> {
+    certificates(certificate).ok()?.first().map(|der| fingerprint_of(der))
+}
+
+/// A certificate as text.
+pub fn to_pem(certificate: &CertificateDer<'_>) -> String {
+    use base64::Engine;
+    let text = base64::engine::general_purpose::STANDARD.encode(certificate);
+    let mut pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
+    for start in (0..text.len()).step_by(64) {
+        pem.push_str(&text[start..text.len().min(start + 64)]);
+        pem.push('\n');
+    }
+    pem + "-----END CERTIFICATE-----\n"
+}
+
+pub fn fingerprint_of(certificate: &CertificateDer<'_>) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, certificate);
+    let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
 }
 
 /// Whether a server insists on a client certificate.
@@ -211,5 +238,8 @@ mod tests {
         let identity = again.issue(&request, now).unwrap();
         assert_eq!(identity.expires().unwrap().as_second(), now.as_second() + LEAF_LIFE.as_secs() as i64);
         assert!(client_config(&identity, authority.certificate()).is_ok());
+        let der = &certificates(authority.certificate()).unwrap()[0];
+        assert_eq!(certificates(&to_pem(der)).unwrap()[0], *der);
+        assert_eq!(fingerprint(authority.certificate()), Some(fingerprint_of(der)));
     }
 }

@@ -12,6 +12,8 @@ use serde_json::Value;
 use super::cursor::{Cursor, Errors, field, list, text};
 use super::edit::copy;
 use super::equality::same;
+use crate::front::pki::PkiError;
+use crate::front::requests;
 use crate::strategy::Strategy;
 
 const APPROVAL: [&str; 2] = ["Approved", "Denied"];
@@ -69,8 +71,8 @@ impl Strategy for CertificateRequest {
         let mut errors = Errors::default();
         let spec = Cursor::root(new, "spec");
         let request = spec.child("request");
-        if !is_request(request.str()) {
-            errors.invalid(&request, "PEM block type must be CERTIFICATE REQUEST");
+        if let Err(error) = is_request(request.str()) {
+            errors.invalid(&request, error.to_string());
         }
         let usages = spec.child("usages");
         if usages.is_empty() {
@@ -113,10 +115,10 @@ impl Strategy for CertificateRequest {
     }
 }
 
-/// PEM of a PKCS#10 request, in base64 as bytes are in JSON. Its signature is the signer's to check.
-fn is_request(encoded: &str) -> bool {
+/// PEM of a PKCS#10 request whose signature is good, in base64 as bytes are in JSON.
+fn is_request(encoded: &str) -> Result<(), PkiError> {
     let decoded = STANDARD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    decoded.is_some_and(|text| text.contains("-----BEGIN CERTIFICATE REQUEST-----"))
+    requests::CertificateRequest::read(&decoded.unwrap_or_default()).map(drop)
 }
 
 /// `domain/path`.
@@ -188,7 +190,8 @@ mod tests {
 
     #[test]
     fn a_request_is_a_request_to_a_signer() {
-        let pem = STANDARD.encode("-----BEGIN CERTIFICATE REQUEST-----\nAA==\n-----END CERTIFICATE REQUEST-----\n");
+        let (_, pem) = requests::CertificateRequest::make(&Default::default()).unwrap();
+        let pem = STANDARD.encode(pem);
         let good = json!({"spec": {"request": pem, "signerName": "example.com/a", "usages": ["client auth"]}});
         assert_eq!(CertificateRequest.validate(&good), []);
         let bad = json!({"spec": {"request": "", "signerName": "a", "usages": ["x"], "expirationSeconds": 1}});

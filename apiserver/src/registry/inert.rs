@@ -97,8 +97,7 @@ fn requests() -> Vec<Descriptor> {
             .named(names::path_segment)
             .selectable(REQUEST_FIELDS)
             .status()
-            .own_subresource("approval", &["get", "patch", "update"])
-            .inert("is stored, but there is no signer of this program yet"),
+            .own_subresource("approval", &["get", "patch", "update"]),
     ]
 }
 

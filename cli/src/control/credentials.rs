@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use apiserver::front::pki::{Authority, Identity, Request};
@@ -24,7 +25,7 @@ pub struct Serving<'a> {
 /// Everything that a control plane shows to others.
 #[derive(Debug)]
 pub struct Credentials {
-    pub authority: Authority,
+    pub authority: Arc<Authority>,
     /// PKCS#8 PEM.
     pub token_key: String,
     pub api_server: Identity,
@@ -36,18 +37,21 @@ pub struct Credentials {
 impl Credentials {
     /// `serving`: names and addresses of this API server beside those that all have.
     pub fn open(folder: &Path, serving: Serving<'_>, now: Timestamp) -> Result<Self> {
-        let authority = authority(folder, now)?;
+        let authority = Arc::new(authority(folder, now)?);
         let token_key = token_key(&folder.join("service-account.key"))?;
         let names: Vec<&str> = SERVER_NAMES.iter().chain(serving.names).copied().collect();
         let issue = |request: Request<'_>| authority.issue(&request, now).context("issue a certificate");
         let masters = |common_name| Request { common_name, organizations: &["system:masters"], ..Request::default() };
+        let mut api_server = issue(Request {
+            common_name: "kube-apiserver",
+            names: &names,
+            addresses: serving.addresses,
+            ..Request::default()
+        })?;
+        // A machine that joins knows the authority by its digest only: it is in the chain.
+        api_server.certificate.push_str(authority.certificate());
         Ok(Self {
-            api_server: issue(Request {
-                common_name: "kube-apiserver",
-                names: &names,
-                addresses: serving.addresses,
-                ..Request::default()
-            })?,
+            api_server,
             kubelet_client: issue(masters("kube-apiserver-kubelet-client"))?,
             admin: issue(masters("kubernetes-admin"))?,
             token_key,

@@ -2,15 +2,17 @@
 //! one alone. Everything in it but the API server is a client of the API.
 
 mod client;
+mod cluster_info;
 mod credentials;
+mod signer;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use apiserver::front::kubelet::KubeletClient;
-use apiserver::front::pki::{self, ClientCertificate};
+use apiserver::front::pki::{self, Authority, ClientCertificate};
 use apiserver::front::serve::{Front, serve};
 use apiserver::front::tokens::ServiceAccountTokens;
 use apiserver::{ApiServer, UserInfo};
@@ -19,7 +21,11 @@ use tokio::net::TcpListener;
 
 use crate::addresses::Network;
 use crate::parts::Parts;
+pub use cluster_info::{ClusterInfo, NAME as CLUSTER_INFO_NAME, NAMESPACE as CLUSTER_INFO_NAMESPACE};
 pub use credentials::{Credentials, Serving};
+
+/// The path of what machines that join must know.
+pub const CLUSTER_INFO: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
 
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
@@ -32,6 +38,8 @@ pub struct Config {
     pub service_network: Network,
     /// `None`: the API server's default.
     pub compaction_interval: Option<Duration>,
+    /// How long a node may be silent; `None`: the controller's default.
+    pub node_grace_period: Option<Duration>,
     /// From which nodes are given their ranges. `None`: they come with them.
     pub pod_ranges: Option<PodRanges>,
 }
@@ -49,9 +57,13 @@ pub struct PodRanges {
 /// A running API server, and what its companions need.
 pub struct ControlPlane {
     server: Arc<ApiServer>,
-    /// PEM.
-    root_ca: String,
+    authority: Arc<Authority>,
     pod_ranges: Option<PodRanges>,
+    node_grace_period: Option<Duration>,
+    advertise: SocketAddr,
+    services: Network,
+    /// No node may serve there.
+    own_addresses: Vec<IpAddr>,
 }
 
 impl ControlPlane {
@@ -72,13 +84,23 @@ impl ControlPlane {
         let protocols = ["h2", "http/1.1"];
         let tls = pki::server_config(&credentials.api_server, authority, ClientCertificate::Optional, &protocols)?;
         let front = Arc::new(Front { server: server.clone(), tokens, tls: Arc::new(tls) });
+        let mut own_addresses: Vec<IpAddr> = config.listen.iter().map(SocketAddr::ip).collect();
+        own_addresses.extend([config.advertise.ip(), config.service_network.nth(1).into()]);
         for address in config.listen {
             let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
             parts.spawn(serve(front.clone(), listener, parts.cancel.clone()));
         }
         let (background, cancel) = (server.clone(), parts.cancel.clone());
         parts.spawn(async move { background.run_background(cancel).await });
-        Ok(Self { server, root_ca: authority.to_owned(), pod_ranges: config.pod_ranges })
+        Ok(Self {
+            server,
+            authority: credentials.authority.clone(),
+            pod_ranges: config.pod_ranges,
+            node_grace_period: config.node_grace_period,
+            advertise: config.advertise,
+            services: config.service_network,
+            own_addresses,
+        })
     }
 
     /// A client of the API in this process, as a user. `component` is the name that it has in managedFields.
@@ -92,13 +114,26 @@ impl ControlPlane {
             self.client(user, name)
         };
         let manager = reconcile::Manager::new(component("kube-controller-manager"), parts.cancel.clone());
+        let mut node_lifecycle = controllers::nodelifecycle::Config::default();
+        node_lifecycle.grace_period = self.node_grace_period.unwrap_or(node_lifecycle.grace_period);
         let config = controllers::Config {
-            root_ca: self.root_ca.clone(),
+            node_lifecycle,
+            root_ca: self.authority.certificate().to_owned(),
+            certificates: Some(controllers::certificates::Config {
+                signer: Arc::new(signer::LocalSigner(self.authority.clone())),
+                reserved: self.own_addresses.clone(),
+            }),
             node_ranges: self.pod_ranges.as_ref().map(node_ranges),
             ..controllers::Config::default()
         };
         controllers::start(&manager, config);
         parts.spawn(async move { manager.run().await });
+        if let Some(ranges) = &self.pod_ranges {
+            let info = ClusterInfo::new(self.advertise, ranges.cluster, self.services);
+            let authority = self.authority.certificate().to_owned();
+            let client = component("kube-controller-manager");
+            parts.spawn(info.publish(client, authority, parts.cancel.clone()));
+        }
         let scheduler = scheduler::Config { seed: crate::random(), ..scheduler::Config::default() };
         parts.spawn(scheduler::run(component("kube-scheduler"), scheduler, parts.cancel.clone()));
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Subcommand;
 
+use super::join::Join;
 use super::record::Folder;
 use super::run;
 use crate::session::DEFAULT_DATA_DIR;
@@ -21,6 +22,8 @@ pub struct Node {
 
 #[derive(Debug, Subcommand)]
 enum Action {
+    /// Make this machine a node of a cluster elsewhere
+    Join(Join),
     /// Start the node that joined from this machine again
     Run(Run),
     /// End containers and launcher of a node, in this network namespace
@@ -55,6 +58,7 @@ struct Clean {
 impl Node {
     pub async fn run(self) -> Result<ExitCode> {
         match self.action {
+            Action::Join(join) => join.run().await,
             Action::Run(run) => run.run().await,
             Action::Clean(clean) => {
                 let folder = Folder(std::path::absolute(clean.data_dir)?);

@@ -8,6 +8,7 @@
 mod client;
 mod command;
 mod fabric;
+mod join;
 mod place;
 mod range;
 pub mod record;
@@ -137,6 +138,16 @@ fn start_network(config: Config, client: kube::Client, parts: &mut Parts) {
             tracing::error!(%error, "services do not work: failed to write their rules");
         }
     });
+}
+
+/// This machine's host name, as a Node may be called (DNS-1123 subdomain).
+pub fn name_of_host() -> String {
+    let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let lower = hostname.trim().to_lowercase();
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
+    let name: String = lower.chars().map(allowed).collect();
+    let name = name.trim_matches(['-', '.']).to_owned();
+    if name.is_empty() { "setpoint".to_owned() } else { name }
 }
 
 fn provide_demo_image(images: &runtime::images::ImageStore) -> Result<()> {

@@ -28,6 +28,8 @@ pub struct Settings {
     pub api_port: Option<u16>,
     /// `None`: the API server's default.
     pub compaction_interval: Option<Duration>,
+    /// How long a node may be silent; `None`: upstream's default.
+    pub node_grace_period: Option<Duration>,
     /// Nodes on this machine; `None`: as many as at the last start, or one.
     pub nodes: Option<u32>,
     /// Wrap pods' packets between nodes.
@@ -116,6 +118,7 @@ fn control_config(layout: &Layout, facts: &Facts, settings: &Settings) -> Result
         advertise,
         service_network: facts.service_network,
         compaction_interval: settings.compaction_interval,
+        node_grace_period: settings.node_grace_period,
         pod_ranges: facts.node_prefix.map(|prefix| control::PodRanges {
             cluster: facts.pod_network,
             node_prefix: prefix,
@@ -149,9 +152,8 @@ fn facts(layout: &Layout, settings: &Settings) -> Result<(Facts, bool)> {
     let mut facts = match known.clone() {
         Some(facts) => facts,
         None => {
-            let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
             let id = format!("{:06x}", crate::random() & 0xff_ffff);
-            Facts::choose(id, node_name(&hostname), DEFAULT_PORT, &routes)?
+            Facts::choose(id, node::name_of_host(), DEFAULT_PORT, &routes)?
         }
     };
     facts.api_port = settings.api_port.unwrap_or(facts.api_port);
@@ -162,15 +164,6 @@ fn facts(layout: &Layout, settings: &Settings) -> Result<(Facts, bool)> {
         facts.save(&path)?;
     }
     Ok((facts, known.is_none()))
-}
-
-/// A host name as a Node may be called (DNS-1123 subdomain).
-fn node_name(hostname: &str) -> String {
-    let lower = hostname.trim().to_lowercase();
-    let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
-    let name: String = lower.chars().map(allowed).collect();
-    let name = name.trim_matches(['-', '.']).to_owned();
-    if name.is_empty() { "setpoint".to_owned() } else { name }
 }
 
 fn write_kubeconfig(layout: &Layout, facts: &Facts, credentials: &Credentials) -> Result<()> {

@@ -48,6 +48,9 @@ pub struct Up {
     /// How often history is compacted [default: 5m]
     #[arg(long, hide = true, env = "SETPOINT_COMPACTION_INTERVAL", value_parser = interval)]
     compaction_interval: Option<Duration>,
+    /// How long a node may be silent before its state counts as unknown [default: 50s]
+    #[arg(long, hide = true, env = "SETPOINT_NODE_MONITOR_GRACE_PERIOD", value_parser = interval)]
+    node_monitor_grace_period: Option<Duration>,
     /// Pipe on which a daemon tells its parent how it went
     #[arg(long, hide = true)]
     ready_fd: Option<i32>,
@@ -58,6 +61,7 @@ impl Up {
         Settings {
             api_port: self.api_port,
             compaction_interval: self.compaction_interval,
+            node_grace_period: self.node_monitor_grace_period,
             nodes: self.nodes,
             always_tunnel: self.vxlan,
             advertise: self.advertise_address,
@@ -72,6 +76,8 @@ impl Up {
         };
         add("--api-port", self.api_port.map(|port| port.to_string()));
         add("--compaction-interval", self.compaction_interval.map(|interval| format!("{}ns", interval.as_nanos())));
+        let grace = self.node_monitor_grace_period;
+        add("--node-monitor-grace-period", grace.map(|grace| format!("{}ns", grace.as_nanos())));
         add("--nodes", self.nodes.map(|nodes| nodes.to_string()));
         add("--advertise-address", self.advertise_address.map(|address| address.to_string()));
         if self.vxlan {

@@ -24,6 +24,7 @@ mod port_forward;
 mod rollout;
 mod scale;
 mod taint;
+mod token;
 mod version;
 mod wait;
 
@@ -63,6 +64,8 @@ pub enum Verb {
     Scale(scale::Scale),
     /// Set and remove taints of nodes
     Taint(taint::Taint),
+    /// Make and take back tokens by which machines join
+    Token(token::Token),
     /// Let new pods come to nodes again
     Uncordon(cordon::Uncordon),
     /// Print the versions of this program and of the server
@@ -90,6 +93,7 @@ impl Verb {
             Self::Rollout(verb) => verb.run(connection).await,
             Self::Scale(verb) => verb.run(connection).await,
             Self::Taint(verb) => verb.run(connection).await,
+            Self::Token(verb) => verb.run(connection).await,
             Self::Uncordon(verb) => verb.run(connection).await,
             Self::Version(verb) => verb.run(connection).await,
             Self::Wait(verb) => verb.run(connection).await,

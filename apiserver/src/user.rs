@@ -21,6 +21,11 @@ impl UserInfo {
         Self::new("system:admin", &["system:masters", "system:authenticated"])
     }
 
+    /// The name of the node that the user is.
+    pub fn node(&self) -> Option<&str> {
+        self.name.strip_prefix("system:node:").filter(|_| self.in_group("system:nodes"))
+    }
+
     pub fn in_group(&self, group: &str) -> bool {
         self.groups.iter().any(|own| own == group)
     }

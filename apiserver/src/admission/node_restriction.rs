@@ -17,20 +17,16 @@ impl Admission for NodeRestriction {
     }
 
     fn validate<'a>(&'a self, cx: &'a Attributes<'a>, object: Option<&'a Object>) -> Verdict<'a> {
-        let own = cx.user.name.strip_prefix("system:node:").filter(|_| cx.user.in_group("system:nodes"));
-        let Some(own) = own.filter(|_| cx.resource.group.is_empty()) else {
-            return Box::pin(std::future::ready(Ok(())));
-        };
-        Box::pin(async move {
-            let why = match (cx.resource.plural.as_str(), cx.subresource) {
-                ("pods", "eviction") => evict(cx, own).await?,
-                ("pods", _) => pod(cx, own, object),
-                ("nodes", _) => node(cx, own, object),
-                _ => None,
-            };
-            let resource = Qualified::new("", &cx.resource.plural);
-            why.map_or(Ok(()), |why| Err(Status::forbidden(resource, cx.name, &why)))
-        })
+        let own = cx.user.node().filter(|_| cx.resource.group.is_empty());
+        let why = own.and_then(|own| match cx.resource.plural.as_str() {
+            // An eviction ends in a deletion, which is looked at here.
+            "pods" => pod(cx, own, object),
+            "nodes" => node(cx, own, object),
+            _ => None,
+        });
+        let resource = Qualified::new("", &cx.resource.plural);
+        let verdict = why.map_or(Ok(()), |why| Err(Status::forbidden(resource, cx.name, &why)));
+        Box::pin(std::future::ready(verdict))
     }
 }
 
@@ -64,12 +60,6 @@ fn pod(cx: &Attributes<'_>, own: &str, object: Option<&Object>) -> Option<String
         }
         _ => None,
     }
-}
-
-async fn evict(cx: &Attributes<'_>, own: &str) -> Result<Option<String>, Status> {
-    let pod = cx.reader.get("", "pods", cx.namespace, cx.name).await?;
-    let other = pod.is_some_and(|pod| !bound_to(&pod, own));
-    Ok(other.then(|| format!("node {own} can only evict pods with spec.nodeName set to itself")))
 }
 
 fn node(cx: &Attributes<'_>, own: &str, object: Option<&Object>) -> Option<String> {

@@ -10,8 +10,6 @@ use crate::rbac::{Index, Rule};
 use crate::request::RequestInfo;
 use crate::user::UserInfo;
 
-const NODE_PREFIX: &str = "system:node:";
-
 /// All controllers share one identity and one set of informers, where upstream gives each a service account and a role of its
 /// own. The scheduler lives by its role.
 const CONTROLLERS: &str = "system:kube-controller-manager";
@@ -99,7 +97,7 @@ impl Authorizer for Standard {
             if user.name == CONTROLLERS {
                 found.rules.extend(Rule::everything());
             }
-            if own_node(user).is_some() {
+            if user.node().is_some() {
                 found.incomplete = true;
                 found.error = "node authorizer does not support user rule resolution".to_owned();
             }
@@ -116,14 +114,10 @@ fn is_health(request: &RequestInfo) -> bool {
     !request.is_resource && request.verb == "get" && HEALTH.contains(&request.path.as_str())
 }
 
-/// The name of the node that the user is.
-fn own_node(user: &UserInfo) -> Option<&str> {
-    user.name.strip_prefix(NODE_PREFIX).filter(|_| user.in_group("system:nodes"))
-}
-
-/// A node writes its own Node, Lease and pods' statuses, and reads what pods need. Which pods are its own is not checked here.
+/// A node writes its own Node, Lease and pods' statuses, and reads what pods need. Which pods are its own is seen by
+/// admission (NodeRestriction).
 fn node(user: &UserInfo, request: &RequestInfo) -> bool {
-    let Some(own) = own_node(user) else { return false };
+    let Some(own) = user.node() else { return false };
     let verb = request.verb.as_str();
     if matches!(verb, "get" | "list" | "watch") {
         return NODE_READS.contains(&request.resource.as_str());

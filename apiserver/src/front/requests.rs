@@ -150,11 +150,20 @@ mod tests {
     fn what_is_no_request_is_refused() {
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         let authority = Authority::create("ca", now).unwrap();
-        let (_, pem) = CertificateRequest::make(&Request { common_name: "x", ..Request::default() }).unwrap();
-        // A bit of the signature.
-        let damaged = pem.replacen("=\n", "\n", 1).replace("AgE", "AgI");
-        for text in ["", "x", authority.certificate(), &pem[..pem.len() / 2], &damaged] {
-            assert!(text == pem || CertificateRequest::read(text).is_err(), "{text}");
+        let key = KeyPair::generate().unwrap();
+        let whole = CertificateParams::default().serialize_request(&key).unwrap();
+        let as_pem = |der: &[u8]| {
+            use base64::Engine;
+            let text = base64::engine::general_purpose::STANDARD.encode(der);
+            format!("-----BEGIN CERTIFICATE REQUEST-----\n{text}\n-----END CERTIFICATE REQUEST-----\n")
+        };
+        assert!(CertificateRequest::read(&as_pem(whole.der())).is_ok());
+        let mut damaged = whole.der().to_vec();
+        // The last bit of the signature.
+        *damaged.last_mut().unwrap() ^= 1;
+        let half = as_pem(&whole.der()[..100]);
+        for text in ["", "x", authority.certificate(), &half, &as_pem(&damaged)] {
+            assert!(CertificateRequest::read(text).is_err(), "{text}");
         }
     }
 }

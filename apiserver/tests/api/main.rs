@@ -8,6 +8,7 @@ mod kubectl;
 mod lists;
 mod managers;
 mod model;
+mod nodes;
 mod rbac;
 mod reads;
 mod shared;

@@ -2,37 +2,40 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{ObjectMeta, PostParams};
+use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 
 use crate::addresses::Network;
 
-/// Between two looks, while the API server is away or the range is not given out yet.
-const LOOK: Duration = Duration::from_millis(100);
-const LONGEST_LOOK: Duration = Duration::from_secs(5);
+/// Before another try, while the API server is away.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// Makes the Node if it is not there, and waits for its range.
 pub async fn of_node(client: &Client, name: &str) -> Network {
     let nodes: Api<Node> = Api::all(client.clone());
-    let mut pause = LOOK;
     loop {
-        match look(&nodes, name).await {
-            Ok(Some(range)) => return range,
-            Ok(None) => {}
-            Err(error) => tracing::warn!(node = %name, %error, "waiting for the node's range of pod addresses"),
+        match ask(&nodes, name).await {
+            Ok(range) => return range,
+            Err(error) => {
+                tracing::warn!(node = %name, error = %format!("{error:#}"), "the node has no range of pod addresses yet")
+            }
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_LOOK);
+        tokio::time::sleep(RETRY).await;
     }
 }
 
-async fn look(nodes: &Api<Node>, name: &str) -> Result<Option<Network>> {
-    let Some(node) = nodes.get_opt(name).await? else {
+async fn ask(nodes: &Api<Node>, name: &str) -> Result<Network> {
+    if nodes.get_opt(name).await?.is_none() {
         let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
-        nodes.create(&PostParams::default(), &Node { metadata, ..Node::default() }).await?;
-        return Ok(None);
-    };
-    Ok(node.spec.and_then(|spec| spec.pod_cidr).and_then(|range| Network::parse(&range)))
+        nodes.create(&PostParams::default(), &Node { metadata, ..Node::default() }).await.context("make the Node")?;
+    }
+    let given = await_condition(nodes.clone(), name, |node: Option<&Node>| node.and_then(range).is_some());
+    given.await?.as_ref().and_then(range).context("the Node is gone")
+}
+
+fn range(node: &Node) -> Option<Network> {
+    Network::parse(node.spec.as_ref()?.pod_cidr.as_deref()?)
 }

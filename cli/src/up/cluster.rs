@@ -157,7 +157,9 @@ fn facts(layout: &Layout, settings: &Settings) -> Result<(Facts, bool)> {
         }
     };
     facts.api_port = settings.api_port.unwrap_or(facts.api_port);
-    facts.advertise = settings.advertise.or(facts.advertise);
+    if let Some(address) = settings.advertise {
+        facts.open_to_others(address)?;
+    }
     facts.always_tunnel |= settings.always_tunnel;
     facts.grow(settings.nodes.unwrap_or(facts.nodes), &routes)?;
     if known.as_ref() != Some(&facts) {

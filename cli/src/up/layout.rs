@@ -100,6 +100,11 @@ const MOST_NODES: u32 = 50;
 
 const FULL: &str = "every network from which addresses could be taken is in use by this machine's routes";
 
+const ALL_ADDRESSES: &str =
+    "the node of this cluster has all addresses of pods, as version 0.1 gave them: start anew with another --data-dir";
+const NODES_OR_MACHINES: &str =
+    "nodes in namespaces are not reached from other machines: use either --nodes or --advertise-address";
+
 /// The first network 10.X.0.0 that overlaps with no route.
 fn free(second: std::ops::RangeInclusive<u8>, prefix: u8, routes: &[Network]) -> Option<Network> {
     let candidates = second.map(|second| Network { address: Ipv4Addr::new(10, second, 0, 0), prefix });
@@ -107,6 +112,14 @@ fn free(second: std::ops::RangeInclusive<u8>, prefix: u8, routes: &[Network]) ->
 }
 
 impl Facts {
+    /// Other machines reach this one at an address from now on.
+    pub fn open_to_others(&mut self, address: Ipv4Addr) -> Result<()> {
+        anyhow::ensure!(self.node_prefix.is_some(), ALL_ADDRESSES);
+        anyhow::ensure!(self.link.is_none(), NODES_OR_MACHINES);
+        self.advertise = Some(address);
+        Ok(())
+    }
+
     /// This many nodes from now on. `routes` are the networks that the machine reaches already.
     pub fn grow(&mut self, nodes: u32, routes: &[Network]) -> Result<()> {
         if nodes == self.nodes {
@@ -118,14 +131,8 @@ impl Facts {
             "this cluster has {} nodes: start one with fewer on another --data-dir",
             self.nodes
         );
-        anyhow::ensure!(
-            self.node_prefix.is_some(),
-            "the node of this cluster has all addresses of pods, as version 0.1 gave them: start anew with another --data-dir"
-        );
-        anyhow::ensure!(
-            self.advertise.is_none(),
-            "nodes of one machine are not reached from others: use either --nodes or --advertise-address"
-        );
+        anyhow::ensure!(self.node_prefix.is_some(), ALL_ADDRESSES);
+        anyhow::ensure!(self.advertise.is_none(), NODES_OR_MACHINES);
         self.link = Some(self.link.or_else(|| free(64..=95, 24, routes)).context(FULL)?);
         self.nodes = nodes;
         Ok(())
@@ -223,7 +230,7 @@ mod tests {
             (facts.clone(), 2, "this cluster has 3 nodes"),
             (facts.clone(), 0, "between 1 and"),
             (old, 2, "all addresses of pods"),
-            (Facts { advertise: Some(Ipv4Addr::LOCALHOST), ..facts }, 4, "not reached from others"),
+            (Facts { advertise: Some(Ipv4Addr::LOCALHOST), ..facts }, 4, "not reached from other machines"),
         ] {
             let error = facts.grow(nodes, &[]).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");

@@ -94,7 +94,9 @@ impl Marks {
 
     async fn objects(&self, session: &Session, words: &[String]) -> Result<Vec<(Resource, Value)>> {
         let mut found = Vec::new();
-        for document in manifests::read(&self.filename, false)? {
+        // Reading nothing is an error of `apply`.
+        let documents = if self.filename.is_empty() { Vec::new() } else { manifests::read(&self.filename, false)? };
+        for document in documents {
             let text = |pointer: &str| document.object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
             let (version, kind) = (text("/apiVersion"), text("/kind"));
             let resource = session.catalogue().await?.of_kind(version, kind).cloned();

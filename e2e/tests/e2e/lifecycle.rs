@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use e2e::cluster::nodes;
 use e2e::objects::{FOREVER, at, container, pod, text};
 use e2e::{Cluster, with_cluster};
 use serde_json::{Value, json};
@@ -176,9 +177,13 @@ fn pods_that_cannot_run_say_why() -> Result<()> {
         no_config["spec"]["containers"][0]["envFrom"] = json!([{"configMapRef": {"name": "absent"}}]);
         let unscheduled = "status.conditions.0.message";
         let waiting = "status.containerStatuses.0.state.waiting.reason";
+        let nodes = nodes();
+        let full = format!("0/{nodes} nodes are available: {nodes} Insufficient cpu.");
+        let other =
+            format!("0/{nodes} nodes are available: {nodes} node(s) didn't match Pod's node affinity/selector.");
         let cases = [
-            (huge, unscheduled, "0/1 nodes are available: 1 Insufficient cpu."),
-            (elsewhere, unscheduled, "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."),
+            (huge, unscheduled, full.as_str()),
+            (elsewhere, unscheduled, other.as_str()),
             (no_image, waiting, "ImagePull"),
             (never_pulled, waiting, "ErrImageNeverPull"),
             (no_config, waiting, "CreateContainerConfigError"),

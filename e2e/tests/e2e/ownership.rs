@@ -181,10 +181,11 @@ fn the_node_is_alive(cluster: &Cluster) -> Result<()> {
         Ok((at(&api.get(&lease)?, "spec.renewTime") != at(&first, "spec.renewTime")).then_some(()))
     })?;
     // A pod on a cordoned node stays; a new one waits until it is uncordoned.
-    cluster.kubectl(["cordon", &name]).ok()?;
+    let nodes = e2e::cluster::nodes();
+    cluster.kubectl(["cordon", "-l", "kubernetes.io/os=linux"]).ok()?;
     api.create_pod(&pod("late", FOREVER))?;
-    let unschedulable = "0/1 nodes are available: 1 node(s) were unschedulable.";
-    api.pod_when("late", "waits", |pod| text(pod, "status.conditions.0.message").contains(unschedulable))?;
+    let unschedulable = format!("0/{nodes} nodes are available: {nodes} node(s) were unschedulable.");
+    api.pod_when("late", "waits", |pod| text(pod, "status.conditions.0.message").contains(&unschedulable))?;
     cluster.kubectl(["uncordon", &name]).ok()?;
     api.pod_ready("late")?;
     Ok(())

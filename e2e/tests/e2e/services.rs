@@ -23,10 +23,11 @@ fn everybody_reaches_whom_they_should() -> Result<()> {
         for name in ["one", "two"] {
             cluster.api().create_pod(&server(name))?;
         }
-        cluster.api().create_pod(&pod("client", FOREVER))?;
+        // Their addresses are looked at from the machine.
+        cluster.api().create_pod(&cluster.on_first_node(pod("client", FOREVER))?)?;
         let mut on_host = pod("on-host", FOREVER);
         on_host["spec"]["hostNetwork"] = true.into();
-        cluster.api().create_pod(&on_host)?;
+        cluster.api().create_pod(&cluster.on_first_node(on_host)?)?;
         for name in ["one", "two", "client", "on-host"] {
             cluster.api().pod_ready(name)?;
         }

@@ -83,6 +83,10 @@ impl Join {
             (None, Some(record)) => record.name.clone(),
             (None, None) => name_of_host(),
         };
+        let problems = api::names::dns1123_subdomain(&name);
+        if !problems.is_empty() {
+            bail!("{name:?} cannot be a node's name: {}", problems.join("; "));
+        }
         let user = format!("system:node:{name}");
         let subject = Request { common_name: &user, organizations: &["system:nodes"], ..Request::default() };
 

@@ -1,0 +1,91 @@
+//! What a node may change, and how a machine that is none yet asks for a certificate.
+
+use apiserver::{Config, UserInfo};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::harness::Server;
+
+const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
+const MERGE: &[(&str, &str)] = &[("content-type", "application/merge-patch+json")];
+
+fn node(name: &str) -> UserInfo {
+    UserInfo::new(&format!("system:node:{name}"), &["system:nodes", "system:authenticated"])
+}
+
+fn pod(name: &str, node: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {"nodeName": node, "serviceAccountName": "default",
+        "automountServiceAccountToken": false, "containers": [{"name": "c", "image": "i"}]}})
+}
+
+#[tokio::test]
+async fn a_node_changes_what_is_its_own() {
+    let server = Server::with(Config::enforce_rbac).await;
+    let pods = "/api/v1/namespaces/default/pods";
+    server.post("/api/v1/namespaces/default/serviceaccounts", &json!({"metadata": {"name": "default"}})).await;
+    for (name, node) in [("own", "a"), ("foreign", "b")] {
+        let made = server.post(pods, &pod(name, node)).await;
+        assert_eq!(made.code, 201, "{}", made.body);
+        server.post("/api/v1/nodes", &json!({"metadata": {"name": node}})).await;
+    }
+    let status = json!({"status": {"phase": "Running"}}).to_string();
+    let token =
+        |pod: &str| json!({"spec": {"boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": pod}}}).to_string();
+    let taints = json!({"spec": {"taints": [{"key": "k", "effect": "NoSchedule"}]}}).to_string();
+    let account = "/api/v1/namespaces/default/serviceaccounts/default/token";
+    let foreign = "spec.nodeName set to itself";
+    let table: [(&str, String, &[(&str, &str)], String, Option<&str>); 11] = [
+        ("PATCH", format!("{pods}/own/status"), MERGE, status.clone(), None),
+        ("PATCH", format!("{pods}/foreign/status"), MERGE, status, Some(foreign)),
+        ("DELETE", format!("{pods}/foreign"), JSON, String::new(), Some(foreign)),
+        ("DELETE", format!("{pods}/own?dryRun=All"), JSON, String::new(), None),
+        ("POST", pods.to_owned(), JSON, pod("new", "a").to_string(), Some("can only create mirror pods")),
+        ("POST", account.to_owned(), JSON, token("foreign"), Some("scheduled on a different node")),
+        ("POST", account.to_owned(), JSON, "{}".to_owned(), Some("not bound to a pod")),
+        (
+            "POST",
+            "/api/v1/nodes".to_owned(),
+            JSON,
+            json!({"metadata": {"name": "c"}}).to_string(),
+            Some("is not allowed to modify node"),
+        ),
+        ("PATCH", "/api/v1/nodes/a".to_owned(), MERGE, taints.clone(), Some("is not allowed to modify taints")),
+        ("PATCH", "/api/v1/nodes/b".to_owned(), MERGE, taints, Some("cannot patch resource")),
+        ("PATCH", "/api/v1/nodes/a".to_owned(), MERGE, json!({"metadata": {"labels": {"x": "y"}}}).to_string(), None),
+    ];
+    for (method, path, headers, body, refused) in table {
+        let answer = server.send_as(&node("a"), method, &path, headers, body).await;
+        let message = answer.body["message"].as_str().unwrap_or_default();
+        match refused {
+            None => assert!(answer.code < 300, "{method} {path}: {}", answer.body),
+            Some(words) => assert!(answer.code == 403 && message.contains(words), "{method} {path}: {}", answer.body),
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_asks_for_a_certificate_is_written_down() {
+    let server = Server::start().await;
+    let key = rcgen::KeyPair::generate().unwrap();
+    let pem = rcgen::CertificateParams::default().serialize_request(&key).unwrap().pem().unwrap();
+    let request = json!({"metadata": {"name": "r"}, "spec": {"request": STANDARD.encode(pem), "usages": ["client auth"],
+        "signerName": "example.com/any", "username": "somebody-else", "groups": ["system:masters"]}});
+    let requests = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+    let boot = UserInfo::new("system:bootstrap:abcdef", &["system:bootstrappers"]);
+    let made = server.send_as(&boot, "POST", requests, JSON, request.to_string()).await;
+    assert_eq!(made.code, 201, "{}", made.body);
+    assert_eq!(made.body["spec"]["username"], "system:bootstrap:abcdef");
+    assert_eq!(made.body["spec"]["groups"], json!(["system:bootstrappers"]));
+    let changed = server.patch(&format!("{requests}/r"), "merge", &json!({"spec": {"username": "admin"}})).await;
+    assert_eq!(changed.body["spec"]["username"], "system:bootstrap:abcdef", "{}", changed.body);
+    let decided =
+        json!({"status": {"conditions": [{"type": "Approved", "status": "True", "reason": "r", "message": "m"}]}});
+    let elsewhere = server.patch(&format!("{requests}/r/status"), "merge", &decided).await;
+    assert_eq!(elsewhere.code, 422, "{}", elsewhere.body);
+    let approved = server.patch(&format!("{requests}/r/approval"), "merge", &decided).await;
+    assert_eq!(approved.code, 200, "{}", approved.body);
+    let signed = json!({"status": {"certificate": STANDARD.encode("c")}});
+    assert_eq!(server.patch(&format!("{requests}/r/approval"), "merge", &signed).await.code, 422);
+    assert_eq!(server.patch(&format!("{requests}/r/status"), "merge", &signed).await.code, 200);
+}

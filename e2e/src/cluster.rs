@@ -44,6 +44,8 @@ pub struct Cluster {
     /// Of the API server.
     port: u16,
     api: Option<Api>,
+    /// On this machine.
+    pub nodes: u32,
 }
 
 /// Starts a cluster with the busybox images, runs a test on it, stops it, and checks that nothing is left.
@@ -116,7 +118,7 @@ impl Cluster {
         let folder = tempfile::Builder::new().prefix(&prefix).tempdir()?;
         let links = namespace.links()?;
         fs::create_dir(folder.path().join("home"))?;
-        Ok(Self { namespace, links, folder, kubectls, port, api: None })
+        Ok(Self { namespace, links, folder, kubectls, port, api: None, nodes: nodes() })
     }
 
     /// A folder for the test's own files.
@@ -172,7 +174,7 @@ impl Cluster {
     fn up_arguments(&self, program: Program) -> Program {
         let (data, port) = (self.data_dir(), self.port.to_string());
         let up = program.args(["up", "--data-dir", &data.to_string_lossy(), "--api-port", &port]);
-        match nodes() {
+        match self.nodes {
             1 => up,
             nodes => up.args(["--nodes", &nodes.to_string()]),
         }

@@ -21,6 +21,8 @@ pub enum PkiError {
     Issue(#[from] rcgen::Error),
     #[error("read PEM: {0}")]
     Pem(String),
+    #[error("PEM block type must be CERTIFICATE REQUEST")]
+    NoRequest,
     #[error("use certificate and key: {0}")]
     Tls(#[from] rustls::Error),
     #[error("verify client certificates: {0}")]

@@ -28,7 +28,7 @@ impl CertificateRequest {
     pub fn read(pem: &str) -> Result<Self, PkiError> {
         const KIND: &str = "-----BEGIN CERTIFICATE REQUEST-----";
         if !pem.trim_start().starts_with(KIND) {
-            return Err(PkiError::Pem("PEM block type must be CERTIFICATE REQUEST".to_owned()));
+            return Err(PkiError::NoRequest);
         }
         let params = CertificateSigningRequestParams::from_pem(pem)?;
         let (mut common_name, mut organizations) = (String::new(), Vec::new());

@@ -124,7 +124,6 @@ impl ControlPlane {
                 reserved: self.own_addresses.clone(),
             }),
             node_ranges: self.pod_ranges.as_ref().map(node_ranges),
-            ..controllers::Config::default()
         };
         controllers::start(&manager, config);
         parts.spawn(async move { manager.run().await });

@@ -150,7 +150,8 @@ fn a_termination_leaves_containers_alone() -> Result<()> {
 fn the_launcher_may_die_too() -> Result<()> {
     with_cluster(|cluster| {
         let mark = format!("orphan-{}", std::process::id());
-        cluster.api().create_pod(&pod("orphan", &format!(": {mark}; {FOREVER}")))?;
+        let orphan = pod("orphan", &format!(": {mark}; {FOREVER}"));
+        cluster.api().create_pod(&cluster.on_first_node(orphan)?)?;
         let before = cluster.api().pod_ready("orphan")?;
         let pid = host::process(&mark)?;
         let state = cluster.data_dir().join("node/runtime");

@@ -87,6 +87,8 @@ impl Machine {
 fn a_machine_joins_is_lost_and_comes_back() -> Result<()> {
     with_place(|cluster| {
         let Some(archive) = images::busybox(cluster.folder())? else { return Ok(()) };
+        // Either nodes in namespaces or other machines.
+        cluster.nodes = 1;
         let machine = Machine::new(cluster)?;
         let tested = (|| {
             cluster.up(["--advertise-address", HERE, "--vxlan", "--node-monitor-grace-period", GRACE])?;

@@ -12,7 +12,8 @@ const WEB: &str = "mkdir -p /tmp/www; hostname > /tmp/www/index.html; exec httpd
 fn three_nodes_are_one_cluster() -> Result<()> {
     with_place(|cluster| {
         let Some(archive) = images::busybox(cluster.folder())? else { return Ok(()) };
-        cluster.up(["--nodes", "3"])?;
+        cluster.nodes = 3;
+        cluster.up([])?;
         cluster.setpoint(["image", "load"]).args([archive]).ok()?;
         let nodes = nodes(cluster)?;
         ensure!(nodes.len() == 3, "{nodes:?}");

@@ -18,6 +18,7 @@
 pub mod admission;
 mod allocation;
 pub mod authorizer;
+mod autoscaling;
 mod background;
 pub mod body;
 mod bootstrap;

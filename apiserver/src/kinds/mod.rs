@@ -5,6 +5,8 @@
 
 mod addresses;
 mod admission_policy;
+mod api_service;
+mod autoscaler;
 mod certificate_request;
 mod config_map;
 mod controller_revision;
@@ -46,6 +48,7 @@ mod stateful_set;
 mod storage_class;
 mod volume_attachment;
 mod volume_attributes_class;
+mod webhooks;
 mod workload;
 
 use crate::strategy::{Plain, Strategy};
@@ -64,14 +67,18 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
         ("", "resourcequotas") => &resource_quota::ResourceQuota,
         ("", "secrets") => &secret::Secret,
         ("", "services") => &service::Service,
+        ("admissionregistration.k8s.io", "mutatingwebhookconfigurations") => &webhooks::Webhooks { mutating: true },
+        ("admissionregistration.k8s.io", "validatingwebhookconfigurations") => &webhooks::Webhooks { mutating: false },
         ("admissionregistration.k8s.io", "validatingadmissionpolicies") => &admission_policy::Policy,
         ("admissionregistration.k8s.io", "validatingadmissionpolicybindings") => &admission_policy::Binding,
         ("apiextensions.k8s.io", "customresourcedefinitions") => &custom_resource_definition::CustomResourceDefinition,
+        ("apiregistration.k8s.io", "apiservices") => &api_service::ApiService,
         ("apps", "controllerrevisions") => &controller_revision::ControllerRevision,
         ("apps", "daemonsets") => &daemon_set::DaemonSet,
         ("apps", "deployments") => &deployment::Deployment,
         ("apps", "replicasets") => &replica_set::ReplicaSet,
         ("apps", "statefulsets") => &stateful_set::StatefulSet,
+        ("autoscaling", "horizontalpodautoscalers") => &autoscaler::Autoscaler,
         ("batch", "cronjobs") => &cron_job::CronJob,
         ("batch", "jobs") => &job::Job,
         ("certificates.k8s.io", "certificatesigningrequests") => &certificate_request::CertificateRequest,

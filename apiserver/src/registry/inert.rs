@@ -2,9 +2,12 @@
 
 use api::names;
 
+use crate::autoscaling::AUTOSCALER_V1;
+
 use super::descriptor::{Descriptor, Selectable, row};
 
 const REQUEST_FIELDS: &[Selectable] = &[Selectable::plain("spec.signerName")];
+const JOB_FIELDS: &[Selectable] = &[Selectable::new("status.successful", "status.succeeded", "0")];
 const SLICE_FIELDS: &[Selectable] = &[Selectable::plain("spec.nodeName"), Selectable::plain("spec.driver")];
 
 const NOT_ENFORCED: &str = "is stored, but nothing enforces it yet";
@@ -24,6 +27,8 @@ fn policies() -> Vec<Descriptor> {
         row.status().inert(NOT_ENFORCED)
     };
     vec![
+        admission("MutatingWebhookConfiguration", "mutatingwebhookconfigurations"),
+        admission("ValidatingWebhookConfiguration", "validatingwebhookconfigurations"),
         admission("ValidatingAdmissionPolicy", "validatingadmissionpolicies").status(),
         admission("ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings"),
         flow("FlowSchema", "flowschemas"),
@@ -85,6 +90,20 @@ fn devices() -> Vec<Descriptor> {
 
 fn requests() -> Vec<Descriptor> {
     vec![
+        row("apiregistration.k8s.io", "v1", "APIService", "apiservices")
+            .cluster()
+            .named(names::path_segment)
+            .versioned_update()
+            .status()
+            .inert("is stored, but requests are not handed on to other API servers yet"),
+        autoscaler("v2"),
+        autoscaler("v1").stored_as("autoscaling/horizontalpodautoscalers", &AUTOSCALER_V1),
+        row("batch", "v1", "Job", "jobs")
+            .category("all")
+            .generation()
+            .selectable(JOB_FIELDS)
+            .status()
+            .inert(NO_CONTROLLER),
         row("batch", "v1", "CronJob", "cronjobs")
             .short(&["cj"])
             .category("all")
@@ -99,6 +118,14 @@ fn requests() -> Vec<Descriptor> {
             .status()
             .own_subresource("approval", &["get", "patch", "update"]),
     ]
+}
+
+fn autoscaler(version: &str) -> Descriptor {
+    row("autoscaling", version, "HorizontalPodAutoscaler", "horizontalpodautoscalers")
+        .short(&["hpa"])
+        .category("all")
+        .status()
+        .inert(NO_CONTROLLER)
 }
 
 /// An IPAddress is named by its address, in the one form that there is.

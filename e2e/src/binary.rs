@@ -22,18 +22,22 @@ pub fn repository() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-fn build() -> Result<PathBuf> {
-    let own = std::env::current_exe().context("find the tests' own file")?;
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    // What cargo tells this program about its own package would make build scripts run again, and all that depends on them.
+/// The cargo that runs this, as a person's shell would start it: what it tells this program about its own package would make
+/// build scripts run again, and with them all that depends on them.
+pub fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
             command.env_remove(&name);
         }
     }
-    let output = command
+    command
+}
+
+fn build() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("find the tests' own file")?;
+    let output = cargo()
         .args(["build", "--package", "setpoint", "--bin", "setpoint", "--message-format=json-render-diagnostics"])
         .args(["--profile", profile(&own)])
         .current_dir(repository())

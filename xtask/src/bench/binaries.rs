@@ -14,8 +14,7 @@ pub struct Binaries {
 
 /// Builds the examples, this program, and setpoint unless it is given.
 pub fn build(setpoint: Option<&Path>) -> Result<Binaries> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    let mut command = e2e::binary::cargo();
     command.args(["build", "--release", "-p", "xtask", "-p", "store", "-p", "runtime", "--bins", "--examples"]);
     if setpoint.is_none() {
         command.args(["-p", "setpoint"]);

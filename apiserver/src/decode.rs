@@ -227,6 +227,12 @@ fn read_yaml(bytes: &[u8], duplicate_keys: DuplicateKeyPolicy) -> Result<Value, 
     options.budget = None;
     let converted = serde_saphyr::from_slice_with_options(bytes, options);
     converted.map_err(|error| {
+        if let serde_saphyr::Error::DuplicateMappingKey { key: Some(key), location } = error.without_snippet() {
+            let line = location.line();
+            return format!(
+                "error converting YAML to JSON: yaml: unmarshal errors:\n  line {line}: key {key:?} already set in map"
+            );
+        }
         // Without the excerpt that the parser draws below.
         let text = error.to_string();
         let line = text.lines().next().unwrap_or_default();
@@ -311,6 +317,13 @@ mod tests {
         assert_eq!(decoded.warnings, expected);
         assert_eq!(decoded.object["metadata"], json!({"name": "b"}));
         assert!(pod(body, "application/json", FieldValidation::Ignore).unwrap().warnings.is_empty());
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_told_by_its_line() {
+        let expected = "error converting YAML to JSON: yaml: unmarshal errors:\n  line 2: key \"a\" already set in map";
+        assert_eq!(yaml(b"a: 1\na: 2\n").unwrap_err(), expected);
+        assert_eq!(lenient_yaml(b"a: 1\na: 2\n").unwrap(), json!({"a": 2}));
     }
 
     #[test]

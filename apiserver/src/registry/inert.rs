@@ -158,6 +158,6 @@ mod tests {
     fn who_creates_what_nothing_acts_on_is_told() {
         let silent: Vec<String> =
             inert().iter().filter(|row| row.inert.is_none()).map(|row| row.info.kind.clone()).collect();
-        assert_eq!(silent, ["Ingress", "IngressClass"]);
+        assert_eq!(silent, ["Ingress", "IngressClass", "CertificateSigningRequest"]);
     }
 }

@@ -10,10 +10,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 /// No program that a test runs to its end takes longer.
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// Lines of a program that a failure shows.
+const TAIL: usize = 40;
 
 /// A program with its arguments, not started yet.
 #[derive(Debug)]
@@ -201,8 +204,25 @@ impl Running {
         self.child.id()
     }
 
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("a process id")?;
+        kill_process(pid, signal).with_context(|| format!("send a signal to {}", self.shown))
+    }
+
+    /// What it wrote last, for a failure.
+    pub fn tail(&mut self) -> String {
+        let lines = self.lines();
+        lines[lines.len().saturating_sub(TAIL)..].join("\n")
+    }
+
+    /// Every line that was read so far.
+    pub fn lines(&mut self) -> &[String] {
+        self.seen.extend(self.lines.try_iter());
+        &self.seen
+    }
+
     /// The first line from now on, of either stream, that is as wanted.
-    pub fn line(&mut self, what: &str, wanted: impl Fn(&str) -> bool) -> Result<String> {
+    pub fn line(&mut self, what: &str, mut wanted: impl FnMut(&str) -> bool) -> Result<String> {
         let deadline = Instant::now() + crate::wait::PATIENCE;
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {

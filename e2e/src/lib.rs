@@ -10,6 +10,8 @@
 //! - [`objects`]: manifests that many tests need. [`images`]: busybox as an image.
 //! - [`upstream`]: Kubernetes' own server and tests, to compare with; [`go`] builds them. [`conformance`]
 //!   runs its tests.
+//! - [`go_client`] and [`python`]: other people's clients, installed once into a [`cache`]. [`storm`]: writes that go on while the
+//!   server crashes. [`history`]: whether a client saw all that was written.
 //! - [`host`]: containers as processes. [`leaks`]: what a cluster must not leave behind, [`footprint`]: what it holds
 //!   while it runs. [`wait`]: conditions with a deadline.
 //!
@@ -18,17 +20,22 @@
 
 pub mod api;
 pub mod binary;
+pub mod cache;
 pub mod cluster;
 pub mod command;
 pub mod conformance;
 pub mod footprint;
 pub mod go;
+pub mod go_client;
+pub mod history;
 pub mod host;
 pub mod images;
 pub mod kubectl;
 pub mod leaks;
 pub mod namespace;
 pub mod objects;
+pub mod python;
+pub mod storm;
 pub mod terminal;
 pub mod upstream;
 pub mod wait;

@@ -1,18 +1,20 @@
 //! The cluster from outside, one file for each thing that it is good for.
 
 mod bad_input;
-
+mod client_go;
 mod clients;
 mod conformance;
 mod crash;
 mod forward;
 mod healing;
+mod helm;
 mod joining;
 mod kubectl;
 mod lifecycle;
 mod nodes;
 mod ownership;
 mod probes;
+mod python;
 mod roles;
 mod rollout;
 mod services;
@@ -22,3 +24,4 @@ mod up;
 mod upgrade;
 mod verbs;
 mod volumes;
+mod weather;

@@ -47,7 +47,8 @@ impl GoClient<'_> {
         let mut files = Vec::new();
         for entry in fs::read_dir(source).with_context(|| format!("read {}", source.display()))? {
             let path = entry?.path();
-            if path.extension().is_some_and(|extension| ["mod", "sum", "go"].iter().any(|wanted| extension == *wanted)) {
+            if path.extension().is_some_and(|extension| ["mod", "sum", "go"].iter().any(|wanted| extension == *wanted))
+            {
                 files.push(path);
             }
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
-use e2e::golang::GoProgram;
+use e2e::go_client::GoClient;
 use e2e::objects::{at, text};
 use e2e::{Cluster, Program, eventually, with_cluster};
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ fn helm_3_installs_upgrades_rolls_back_and_removes() -> Result<()> {
 
 /// `name` has the version that the module has.
 fn life(name: &str, package: &str, applies: bool) -> Result<()> {
-    let program = GoProgram { name, module: "e2e/clients/helm", package, ldflags: "" };
+    let program = GoClient { name, module: "e2e/clients/helm", package };
     let Some(path) = program.build()? else { return Ok(()) };
     with_cluster(|cluster| {
         let helm = Helm { cluster, path: &path, release: "shop", applies };

@@ -32,10 +32,11 @@ pub fn targets() -> Vec<Target> {
 /// The ranges of changes during which the clients were connected all the time. The cluster was started with [`COMPACTION`].
 pub fn endure(cluster: &mut Cluster, writer: &mut Writer, clients: &mut [&mut Running]) -> Result<Vec<Range<usize>>> {
     all_see(writer, clients)?;
-    let mut calm = vec![writer.changes().len()..0];
+    let mut calm = Vec::new();
+    let begun = writer.changes().len();
     writer.write(90)?;
     all_see(writer, clients)?;
-    calm[0].end = writer.changes().len();
+    calm.push(begun..writer.changes().len());
 
     writer.storm(cluster, CRASHES, [COMPACTION])?;
     all_see(writer, clients)?;

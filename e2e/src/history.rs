@@ -106,6 +106,11 @@ pub fn check(written: &[Change], calm: &[Range<usize>], seen: &[Seen]) -> Result
     Ok(())
 }
 
+/// Says how much was compared.
+pub fn tell(client: &str, written: &[Change], seen: usize) {
+    eprintln!("{client}: {} writes, {seen} events", written.len());
+}
+
 fn of_object(seen: &[Seen], change: &Change) -> String {
     let same = seen.iter().filter(|event| event.kind == change.kind && event.name == change.name);
     same.map(|event| format!("\n  {event:?}")).collect()

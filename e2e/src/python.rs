@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::cache::Slot;
+use crate::{Cluster, Program};
 
 static INSTALLED: OnceLock<Result<Option<PathBuf>, String>> = OnceLock::new();
 
@@ -23,6 +24,12 @@ pub fn python() -> Result<Option<PathBuf>> {
 /// A script of this repository.
 pub fn script(name: &str) -> PathBuf {
     crate::binary::repository().join("e2e/clients/python").join(name)
+}
+
+/// The interpreter as a client of a cluster.
+pub fn program(cluster: &Cluster, python: &Path) -> Program {
+    // What is compiled would stay beside the scripts, in the repository.
+    cluster.program(python).env("KUBECONFIG", cluster.kubeconfig()).env("PYTHONDONTWRITEBYTECODE", "1")
 }
 
 fn install() -> Result<Option<PathBuf>> {

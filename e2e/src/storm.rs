@@ -1,6 +1,6 @@
 //! Writes that are counted, and that go on while the API server is killed and started again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -30,6 +30,8 @@ pub struct Target {
     pub path: String,
     /// Somebody else writes to such objects, too.
     pub shared: bool,
+    /// Somebody's finalizer keeps it for a while after its deletion.
+    pub lingers: bool,
     /// An object, without its name and annotations.
     pub object: Value,
 }
@@ -54,13 +56,18 @@ pub struct Writer {
     turn: u64,
     value: u64,
     live: BTreeMap<(usize, String), Change>,
+    /// Deleted, and not gone yet.
+    ending: BTreeSet<(usize, String)>,
     changes: Vec<Change>,
+    /// Nobody is there who could end what lingers: such objects are left alone.
+    pub alone: bool,
 }
 
 impl Writer {
     pub fn new(cluster: &Cluster, targets: Vec<Target>) -> Result<Self> {
         let api = Api::new(&cluster.kubeconfig(), &cluster.namespace)?;
-        Ok(Self { api, targets, turn: 0, value: 0, live: BTreeMap::new(), changes: Vec::new() })
+        let (live, ending) = (BTreeMap::new(), BTreeSet::new());
+        Ok(Self { api, targets, turn: 0, value: 0, live, ending, changes: Vec::new(), alone: false })
     }
 
     /// In the order of their acknowledgement.
@@ -76,6 +83,14 @@ impl Writer {
     /// So many creations, changes and deletions, in turn.
     pub fn write(&mut self, count: u64) -> Result<()> {
         (0..count).try_for_each(|_| self.step().map(drop))
+    }
+
+    /// Until everything that was deleted is gone.
+    pub fn settle(&mut self) -> Result<()> {
+        for (target, name) in std::mem::take(&mut self.ending) {
+            self.gone(target, &name)?;
+        }
+        Ok(())
     }
 
     /// Changes one object of each target, so that who has seen these has seen all before them. What they are now.
@@ -120,6 +135,13 @@ impl Writer {
 
     /// Creates or changes.
     fn put(&mut self, target: usize, name: &str) -> Result<()> {
+        if self.ending.contains(&(target, name.to_owned())) {
+            if self.alone {
+                return Ok(());
+            }
+            self.gone(target, name)?;
+            self.ending.remove(&(target, name.to_owned()));
+        }
         self.value += 1;
         let value = self.value.to_string();
         let Target { path, object, .. } = &self.targets[target];
@@ -146,17 +168,28 @@ impl Writer {
 
     fn delete(&mut self, target: usize, name: &str) -> Result<()> {
         let Some(last) = self.live.get(&(target, name.to_owned())).cloned() else { return Ok(()) };
-        let sent = self.api.delete(&format!("{}/{name}", self.targets[target].path));
-        // Owners and finalizers may keep it for a moment.
-        let gone = || Ok(self.look(target, name)?.is_none().then_some(()));
-        if sent.is_ok() {
-            eventually(&format!("{name} is gone"), gone)?;
-        } else if gone()?.is_none() {
-            return Ok(());
+        let Target { path, lingers, .. } = &self.targets[target];
+        let lingers = *lingers;
+        let sent = self.api.delete(&format!("{path}/{name}"));
+        if sent.is_err() {
+            let left = self.look(target, name)?;
+            if left.is_some_and(|object| text(&object, "metadata.deletionTimestamp").is_empty()) {
+                return Ok(());
+            }
+        }
+        if lingers {
+            self.ending.insert((target, name.to_owned()));
+        } else {
+            self.gone(target, name)?;
         }
         self.note(target, name, &last.uid, "DELETED", last.value);
         self.live.remove(&(target, name.to_owned()));
         Ok(())
+    }
+
+    /// Until it is.
+    fn gone(&self, target: usize, name: &str) -> Result<()> {
+        eventually(&format!("{name} is gone"), || Ok(self.look(target, name)?.is_none().then_some(())))
     }
 
     /// The object as soon as the server answers.

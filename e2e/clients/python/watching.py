@@ -3,7 +3,6 @@
 On standard output it says, one JSON object a line, what it saw. It ends when its input does.
 """
 
-import json
 import sys
 import threading
 import time
@@ -12,56 +11,11 @@ from kubernetes import client, config, dynamic, watch
 from kubernetes.client.exceptions import ApiException
 from kubernetes.informer import SharedInformer
 
+from reporter import Reporter
+
 NAMESPACE = "default"
-VALUE = "setpoint.dev/value"
 LABEL = "e2e=yes"
 FIELD = "type=setpoint.dev/watched"
-
-
-class Reporter:
-    """Says what is new. A list after the first one says what was missed."""
-
-    lock = threading.Lock()
-
-    def __init__(self, kind):
-        self.kind = kind
-        self.known = {}
-
-    def event(self, what, obj):
-        metadata = obj["metadata"]
-        last = self.known.get(metadata["name"])
-        if last and last["metadata"]["resourceVersion"] == metadata["resourceVersion"]:
-            # The same object again: a list said it, or that it is gone.
-            if what != "DELETED":
-                return
-            what = "MISSED"
-        if what == "LISTED":
-            what = "MODIFIED" if last else "ADDED"
-        if what in ("DELETED", "MISSED"):
-            self.known.pop(metadata["name"], None)
-        else:
-            self.known[metadata["name"]] = obj
-        self.say(what, metadata)
-
-    def listed(self, objects):
-        names = {obj["metadata"]["name"] for obj in objects}
-        for name, obj in list(self.known.items()):
-            if name not in names:
-                self.event("DELETED", obj)
-        for obj in objects:
-            self.event("LISTED", obj)
-
-    def say(self, what, metadata):
-        line = {
-            "type": what,
-            "kind": self.kind,
-            "name": metadata["name"],
-            "uid": metadata["uid"],
-            "revision": metadata["resourceVersion"],
-            "value": metadata.get("annotations", {}).get(VALUE, ""),
-        }
-        with self.lock:
-            print(json.dumps(line), flush=True)
 
 
 def informed(api, core):

@@ -48,7 +48,8 @@ fn informers_of_client_go_miss_nothing() -> Result<()> {
         let seen = history::events(&lines);
         history::check(writer.changes(), &calm, &seen)?;
         caches_hold(&lines, &writer)?;
-        eprintln!("client-go: {} writes, {} and {} events", writer.changes().len(), lost, seen.len());
+        history::tell("client-go, the leader", writer.changes(), lost);
+        history::tell("client-go, the other", writer.changes(), seen.len());
         Ok(())
     })
 }

@@ -1,7 +1,7 @@
 //! The Python client: typed and dynamic objects, exec and logs; watches that see everything whatever happens.
 
 use anyhow::{Result, ensure};
-use e2e::python::{python, script};
+use e2e::python::{program, python, script};
 use e2e::storm::{COMPACTION, Writer};
 use e2e::{cluster::with_place, history, images, with_cluster};
 
@@ -11,11 +11,8 @@ use crate::weather;
 fn the_python_client_works_against_it() -> Result<()> {
     let Some(python) = python()? else { return Ok(()) };
     with_cluster(|cluster| {
-        let said = cluster
-            .program(&python)
-            .args([script("objects.py").as_os_str(), images::BUSYBOX.as_ref()])
-            .env("KUBECONFIG", cluster.kubeconfig())
-            .ok()?;
+        let arguments = [script("objects.py").as_os_str().to_owned(), images::BUSYBOX.into()];
+        let said = program(cluster, &python).args(arguments).ok()?;
         ensure!(said == "all is well\n", "{said}");
         Ok(())
     })
@@ -26,13 +23,12 @@ fn watches_of_the_python_client_miss_nothing() -> Result<()> {
     let Some(python) = python()? else { return Ok(()) };
     with_place(|cluster| {
         cluster.up([COMPACTION])?;
-        let program = cluster.program(&python).args([script("watching.py")]).env("KUBECONFIG", cluster.kubeconfig());
-        let mut program = program.start()?;
+        let mut watching = program(cluster, &python).args([script("watching.py")]).start()?;
         let mut writer = Writer::new(cluster, weather::targets())?;
-        let calm = weather::endure(cluster, &mut writer, &mut [&mut program])?;
-        let seen = history::events(program.lines());
+        let calm = weather::endure(cluster, &mut writer, &mut [&mut watching])?;
+        let seen = history::events(watching.lines());
         history::check(writer.changes(), &calm, &seen)?;
-        eprintln!("python: {} writes, {} events", writer.changes().len(), seen.len());
+        history::tell("python", writer.changes(), seen.len());
         Ok(())
     })
 }

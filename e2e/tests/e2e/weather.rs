@@ -23,9 +23,9 @@ pub fn targets() -> Vec<Target> {
     deployment["metadata"] = labels;
     let path = "/apis/apps/v1/namespaces/default/deployments".to_owned();
     vec![
-        Target { kind: "ConfigMap", path: core("configmaps"), shared: false, object: map },
-        Target { kind: "Secret", path: core("secrets"), shared: false, object: secret },
-        Target { kind: "Deployment", path, shared: true, object: deployment },
+        Target { kind: "ConfigMap", path: core("configmaps"), shared: false, lingers: false, object: map },
+        Target { kind: "Secret", path: core("secrets"), shared: false, lingers: false, object: secret },
+        Target { kind: "Deployment", path, shared: true, lingers: false, object: deployment },
     ]
 }
 
@@ -55,13 +55,16 @@ pub fn endure(cluster: &mut Cluster, writer: &mut Writer, clients: &mut [&mut Ru
 /// When the clients wake up, their connections are gone, and so is the history from which they would go on.
 fn sleep(cluster: &mut Cluster, writer: &mut Writer, clients: &[&mut Running]) -> Result<()> {
     clients.iter().try_for_each(|client| client.signal(Signal::STOP))?;
+    writer.alone = true;
     writer.storm(cluster, 1, [COMPACTION])?;
     writer.write(60)?;
     compacted(cluster)?;
+    writer.alone = false;
     clients.iter().try_for_each(|client| client.signal(Signal::CONT))
 }
 
 fn all_see(writer: &mut Writer, clients: &mut [&mut Running]) -> Result<()> {
+    writer.settle()?;
     let marks = writer.mark()?;
     clients.iter_mut().try_for_each(|client| sees(client, &marks))
 }

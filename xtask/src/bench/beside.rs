@@ -152,7 +152,12 @@ fn table(ours: &[Figure], theirs: &[Figure]) -> Vec<String> {
 
 /// How many times better ours is.
 fn times(ratio: f64) -> String {
-    if ratio < 10.0 { format!("{ratio:.1}x") } else { format!("{ratio:.0}x") }
+    match ratio {
+        // Ours used nothing that can be counted.
+        ratio if !ratio.is_finite() => String::new(),
+        ratio if ratio < 10.0 => format!("{ratio:.1}x"),
+        ratio => format!("{ratio:.0}x"),
+    }
 }
 
 #[cfg(test)]
@@ -186,5 +191,6 @@ mod tests {
         );
         assert!(lines.contains(&"| g: memory | 40.0 MiB | 20.0 MiB | 0.5x |".to_owned()));
         assert_eq!(lines.len(), 2 + 1 + 1 + 2 + 1);
+        assert_eq!(times(f64::INFINITY), "");
     }
 }

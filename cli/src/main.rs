@@ -19,6 +19,7 @@ mod output;
 mod parts;
 mod preflight;
 mod resources;
+mod server;
 mod session;
 mod signals;
 mod target;
@@ -63,6 +64,8 @@ enum Command {
     Kubeconfig(up::PrintKubeconfig),
     /// A node on this machine of a cluster that is elsewhere
     Node(node::Node),
+    /// A control plane without a node, one of several on an etcd
+    Server(server::Server),
     /// Serve HTTP as the demo image does
     #[command(hide = true)]
     Demo(demo::Demo),
@@ -114,7 +117,7 @@ fn words(error: &anyhow::Error) -> String {
 }
 
 fn run(arguments: Arguments) -> Result<ExitCode> {
-    let serves = matches!(arguments.command, Command::Up(_) | Command::Node(_));
+    let serves = matches!(arguments.command, Command::Up(_) | Command::Node(_) | Command::Server(_));
     init_logging(serves);
     let mut builder = if serves {
         tokio::runtime::Builder::new_multi_thread()
@@ -127,6 +130,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             Command::Up(up) => up.run().await,
             Command::Down(down) => down.run().await.map(|()| ExitCode::SUCCESS),
             Command::Node(node) => node.run().await,
+            Command::Server(server) => server.run().await,
             Command::Kubeconfig(print) => print.run().map(|()| ExitCode::SUCCESS),
             Command::Demo(demo) => demo.run().await.map(|()| ExitCode::SUCCESS),
             Command::Verb(verb) => verb.run(&arguments.connection).await,

@@ -46,7 +46,12 @@ pub struct Cluster {
     api: Option<Api>,
     /// On this machine.
     pub nodes: u32,
+    /// In the cluster's network namespace. Its data are not the cluster's.
+    etcd: Option<etcd_server::Server>,
 }
+
+/// With this in the environment every cluster of a test has its state in an etcd of its own.
+const ON_ETCD: &str = "SETPOINT_E2E_ETCD";
 
 /// Starts a cluster with the busybox images, runs a test on it, stops it, and checks that nothing is left.
 pub fn with_cluster(test: impl FnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
@@ -118,7 +123,27 @@ impl Cluster {
         let folder = tempfile::Builder::new().prefix(&prefix).tempdir()?;
         let links = namespace.links()?;
         fs::create_dir(folder.path().join("home"))?;
-        Ok(Self { namespace, links, folder, kubectls, port, api: None, nodes: nodes() })
+        let mut cluster = Self { namespace, links, folder, kubectls, port, api: None, nodes: nodes(), etcd: None };
+        if std::env::var_os(ON_ETCD).is_some_and(|value| value != "0") && cluster.start_etcd()?.is_none() {
+            bail!("{ON_ETCD} is set, and there is no etcd");
+        }
+        Ok(cluster)
+    }
+
+    /// Starts an etcd, if there is none yet, that `up` uses from now on. Its endpoint; `None` where it cannot be built.
+    pub fn start_etcd(&mut self) -> Result<Option<String>> {
+        if self.etcd.is_none() {
+            let port = |first: u16| std::net::SocketAddr::from(([127, 0, 0, 1], first + (self.port - FIRST_PORT) * 10));
+            let mut place = etcd_server::Place::at(port(2379), port(2380));
+            let namespace = self.namespace.clone();
+            place.command = Box::new(move |path| namespace.command(path));
+            self.etcd = self.namespace.run(|| etcd_server::Server::start_at(place))??;
+        }
+        Ok(self.etcd.as_ref().map(etcd_server::Server::endpoint))
+    }
+
+    pub fn etcd(&mut self) -> Option<&mut etcd_server::Server> {
+        self.etcd.as_mut()
     }
 
     /// A folder for the test's own files.
@@ -174,6 +199,10 @@ impl Cluster {
     fn up_arguments(&self, program: Program) -> Program {
         let (data, port) = (self.data_dir(), self.port.to_string());
         let up = program.args(["up", "--data-dir", &data.to_string_lossy(), "--api-port", &port]);
+        let up = match &self.etcd {
+            Some(etcd) => up.args(["--etcd-endpoints", &etcd.endpoint()]),
+            None => up,
+        };
         match self.nodes {
             1 => up,
             nodes => up.args(["--nodes", &nodes.to_string()]),
@@ -313,7 +342,8 @@ impl Cluster {
         let data_dir = self.folder.path();
         // A neighbour's processes are in the namespace, too.
         let alone = self.port == FIRST_PORT;
-        Traces { data_dir, id, namespace: &self.namespace, alone, links: &self.links }
+        let spared = self.etcd.as_ref().and_then(etcd_server::Server::pid);
+        Traces { data_dir, id, namespace: &self.namespace, alone, links: &self.links, spared }
     }
 
     /// What helps to understand a failure.

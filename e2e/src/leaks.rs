@@ -25,6 +25,8 @@ pub struct Traces<'a> {
     pub alone: bool,
     /// Links of the namespace before the cluster was started.
     pub links: &'a [String],
+    /// A process of the test itself that is in the namespace, such as an etcd.
+    pub spared: Option<u32>,
 }
 
 impl Traces<'_> {
@@ -74,7 +76,8 @@ impl Traces<'_> {
         let inode = self.namespace.inode()?;
         let mut found = Vec::new();
         for pid in all_processes()? {
-            if pid == std::process::id().cast_signed() {
+            let own = [Some(std::process::id()), self.spared];
+            if own.into_iter().flatten().any(|own| own.cast_signed() == pid) {
                 continue;
             }
             let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -170,6 +173,7 @@ pub fn sweep(prefix: &str) -> Result<()> {
                 namespace: &nowhere,
                 alone: false,
                 links: &links,
+                spared: None,
             };
             traces.remove();
             if traces.mounts()?.is_empty() {

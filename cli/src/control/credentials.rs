@@ -15,6 +15,11 @@ use crate::files::write_secret;
 const SERVER_NAMES: [&str; 5] =
     ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"];
 
+/// Files of a folder with keys.
+pub(super) const AUTHORITY: &str = "ca.crt";
+pub(super) const AUTHORITY_KEY: &str = "ca.key";
+pub(super) const TOKEN_KEY: &str = "service-account.key";
+
 /// What a serving certificate is good for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Serving<'a> {
@@ -38,7 +43,7 @@ impl Credentials {
     /// `serving`: names and addresses of this API server beside those that all have.
     pub fn open(folder: &Path, serving: Serving<'_>, now: Timestamp) -> Result<Self> {
         let authority = Arc::new(authority(folder, now)?);
-        let token_key = token_key(&folder.join("service-account.key"))?;
+        let token_key = token_key(&folder.join(TOKEN_KEY))?;
         let names: Vec<&str> = SERVER_NAMES.iter().chain(serving.names).copied().collect();
         let issue = |request: Request<'_>| authority.issue(&request, now).context("issue a certificate");
         let masters = |common_name| Request { common_name, organizations: &["system:masters"], ..Request::default() };
@@ -84,7 +89,7 @@ fn token_key(path: &Path) -> Result<String> {
 }
 
 fn authority(folder: &Path, now: Timestamp) -> Result<Authority> {
-    let (certificate_path, key_path) = (folder.join("ca.crt"), folder.join("ca.key"));
+    let (certificate_path, key_path) = (folder.join(AUTHORITY), folder.join(AUTHORITY_KEY));
     let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("read {}", path.display()));
     if certificate_path.exists() {
         let identity = Identity { certificate: read(&certificate_path)?, key: read(&key_path)? };

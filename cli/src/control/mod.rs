@@ -1,9 +1,15 @@
 //! A control plane without a node: API server over a store, controllers and scheduler. `up` has one beside a node, `server`
 //! one alone. Everything in it but the API server is a client of the API.
+//!
+//! `backend` says where the state is. Several control planes may share an etcd: `shared` is what they have in common, and of
+//! their controllers and schedulers `election` lets one at a time do the work.
 
+pub mod backend;
 mod client;
 mod cluster_info;
 mod credentials;
+pub mod election;
+pub mod shared;
 mod signer;
 
 use std::net::{IpAddr, SocketAddr};
@@ -23,6 +29,7 @@ use crate::addresses::Network;
 use crate::parts::Parts;
 pub use cluster_info::{ClusterInfo, NAME as CLUSTER_INFO_NAME, NAMESPACE as CLUSTER_INFO_NAMESPACE};
 pub use credentials::{Credentials, Serving};
+pub use election::Candidate;
 
 /// The path of what machines that join must know.
 pub const CLUSTER_INFO: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
@@ -42,6 +49,8 @@ pub struct Config {
     pub node_grace_period: Option<Duration>,
     /// From which nodes are given their ranges. `None`: they come with them.
     pub pod_ranges: Option<PodRanges>,
+    /// How it takes part in the elections of several control planes.
+    pub candidate: Candidate,
 }
 
 /// Addresses of pods, and how nodes get their parts.
@@ -64,6 +73,8 @@ pub struct ControlPlane {
     services: Network,
     /// No node may serve there.
     own_addresses: Vec<IpAddr>,
+    /// `None`: there is no other control plane.
+    candidate: Option<Candidate>,
 }
 
 impl ControlPlane {
@@ -71,6 +82,7 @@ impl ControlPlane {
     pub async fn start(config: Config, credentials: &Credentials, parts: &mut Parts) -> Result<Self> {
         let tokens = Arc::new(ServiceAccountTokens::new(&credentials.token_key, ISSUER).context("use the token key")?);
         let authority = credentials.authority.certificate();
+        let candidate = config.store.is_shared().then_some(config.candidate);
         let mut api = apiserver::Config::new(config.store, Arc::new(Timestamp::now), Arc::new(crate::random));
         api.enforce_rbac();
         api.token_issuer = tokens.clone();
@@ -100,6 +112,7 @@ impl ControlPlane {
             advertise: config.advertise,
             services: config.service_network,
             own_addresses,
+            candidate,
         })
     }
 
@@ -108,12 +121,12 @@ impl ControlPlane {
         client::in_process(&self.server, user, component)
     }
 
+    /// Controllers and scheduler; of several control planes only the leaders' work.
     pub fn start_controllers(&self, parts: &mut Parts) {
         let component = |name: &'static str| {
             let user = UserInfo::new(&format!("system:{name}"), &["system:authenticated"]);
             self.client(user, name)
         };
-        let manager = reconcile::Manager::new(component("kube-controller-manager"), parts.cancel.clone());
         let mut node_lifecycle = controllers::nodelifecycle::Config::default();
         node_lifecycle.grace_period = self.node_grace_period.unwrap_or(node_lifecycle.grace_period);
         let config = controllers::Config {
@@ -125,16 +138,30 @@ impl ControlPlane {
             }),
             node_ranges: self.pod_ranges.as_ref().map(node_ranges),
         };
-        controllers::start(&manager, config);
-        parts.spawn(async move { manager.run().await });
-        if let Some(ranges) = &self.pod_ranges {
-            let info = ClusterInfo::new(self.advertise, ranges.cluster, self.services);
-            let authority = self.authority.certificate().to_owned();
-            let client = component("kube-controller-manager");
-            parts.spawn(info.publish(client, authority, parts.cancel.clone()));
-        }
-        let scheduler = scheduler::Config { seed: crate::random(), ..scheduler::Config::default() };
-        parts.spawn(scheduler::run(component("kube-scheduler"), scheduler, parts.cancel.clone()));
+        let info =
+            self.pod_ranges.as_ref().map(|ranges| ClusterInfo::new(self.advertise, ranges.cluster, self.services));
+        let authority = self.authority.certificate().to_owned();
+        let manager = "kube-controller-manager";
+        let client = component(manager);
+        election::run(manager, self.candidate.as_ref(), client.clone(), parts, move |cancel| {
+            let manager = reconcile::Manager::new(client.clone(), cancel.clone());
+            controllers::start(&manager, config.clone());
+            // Machines join at the leader.
+            let publish = info.clone().map(|info| info.publish(client.clone(), authority.clone(), cancel));
+            async move {
+                tokio::join!(manager.run(), async {
+                    if let Some(publish) = publish {
+                        publish.await;
+                    }
+                });
+            }
+        });
+        let scheduler = "kube-scheduler";
+        let client = component(scheduler);
+        election::run(scheduler, self.candidate.as_ref(), client.clone(), parts, move |cancel| {
+            let config = scheduler::Config { seed: crate::random(), ..scheduler::Config::default() };
+            scheduler::run(client.clone(), config, cancel)
+        });
     }
 }
 

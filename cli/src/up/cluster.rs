@@ -11,12 +11,15 @@ use anyhow::Result;
 use apiserver::UserInfo;
 use apiserver::front::pki::Identity;
 use jiff::Timestamp;
+use store::Store;
 
 use super::DEFAULT_PORT;
 use super::fleet;
 use super::layout::{Facts, Layout};
 use crate::addresses::parse_routes;
-use crate::control::{self, ControlPlane, Credentials, Serving};
+use crate::control::backend::{self, EtcdFlags};
+use crate::control::shared::{self, Networks};
+use crate::control::{self, Candidate, ControlPlane, Credentials, Serving, election};
 use crate::lock::{self, Lock};
 use crate::parts::Parts;
 use crate::{kubeconfig, node, preflight};
@@ -36,6 +39,8 @@ pub struct Settings {
     pub always_tunnel: bool,
     /// Where other machines reach this one; `None`: as at the last start, or not at all.
     pub advertise: Option<Ipv4Addr>,
+    /// Where the state is; `None`: where it was at the last start, or in a store of its own.
+    pub etcd: Option<EtcdFlags>,
 }
 
 /// A running control plane and node. Dropping it without `stop` is a crash, which it survives.
@@ -55,7 +60,7 @@ impl Cluster {
             Err(holder) => anyhow::bail!("process {} has {}", holder.pid, layout.data.display()),
         };
         let (facts, is_new) = facts(layout, settings)?;
-        match assemble(layout, &facts, settings, progress).await {
+        match assemble(layout, facts, settings, progress).await {
             Ok(parts) => Ok(Self { parts, _lock: lock }),
             Err(error) => {
                 // A first start that fails leaves nothing; a later one leaves its containers alone.
@@ -75,11 +80,17 @@ impl Cluster {
 
 async fn assemble(
     layout: &Layout,
-    facts: &Facts,
+    mut facts: Facts,
     settings: &Settings,
     progress: &(dyn Fn(&str) + Sync),
 ) -> Result<Parts> {
     preflight::port_is_free(facts.api_port)?;
+    progress("opening the store");
+    let store = backend::open(facts.etcd.as_ref(), &layout.store()).await?;
+    if store.is_shared() {
+        join_others(layout, &mut facts, &*store).await?;
+    }
+    let facts = &facts;
     let address = IpAddr::from(facts.node_address());
     let now = Timestamp::now();
     let serving = Serving {
@@ -93,7 +104,7 @@ async fn assemble(
     fleet::prepare(facts)?;
     node::prepare_network(&node)?;
     let mut parts = Parts::new();
-    let control = ControlPlane::start(control_config(layout, facts, settings)?, &credentials, &mut parts).await?;
+    let control = ControlPlane::start(control_config(facts, settings, store), &credentials, &mut parts).await?;
     write_kubeconfig(layout, facts, &credentials)?;
     progress("starting the node");
     let name = format!("system:node:{}", facts.node_name);
@@ -108,11 +119,21 @@ async fn assemble(
     Ok(parts)
 }
 
-fn control_config(layout: &Layout, facts: &Facts, settings: &Settings) -> Result<control::Config> {
-    let store = store::Embedded::open(&layout.store(), store::Options::default())?;
+/// Takes the keys and networks of the cluster on this etcd, or gives it this one's.
+async fn join_others(layout: &Layout, facts: &mut Facts, store: &dyn Store) -> Result<()> {
+    let own = Networks { services: facts.service_network, pods: facts.pod_network, node_prefix: facts.node_prefix };
+    let networks = shared::join(store, &layout.pki(), own, Timestamp::now()).await?;
+    if networks.services != facts.service_network {
+        facts.service_network = networks.services;
+        facts.save(&layout.facts())?;
+    }
+    Ok(())
+}
+
+fn control_config(facts: &Facts, settings: &Settings, store: Arc<dyn Store>) -> control::Config {
     let advertise = SocketAddr::from((facts.node_address(), facts.api_port));
-    Ok(control::Config {
-        store: Arc::new(store),
+    control::Config {
+        store,
         // Loopback for people on this machine, the bridge for pods: nothing is open to other machines unless it was asked for.
         listen: vec![SocketAddr::from(([127, 0, 0, 1], facts.api_port)), advertise],
         advertise,
@@ -125,7 +146,8 @@ fn control_config(layout: &Layout, facts: &Facts, settings: &Settings) -> Result
             // This machine's node has its range before it has an object.
             reserved: vec![facts.node_range()],
         }),
-    })
+        candidate: Candidate { identity: format!("{}_{}", facts.node_name, facts.id), lease: election::LEASE },
+    }
 }
 
 /// The node of this machine; `serving` is its kubelet's certificate.
@@ -161,6 +183,12 @@ fn facts(layout: &Layout, settings: &Settings) -> Result<(Facts, bool)> {
         facts.open_to_others(address)?;
     }
     facts.always_tunnel |= settings.always_tunnel;
+    anyhow::ensure!(
+        settings.etcd.is_none() || facts.etcd.is_some() || known.is_none(),
+        "the cluster in {} has a store of its own: start one on etcd with another --data-dir",
+        layout.data.display()
+    );
+    facts.etcd = settings.etcd.clone().or(facts.etcd);
     facts.grow(settings.nodes.unwrap_or(facts.nodes), &routes)?;
     if known.as_ref() != Some(&facts) {
         facts.save(&path)?;

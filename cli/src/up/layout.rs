@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::addresses::Network;
+use crate::control::backend::EtcdFlags;
 use crate::node::Place;
 
 /// Paths below the data directory, and outside it what the kernel wants elsewhere.
@@ -87,6 +88,9 @@ pub struct Facts {
     /// The machine's address at which other machines reach its node and the API. `None`: nothing is open to others.
     #[serde(default)]
     pub advertise: Option<Ipv4Addr>,
+    /// The etcd that has the state. `None`: it is in a store below the data directory.
+    #[serde(default)]
+    pub etcd: Option<EtcdFlags>,
 }
 
 fn one() -> u32 {
@@ -153,6 +157,7 @@ impl Facts {
             link: None,
             always_tunnel: false,
             advertise: None,
+            etcd: None,
         })
     }
 

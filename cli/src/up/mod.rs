@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::control::backend::EtcdFlags;
 use crate::output::{self, Progress};
 use crate::session::{DEFAULT_DATA_DIR, Session};
 use crate::{daemon, kubeconfig, lock, preflight, signals, yaml};
@@ -45,6 +46,8 @@ pub struct Up {
     /// Address of this machine at which other machines may reach the API and the node, so that they can join
     #[arg(long, value_name = "IP")]
     advertise_address: Option<std::net::Ipv4Addr>,
+    #[command(flatten)]
+    etcd: EtcdFlags,
     /// How often history is compacted [default: 5m]
     #[arg(long, hide = true, env = "SETPOINT_COMPACTION_INTERVAL", value_parser = interval)]
     compaction_interval: Option<Duration>,
@@ -57,19 +60,20 @@ pub struct Up {
 }
 
 impl Up {
-    fn settings(&self) -> Settings {
-        Settings {
+    fn settings(&self) -> Result<Settings> {
+        Ok(Settings {
             api_port: self.api_port,
             compaction_interval: self.compaction_interval,
             node_grace_period: self.node_monitor_grace_period,
             nodes: self.nodes,
             always_tunnel: self.vxlan,
             advertise: self.advertise_address,
-        }
+            etcd: self.etcd.clone().named()?,
+        })
     }
 
     /// What a daemon is started with: everything that this process does not do itself.
-    fn daemon_arguments(&self, layout: &Layout) -> Vec<OsString> {
+    fn daemon_arguments(&self, layout: &Layout) -> Result<Vec<OsString>> {
         let mut arguments: Vec<OsString> = vec!["up".into(), "--data-dir".into(), layout.data.clone().into()];
         let mut add = |flag: &str, value: Option<String>| {
             arguments.extend(value.map(|value| [flag.into(), value.into()]).into_iter().flatten());
@@ -83,7 +87,8 @@ impl Up {
         if self.vxlan {
             arguments.push("--vxlan".into());
         }
-        arguments
+        arguments.extend(self.etcd.clone().named()?.iter().flat_map(EtcdFlags::arguments));
+        Ok(arguments)
     }
 
     pub async fn run(self) -> Result<ExitCode> {
@@ -95,7 +100,7 @@ impl Up {
 
     async fn run_daemon(self, parent: daemon::Parent) -> Result<ExitCode> {
         let layout = Layout::new(&self.data_dir)?;
-        let cluster = match Cluster::start(&layout, &self.settings(), &|_| {}).await {
+        let cluster = match Cluster::start(&layout, &self.settings()?, &|_| {}).await {
             Ok(cluster) => cluster,
             Err(error) => {
                 parent.failed(&error);
@@ -124,10 +129,10 @@ impl Up {
         let cluster = if self.detach {
             layout.prepare()?;
             progress.step("starting the cluster");
-            daemon::spawn(self.daemon_arguments(&layout), &layout.log())?;
+            daemon::spawn(self.daemon_arguments(&layout)?, &layout.log())?;
             None
         } else {
-            Some(Cluster::start(&layout, &self.settings(), &|step| progress.step(step)).await?)
+            Some(Cluster::start(&layout, &self.settings()?, &|step| progress.step(step)).await?)
         };
         let outcome = self.greet(&layout, &progress).await;
         progress.finish();
@@ -188,7 +193,7 @@ impl Up {
 }
 
 /// A Go duration that lets something happen in between.
-fn interval(text: &str) -> Result<Duration> {
+pub fn interval(text: &str) -> Result<Duration> {
     let duration = api::time::parse_duration(text).ok().and_then(|duration| Duration::try_from(duration).ok());
     duration.filter(|duration| !duration.is_zero()).with_context(|| format!("{text:?} is not a duration such as 90s"))
 }

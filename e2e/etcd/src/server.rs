@@ -52,6 +52,7 @@ pub struct Server {
 
 /// The thread that started it waits for the request to end it: the kernel ends a child with the thread that made it.
 struct Running {
+    pid: u32,
     stop: Sender<()>,
     thread: thread::JoinHandle<()>,
 }
@@ -88,6 +89,11 @@ impl Server {
         self.place.endpoint()
     }
 
+    /// Of the process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.running.as_ref().map(|running| running.pid)
+    }
+
     /// As a power cut would end it.
     pub fn kill(&mut self) {
         if let Some(running) = self.running.take() {
@@ -122,8 +128,8 @@ impl Server {
         let (stop, stopped) = channel();
         let (started, child) = channel();
         let thread = thread::spawn(move || keep(command, &started, &stopped));
-        child.recv().context("the thread that starts etcd ended")?.context("start etcd")?;
-        self.running = Some(Running { stop, thread });
+        let pid = child.recv().context("the thread that starts etcd ended")?.context("start etcd")?;
+        self.running = Some(Running { pid, stop, thread });
         Ok(())
     }
 
@@ -154,12 +160,12 @@ impl Drop for Server {
 }
 
 /// Starts the child and waits until it ends or is to end.
-fn keep(mut command: Command, started: &Sender<std::io::Result<()>>, stopped: &Receiver<()>) {
+fn keep(mut command: Command, started: &Sender<std::io::Result<u32>>, stopped: &Receiver<()>) {
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => return drop(started.send(Err(error))),
     };
-    let _ = started.send(Ok(()));
+    let _ = started.send(Ok(child.id()));
     while !ended(&mut child) {
         use std::sync::mpsc::RecvTimeoutError;
         match stopped.recv_timeout(Duration::from_millis(200)) {

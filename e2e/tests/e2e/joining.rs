@@ -77,7 +77,8 @@ impl Machine {
             }
         };
         let links = ["lo", "near", "sit0", "tunl0", "ip6tnl0", "gre0", "gretap0", "erspan0"].map(str::to_owned);
-        let traces = Traces { data_dir: &self.folder, id, namespace: &self.namespace, alone: true, links: &links };
+        let (namespace, links) = (&self.namespace, &links);
+        let traces = Traces { data_dir: &self.folder, id, namespace, alone: true, links, spared: None };
         let clean = traces.check();
         down.and(clean)
     }

@@ -17,6 +17,7 @@ mod probes;
 mod python;
 mod roles;
 mod rollout;
+mod servers;
 mod services;
 mod soak;
 mod streams;

@@ -227,6 +227,10 @@ fn clusters_on_one_machine_leave_each_other_alone() -> Result<()> {
 #[test]
 fn a_damaged_store_is_said_in_one_sentence() -> Result<()> {
     with_place(|cluster| {
+        if cluster.etcd().is_some() {
+            // The store is not this program's then.
+            return Ok(());
+        }
         cluster.up([])?;
         cluster.down_leaves_nothing()?;
         let store = cluster.data_dir().join("store");

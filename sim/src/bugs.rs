@@ -21,12 +21,10 @@ pub enum Bug {
     EvictionIgnoresBudget,
     /// The controllers' driver does not learn the revision of what it created, so it acts again on a cache without it.
     NoExpectations,
-    /// Deletions of the controllers lose their preconditions: they hit whoever has the name.
-    DeletesByName,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 8] = [
+    pub const ALL: [Bug; 7] = [
         Bug::StateByName,
         Bug::ForgetsContainers,
         Bug::BlindUpdate,
@@ -34,7 +32,6 @@ impl Bug {
         Bug::StaleList,
         Bug::EvictionIgnoresBudget,
         Bug::NoExpectations,
-        Bug::DeletesByName,
     ];
 
     pub fn name(self) -> &'static str {
@@ -46,7 +43,6 @@ impl Bug {
             Bug::StaleList => "stale-list",
             Bug::EvictionIgnoresBudget => "eviction-ignores-budget",
             Bug::NoExpectations => "no-expectations",
-            Bug::DeletesByName => "deletes-by-name",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The store as the simulation has it: the memory store, which outlives the API server as a disk does, with its whole history
-//! beside it for the oracle, and a brake on the events it tells.
+//! beside it for the oracle, a brake on the events it tells, and writes that take their time, so that requests meet in the API server.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use store::{Durability, Expect, KeyValue, Memory, Page, Range, Result, Revision,
 use tokio::sync::watch;
 
 use crate::clock;
+use crate::rng::Rng;
 use crate::wire::Name;
 
 tokio::task_local! {
@@ -37,22 +38,50 @@ pub struct Disk {
     commits: Mutex<Vec<Commit>>,
     /// Events are held back while this is false.
     flows: watch::Sender<bool>,
+    /// Writes that take their time wait for the next step of the world.
+    steps: watch::Sender<u64>,
+    waiting: AtomicUsize,
+    rng: Mutex<Rng>,
     /// Planted: see [`crate::bugs::Bug::BlindUpdate`].
     pub blind: AtomicBool,
 }
 
-impl Default for Disk {
-    fn default() -> Disk {
+/// How many of a hundred writes are slow, before they are done, and before their author learns of it.
+const SLOW: u64 = 12;
+
+impl Disk {
+    pub fn new(seed: u64) -> Disk {
         Disk {
             memory: Memory::new(),
             commits: Mutex::default(),
             flows: watch::Sender::new(true),
+            steps: watch::Sender::new(0),
+            waiting: AtomicUsize::new(0),
+            rng: Mutex::new(Rng::new(seed, "disk")),
             blind: AtomicBool::new(false),
         }
     }
-}
 
-impl Disk {
+    /// The world has gone a step on; true when somebody has waited for it.
+    pub fn step(&self) -> bool {
+        let waiting = self.waiting.swap(0, Ordering::Relaxed) > 0;
+        if waiting {
+            self.steps.send_modify(|steps| *steps += 1);
+        }
+        waiting
+    }
+
+    /// Lets others come between, now and then.
+    async fn pause(&self) {
+        let slow = self.rng.lock().unwrap_or_else(PoisonError::into_inner).chance(SLOW);
+        if slow {
+            let mut steps = self.steps.subscribe();
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+            // The sender lives as long as the disk.
+            let _ = steps.changed().await;
+        }
+    }
+
     fn commits(&self) -> MutexGuard<'_, Vec<Commit>> {
         self.commits.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -69,7 +98,7 @@ impl Disk {
 }
 
 /// A shared disk; each API server gets a handle.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Handle(pub Arc<Disk>);
 
 impl Store for Handle {
@@ -93,6 +122,7 @@ impl Store for Handle {
         durability: Durability,
     ) -> BoxFuture<'_, Result<Revision>> {
         async move {
+            self.0.pause().await;
             let before = self.0.memory.get(key.clone()).await?;
             let blind = self.0.blind.load(Ordering::Relaxed) && before.is_some();
             let expect = if blind && matches!(expect, Expect::At(_)) { Expect::Any } else { expect };
@@ -110,6 +140,7 @@ impl Store for Handle {
                 at: clock::now(),
             };
             self.0.commits().push(commit);
+            self.0.pause().await;
             Ok(revision)
         }
         .boxed()

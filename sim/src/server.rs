@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::bugs::Bug;
 use crate::disk::Handle;
@@ -29,7 +29,7 @@ pub async fn serve(server: ApiServer, wire: Wire, connection: Connection, client
     let watch = is_watch(&asked.request.uri().to_string());
     let created = *asked.request.method() == Method::POST && &*client == "controllers";
     let hides = created && asked.bug == Some(Bug::NoExpectations);
-    let request = asked.planted(&client).map(apiserver::body::full);
+    let request = asked.planted().map(apiserver::body::full);
     let response = server.handle(UserInfo::admin(), request).await;
     let (head, mut body) = response.into_parts();
     if watch && head.status.is_success() {
@@ -57,7 +57,7 @@ pub struct Asked {
 
 impl Asked {
     /// What a server with the bug would understand.
-    fn planted(self, client: &str) -> Request<Bytes> {
+    fn planted(self) -> Request<Bytes> {
         let Asked { mut request, bug, compacted } = self;
         let uri = request.uri().to_string();
         let with_uri = |mut request: Request<Bytes>, uri: String| {
@@ -82,14 +82,6 @@ impl Asked {
                 *request.body_mut() = Bytes::new();
                 let uri = uri.replace("/eviction", "");
                 with_uri(request, uri)
-            }
-            Some(Bug::DeletesByName) if *request.method() == Method::DELETE && client == "controllers" => {
-                let mut options: Value = serde_json::from_slice(request.body()).unwrap_or(json!({}));
-                if let Some(options) = options.as_object_mut() {
-                    options.remove("preconditions");
-                }
-                *request.body_mut() = options.to_string().into();
-                request
             }
             _ => request,
         }

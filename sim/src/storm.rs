@@ -25,24 +25,32 @@ impl Weather {
 pub struct Storm {
     rng: Rng,
     weather: Weather,
+    /// What follows at once.
+    next: Option<Action>,
 }
 
 impl Storm {
     pub fn new(seed: u64, weather: Weather) -> Storm {
-        Storm { rng: Rng::new(seed, "storm"), weather }
+        Storm { rng: Rng::new(seed, "storm"), weather, next: None }
     }
 
     /// How long until the next action, in nanoseconds: mostly short, sometimes long enough for leases to run out.
     pub fn pause(&mut self) -> u64 {
+        if self.next.is_some() {
+            return self.rng.between(0, 200 * MILLISECOND);
+        }
         match self.rng.between(0, 100) {
-            0..60 => self.rng.between(0, 300 * MILLISECOND),
-            60..90 => self.rng.between(0, 4 * SECOND),
-            90..97 => self.rng.between(0, 20 * SECOND),
+            0..58 => self.rng.between(0, 400 * MILLISECOND),
+            58..86 => self.rng.between(0, 6 * SECOND),
+            86..96 => self.rng.between(0, 30 * SECOND),
             _ => self.rng.between(20 * SECOND, 90 * SECOND),
         }
     }
 
     pub fn action(&mut self) -> Action {
+        if let Some(next) = self.next.take() {
+            return next;
+        }
         if self.weather == Weather::Rough && self.rng.chance(40) { self.fault() } else { self.wish() }
     }
 
@@ -83,10 +91,17 @@ impl Storm {
                 let propagation = self.rng.pick(&["background", "background", "foreground", "orphan"]);
                 Action::DeleteDeployment { name, propagation: (*propagation).to_owned() }
             }
-            51..58 => self.create_pod(),
+            51..58 => {
+                let name = self.named("bare", 2);
+                self.create_pod(name)
+            }
             58..64 => {
                 let name = self.named("bare", 2);
-                Action::DeletePod { name, grace: *self.rng.pick(&[None, None, Some(0), Some(3)]) }
+                if self.rng.chance(60) {
+                    // As `kubectl replace --force` does.
+                    self.next = Some(self.create_pod(name.clone()));
+                }
+                Action::DeletePod { name, grace: *self.rng.pick(&[None, Some(0), Some(0), Some(3)]) }
             }
             64..68 => Action::DeleteMember { name, index: self.rng.between(0, 8) },
             68..76 => Action::EvictMember { name, index: self.rng.between(0, 8) },
@@ -106,8 +121,7 @@ impl Storm {
         }
     }
 
-    fn create_pod(&mut self) -> Action {
-        let name = self.named("bare", 2);
+    fn create_pod(&mut self, name: String) -> Action {
         // What ends must stay ended, or calm never comes.
         let (image, restart) = match self.rng.between(0, 4) {
             0 => (format!("job:{}:0", self.rng.between(0, 20)), "OnFailure"),

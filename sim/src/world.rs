@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::action::Action;
 use crate::bugs::Bug;
 use crate::clock::{self, MILLISECOND, SECOND};
-use crate::disk::{Handle, REQUEST};
+use crate::disk::{Disk, Handle, REQUEST};
 use crate::machine::Machine;
 use crate::node::{self, Site};
 use crate::oracle::{Oracle, Running};
@@ -68,7 +68,7 @@ impl World {
         let names = [SERVER, CONTROLLERS, SCHEDULER, USER].map(str::to_owned).into_iter().chain(sites.keys().cloned());
         let mut world = World {
             wire: Wire::new(seed),
-            disk: Handle::default(),
+            disk: Handle(Arc::new(Disk::new(seed))),
             machines: names.map(|name| (name, Machine::default())).collect(),
             sites,
             server: None,
@@ -219,6 +219,11 @@ impl World {
     /// Delivers a message that is due, or lets time pass until something is.
     pub fn step(&mut self, end: u64) {
         self.steps += 1;
+        if self.disk.0.step()
+            && let Some(server) = self.machines.get_mut(SERVER)
+        {
+            server.dirty = server.is_up();
+        }
         match self.wire.pop() {
             Some(arrived) => {
                 self.messages += 1;

@@ -113,7 +113,10 @@ impl Oracle {
             text(&budget["metadata"]["namespace"]) == namespace
                 && selects(&budget["spec"]["selector"]["matchLabels"], pod)
         };
-        let uncounted = |budget: &&Value| budget["status"]["disruptedPods"][name].is_null();
+        // One that nobody has counted yet allows nothing: it was made while the eviction was under way.
+        let uncounted = |budget: &&Value| {
+            budget["status"]["disruptedPods"][name].is_null() && !budget["status"]["observedGeneration"].is_null()
+        };
         let broken = self.all("policy/poddisruptionbudgets").filter(covers).find(uncounted).map(name_of);
         if let Some(budget) = broken {
             self.violated("no eviction passes a budget by", format!("{budget} knows nothing of {namespace}/{name}"));

@@ -58,6 +58,10 @@ impl Oracle {
             self.busy_at = commit.at;
         }
         self.remember(commit);
+        if !commit.key.starts_with(ROOT) {
+            // The server's own notes are no objects.
+            return;
+        }
         let after: Option<Value> = commit.after.as_ref().map(|json| serde_json::from_slice(json).unwrap_or_default());
         let before = match &after {
             Some(after) => self.objects.insert(commit.key.clone(), after.clone()),
@@ -91,6 +95,9 @@ impl Oracle {
         self.objects.values().map(|object| text(&object["metadata"]["uid"])).collect()
     }
 }
+
+/// Below it are the objects.
+const ROOT: &str = "/registry/";
 
 /// Leases, expired Events and signs of life of nodes are written in the deepest calm.
 fn is_heartbeat(commit: &Commit) -> bool {

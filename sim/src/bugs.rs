@@ -7,12 +7,8 @@ use std::str::FromStr;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Bug {
-    /// The kubelet finds a pod's state by its name instead of its uid.
-    StateByName,
     /// The kubelet does not look at what runs when it starts.
     ForgetsContainers,
-    /// The store does not compare the revision that a write expects.
-    BlindUpdate,
     /// A watch that begins after a compaction begins one revision too late.
     SkippingWatch,
     /// A list is answered from the cache, however old.
@@ -24,21 +20,12 @@ pub enum Bug {
 }
 
 impl Bug {
-    pub const ALL: [Bug; 7] = [
-        Bug::StateByName,
-        Bug::ForgetsContainers,
-        Bug::BlindUpdate,
-        Bug::SkippingWatch,
-        Bug::StaleList,
-        Bug::EvictionIgnoresBudget,
-        Bug::NoExpectations,
-    ];
+    pub const ALL: [Bug; 5] =
+        [Bug::ForgetsContainers, Bug::SkippingWatch, Bug::StaleList, Bug::EvictionIgnoresBudget, Bug::NoExpectations];
 
     pub fn name(self) -> &'static str {
         match self {
-            Bug::StateByName => "state-by-name",
             Bug::ForgetsContainers => "forgets-containers",
-            Bug::BlindUpdate => "blind-update",
             Bug::SkippingWatch => "skipping-watch",
             Bug::StaleList => "stale-list",
             Bug::EvictionIgnoresBudget => "eviction-ignores-budget",

@@ -1,7 +1,7 @@
 //! The store as the simulation has it: the memory store, which outlives the API server as a disk does, with its whole history
 //! beside it for the oracle, a brake on the events it tells, and writes that take their time, so that requests meet in the API server.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -42,8 +42,6 @@ pub struct Disk {
     steps: watch::Sender<u64>,
     waiting: AtomicUsize,
     rng: Mutex<Rng>,
-    /// Planted: see [`crate::bugs::Bug::BlindUpdate`].
-    pub blind: AtomicBool,
 }
 
 /// How many of a hundred writes are slow, before they are done, and before their author learns of it.
@@ -58,7 +56,6 @@ impl Disk {
             steps: watch::Sender::new(0),
             waiting: AtomicUsize::new(0),
             rng: Mutex::new(Rng::new(seed, "disk")),
-            blind: AtomicBool::new(false),
         }
     }
 
@@ -124,8 +121,6 @@ impl Store for Handle {
         async move {
             self.0.pause().await;
             let before = self.0.memory.get(key.clone()).await?;
-            let blind = self.0.blind.load(Ordering::Relaxed) && before.is_some();
-            let expect = if blind && matches!(expect, Expect::At(_)) { Expect::Any } else { expect };
             let revision = self.0.memory.write(key.clone(), write, expect, durability).await?;
             let after = self.0.memory.get(key.clone()).await?;
             let by = REQUEST.try_with(|(client, via)| (client.to_string(), via.clone()));

@@ -1,7 +1,6 @@
 //! The world: all machines, and the loop that decides what happens next.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -84,7 +83,6 @@ impl World {
             steps: 0,
             messages: 0,
         };
-        world.disk.0.blind.store(bug == Some(Bug::BlindUpdate), Relaxed);
         let names: Vec<String> = world.machines.keys().cloned().collect();
         names.iter().for_each(|name| world.start(name));
         for name in NAMESPACES {

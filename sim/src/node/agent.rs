@@ -79,29 +79,18 @@ fn lock(site: &Site) -> MutexGuard<'_, Hardware> {
     site.hardware.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Agent {
-    /// By what a pod's state is found again.
-    fn key(&self, pod: &Pod) -> String {
-        let text = |part: &Option<String>| part.clone().unwrap_or_default();
-        match self.site.bug {
-            Some(Bug::StateByName) => {
-                let same = |entry: &&Entry| {
-                    let known = &entry.machine.pod().metadata;
-                    known.name == pod.metadata.name && known.namespace == pod.metadata.namespace
-                };
-                let known = self.pods.values().find(same).map(|entry| text(&entry.machine.pod().metadata.uid));
-                known.unwrap_or_else(|| text(&pod.metadata.uid))
-            }
-            _ => text(&pod.metadata.uid),
-        }
-    }
+/// By which a pod's state is found again; another pod may get its name.
+fn uid_of(pod: &Pod) -> String {
+    pod.metadata.uid.clone().unwrap_or_default()
+}
 
+impl Agent {
     fn on_pods(&mut self, news: PodNews) {
         match news {
             PodNews::All(pods) => self.on_all(pods),
             PodNews::Changed(pod) => self.on_pod(pod),
             PodNews::Deleted(pod) => {
-                let uid = self.key(&pod);
+                let uid = uid_of(&pod);
                 if self.pods.contains_key(&uid) {
                     self.input(&uid, Input::Desired(pod));
                     self.input(&uid, Input::Gone);
@@ -113,7 +102,7 @@ impl Agent {
     /// The full list: what is not in it is gone.
     fn on_all(&mut self, mut pods: Vec<Arc<Pod>>) {
         pods.sort_by_key(|pod| pod.metadata.creation_timestamp.clone());
-        let present: BTreeSet<String> = pods.iter().map(|pod| self.key(pod)).collect();
+        let present: BTreeSet<String> = pods.iter().map(|pod| uid_of(pod)).collect();
         let gone: Vec<String> = self.pods.keys().filter(|uid| !present.contains(*uid)).cloned().collect();
         gone.iter().for_each(|uid| self.input(uid, Input::Gone));
         pods.into_iter().for_each(|pod| self.on_pod(pod));
@@ -125,7 +114,7 @@ impl Agent {
     }
 
     fn on_pod(&mut self, pod: Arc<Pod>) {
-        let uid = self.key(&pod);
+        let uid = uid_of(&pod);
         match self.pods.contains_key(&uid) {
             true => self.input(&uid, Input::Desired(pod)),
             false => self.add(uid, pod),

@@ -37,20 +37,35 @@ pub fn cargo() -> Command {
 
 fn build() -> Result<PathBuf> {
     let own = std::env::current_exe().context("find the tests' own file")?;
+    executable("setpoint", &["--package", "setpoint", "--bin", "setpoint", "--profile", profile(&own)])
+}
+
+/// A program that has a workspace of its own in this repository, built into the folder where the tests were.
+pub fn apart(name: &str, folder: &str) -> Result<PathBuf> {
+    let own = std::env::current_exe().context("find the tests' own file")?;
+    // That of one target lies in that of all.
+    let folders = own.ancestors().filter(|folder| folder.join("CACHEDIR.TAG").exists());
+    let target = folders.last().context("find cargo's folder")?;
+    let manifest = repository().join(folder).join("Cargo.toml");
+    let (manifest, target) = (manifest.to_string_lossy(), target.to_string_lossy());
+    executable(name, &["--locked", "--manifest-path", &manifest, "--target-dir", &target])
+}
+
+fn executable(name: &str, arguments: &[&str]) -> Result<PathBuf> {
     let output = cargo()
-        .args(["build", "--package", "setpoint", "--bin", "setpoint", "--message-format=json-render-diagnostics"])
-        .args(["--profile", profile(&own)])
+        .args(["build", "--message-format=json-render-diagnostics"])
+        .args(arguments)
         .current_dir(repository())
         .stderr(Stdio::inherit())
         .output()
         .context("run cargo")?;
-    ensure!(output.status.success(), "the binary does not build");
+    ensure!(output.status.success(), "{name} does not build");
     let mut messages = output.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
-    let executable = |message: Value| {
-        let ours = message.pointer("/target/name").is_some_and(|name| name == "setpoint");
+    let path = |message: Value| {
+        let ours = message.pointer("/target/name").is_some_and(|found| found == name);
         message["executable"].as_str().filter(|_| ours).map(PathBuf::from)
     };
-    messages.find_map(executable).context("cargo does not say where the binary is")
+    messages.find_map(path).with_context(|| format!("cargo does not say where {name} is"))
 }
 
 /// The cargo profile that put this file where it is: tests in `<target>/<profile>/deps`, programs in `<target>/<profile>`.

@@ -170,6 +170,13 @@ impl Writer {
         let Some(last) = self.live.get(&(target, name.to_owned())).cloned() else { return Ok(()) };
         let Target { path, lingers, .. } = &self.targets[target];
         let lingers = *lingers;
+        // What nobody has put a finalizer on yet would go unseen.
+        if lingers && !self.held(target, name)? {
+            if self.alone {
+                return Ok(());
+            }
+            eventually(&format!("{name} has a finalizer"), || Ok(self.held(target, name)?.then_some(())))?;
+        }
         let sent = self.api.delete(&format!("{path}/{name}"));
         if sent.is_err() {
             let left = self.look(target, name)?;
@@ -185,6 +192,11 @@ impl Writer {
         self.note(target, name, &last.uid, "DELETED", last.value);
         self.live.remove(&(target, name.to_owned()));
         Ok(())
+    }
+
+    fn held(&self, target: usize, name: &str) -> Result<bool> {
+        let object = self.look(target, name)?.unwrap_or_default();
+        Ok(!text(&object, "metadata.finalizers.0").is_empty())
     }
 
     /// Until it is.

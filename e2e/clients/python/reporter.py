@@ -16,13 +16,13 @@ def say(line):
 class Reporter:
     """Says what is new. A list after the first one says what was missed."""
 
-    def __init__(self, kind):
-        self.kind = kind
+    def __init__(self, kind, key="name"):
+        self.kind, self.key = kind, key
         self.known = {}
 
     def event(self, what, obj):
         metadata = obj["metadata"]
-        last = self.known.get(metadata["name"])
+        last = self.known.get(metadata[self.key])
         if last and last["metadata"]["resourceVersion"] == metadata["resourceVersion"]:
             # The same object again: a list said it, or that it is gone.
             if what != "DELETED":
@@ -31,15 +31,15 @@ class Reporter:
         if what == "LISTED":
             what = "MODIFIED" if last else "ADDED"
         if what in ("DELETED", "MISSED"):
-            self.known.pop(metadata["name"], None)
+            self.known.pop(metadata[self.key], None)
         else:
-            self.known[metadata["name"]] = obj
+            self.known[metadata[self.key]] = obj
         self.say(what, metadata)
 
     def listed(self, objects):
-        names = {obj["metadata"]["name"] for obj in objects}
-        for name, obj in list(self.known.items()):
-            if name not in names:
+        keys = {obj["metadata"][self.key] for obj in objects}
+        for key, obj in list(self.known.items()):
+            if key not in keys:
                 self.event("DELETED", obj)
         for obj in objects:
             self.event("LISTED", obj)

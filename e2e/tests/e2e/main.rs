@@ -12,6 +12,7 @@ mod joining;
 mod kubectl;
 mod lifecycle;
 mod nodes;
+mod operators;
 mod ownership;
 mod probes;
 mod python;

@@ -138,13 +138,35 @@ impl FieldError {
             | ErrorKind::Internal
             | ErrorKind::InvalidHidden => title.to_owned(),
             _ => match &self.value {
-                Value::String(text) => format!("{title}: {text:?}"),
+                Value::String(text) => format!("{title}: {}", go_quoted(text)),
                 Value::Null => format!("{title}: null"),
                 other => format!("{title}: {other}"),
             },
         };
         if self.detail.is_empty() { head } else { format!("{head}: {}", self.detail) }
     }
+}
+
+/// As Go's `strconv.Quote`: its escapes of control characters have other forms than Rust's.
+pub fn go_quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        match c {
+            '\x07' => quoted.push_str("\\a"),
+            '\x08' => quoted.push_str("\\b"),
+            '\x0b' => quoted.push_str("\\v"),
+            '\x0c' => quoted.push_str("\\f"),
+            '\0'..='\x1f' | '\x7f' if !matches!(c, '\n' | '\r' | '\t') => {
+                quoted.push_str(&format!("\\x{:02x}", c as u32))
+            }
+            '\'' => quoted.push(c),
+            c if c.is_ascii() => quoted.extend(c.escape_debug()),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 impl fmt::Display for FieldError {

@@ -161,13 +161,9 @@ impl Status {
 
     /// `kind` names a kind here, not a resource.
     pub fn invalid(kind: Qualified<'_>, name: &str, errors: &[FieldError]) -> Self {
-        let mut seen = BTreeSet::new();
-        let texts: Vec<String> = errors.iter().map(|error| error.to_string()).collect();
-        let distinct: Vec<&str> = texts.iter().map(String::as_str).filter(|text| seen.insert(*text)).collect();
-        let message = match distinct.as_slice() {
-            [] => format!("{kind} {name:?} is invalid"),
-            [one] => format!("{kind} {name:?} is invalid: {one}"),
-            many => format!("{kind} {name:?} is invalid: [{}]", many.join(", ")),
+        let message = match aggregate(errors) {
+            all if all.is_empty() => format!("{kind} {name:?} is invalid"),
+            all => format!("{kind} {name:?} is invalid: {all}"),
         };
         let mut status = Self::about(422, Reason::Invalid, message, kind, name);
         let cause = |error: &FieldError| Cause {
@@ -223,11 +219,38 @@ impl Status {
         Self::of(406, Reason::NotAcceptable, message)
     }
 
+    /// 406 of a path none of whose formats the client reads.
+    pub fn no_representation(formats: &[&str], watches: bool) -> Self {
+        let mut all: Vec<String> = formats.iter().map(|format| (*format).to_owned()).collect();
+        if watches {
+            all.extend(
+                ["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"]
+                    .map(str::to_owned),
+            );
+        }
+        let message = format!("406: Not Acceptable\n\nAvailable representations: {}", all.join(", "));
+        let mut status = Self::of(406, Reason::NotAcceptable, message);
+        status.details = Some(Details::default());
+        status
+    }
+
+    /// 406: the answer has no such form.
+    pub fn not_this(why: &str) -> Self {
+        Self::of(406, Reason::NotAcceptable, why)
+    }
+
     pub fn unsupported_media_type(accepted: &[&str]) -> Self {
         let accepted = accepted.join(", ");
         let message =
             format!("the body of the request was in an unknown format - accepted media types include: {accepted}");
         Self::of(415, Reason::UnsupportedMediaType, message)
+    }
+
+    /// 415 of a path that takes no such body.
+    pub fn no_such_body() -> Self {
+        let mut status = Self::of(415, Reason::UnsupportedMediaType, "415: Unsupported Media Type");
+        status.details = Some(Details::default());
+        status
     }
 
     pub fn too_large(why: &str) -> Self {
@@ -367,6 +390,18 @@ impl fmt::Display for Status {
 }
 
 impl std::error::Error for Status {}
+
+/// Errors in one sentence, each once: in brackets if there are several.
+pub fn aggregate(errors: &[FieldError]) -> String {
+    let mut seen = BTreeSet::new();
+    let texts: Vec<String> = errors.iter().map(|error| error.to_string()).collect();
+    let distinct: Vec<&str> = texts.iter().map(String::as_str).filter(|text| seen.insert(*text)).collect();
+    match distinct.as_slice() {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        many => format!("[{}]", many.join(", ")),
+    }
+}
 
 #[cfg(test)]
 mod tests {

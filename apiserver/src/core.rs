@@ -223,8 +223,10 @@ pub(crate) fn qualified(row: &Descriptor) -> Qualified<'_> {
 }
 
 /// The kind, for `Invalid` statuses.
+/// Events have one internal form, whose group is the core's.
 pub(crate) fn qualified_kind(row: &Descriptor) -> Qualified<'_> {
-    Qualified::new(&row.info.group, &row.info.kind)
+    let group = if row.shape.is_some() { "" } else { &row.info.group };
+    Qualified::new(group, &row.info.kind)
 }
 
 pub(crate) fn store_error(error: store::Error) -> Status {

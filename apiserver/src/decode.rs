@@ -83,8 +83,15 @@ pub fn object(
             .map_err(|error| unrecognized(format!("couldn't get version/kind; json parse error: {error}")))?;
         (decoded.value, decoded.strict)
     };
-    if !object.is_object() {
-        return Err(unrecognized("couldn't get version/kind; json parse error: not an object".to_owned()));
+    if object.is_null() {
+        // Nothing in particular is an object without fields.
+        object = Value::Object(serde_json::Map::new());
+    }
+    check_header(&object).map_err(|why| {
+        unrecognized(format!("couldn't get version/kind; json parse error: json: cannot unmarshal {why}"))
+    })?;
+    if let Some(version) = object["apiVersion"].as_str().filter(|version| version.matches('/').count() > 1) {
+        return Err(unrecognized(format!("unexpected GroupVersion string: {version}")));
     }
     check_kind(&mut object, expected)?;
     let cannot = |why: &dyn std::fmt::Display| {
@@ -177,6 +184,33 @@ pub fn custom(
     }
 }
 
+/// What Go cannot read version and kind from.
+fn check_header(object: &Value) -> Result<(), String> {
+    let into = "Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \
+                \"json:\\\"kind,omitempty\\\"\" }";
+    let Value::Object(members) = object else { return Err(format!("{} into {into}", go_kind(object))) };
+    for (key, value) in members {
+        let own = ["apiVersion", "kind"].into_iter().find(|own| own.eq_ignore_ascii_case(key));
+        if let Some(own) = own
+            && !(value.is_string() || value.is_null())
+        {
+            return Err(format!("{} into Go struct field .{own} of type string", go_kind(value)));
+        }
+    }
+    Ok(())
+}
+
+fn go_kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
 /// Options in a body, such as DeleteOptions, in any group's version of them.
 pub fn options(bytes: &[u8], content_type: &str, kind: &str) -> Result<Value, Status> {
     let set = SchemaSet::builtin();
@@ -186,7 +220,9 @@ pub fn options(bytes: &[u8], content_type: &str, kind: &str) -> Result<Value, St
         return decoded.map_err(|error| Status::bad_request(error.to_string()));
     }
     let json = to_json(bytes, content_type)?.map_err(Status::bad_request)?;
-    let mut options = serde_json::from_slice(&json).map_err(|error| Status::bad_request(error.to_string()))?;
+    let decoded = api::schema::decode::json(&json, None);
+    let wrong = |error| Status::bad_request(format!("couldn't get version/kind; json parse error: {error}"));
+    let mut options = decoded.map_err(wrong)?.value;
     // A field of another type must not read as one that is not there: what is deleted would be more, or sooner.
     if let Some(error) =
         set.resolve(&expected).and_then(|ty| check::conform(set, ty, &mut options).errors.into_iter().next())
@@ -196,7 +232,12 @@ pub fn options(bytes: &[u8], content_type: &str, kind: &str) -> Result<Value, St
     match options["kind"].as_str() {
         None | Some("") => Ok(options),
         Some(named) if named == kind => Ok(options),
-        Some(_) => Err(Status::bad_request(format!("decoded object cannot be converted to {kind}"))),
+        Some(named) => {
+            let version = options["apiVersion"].as_str().unwrap_or_default();
+            Err(Status::bad_request(format!(
+                "no kind {named:?} is registered for version {version:?} in scheme \"pkg/runtime/scheme.go:111\""
+            )))
+        }
     }
 }
 
@@ -258,21 +299,33 @@ fn check_kind(object: &mut Object, expected: &GroupVersionKind) -> Result<(), St
     if own == *expected {
         return Ok(());
     }
-    if SchemaSet::builtin().of_kind(&own).is_none() {
+    let set = SchemaSet::builtin();
+    let known = set.of_kind(&own).filter(|_| own.group != "meta.k8s.io");
+    let Some(ty) = known else {
         let version = &own.version;
         return Err(Status::bad_request(format!(
             "{kind} in version {version:?} cannot be handled as a {}: no kind {kind:?} is registered for version \
              {api_version:?} in scheme \"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\"",
             expected.kind
         )));
-    }
-    if (&own.group, &own.version) != (&expected.group, &expected.version) {
+    };
+    if own.kind == expected.kind {
         return Err(Status::bad_request(format!(
             "the API version in the data ({api_version}) does not match the expected API version ({})",
             expected.api_version()
         )));
     }
-    let package = if own.group.is_empty() { "core" } else { own.group.split('.').next().unwrap_or_default() };
+    // It is read as what it is before it turns out to be something else.
+    if let Some(error) = check::conform(set, ty, object).errors.first() {
+        let (version, wanted) = (&own.version, &expected.kind);
+        return Err(Status::bad_request(format!(
+            "{kind} in version {version:?} cannot be handled as a {wanted}: {error}"
+        )));
+    }
+    let package = match expected.group.split('.').next().unwrap_or_default() {
+        "" | "events" => "core",
+        package => package,
+    };
     Err(Status::bad_request(format!(
         "{kind} in version {:?} cannot be handled as a {}: converting ({}.{kind}) to ({package}.{}): unknown conversion",
         own.version, expected.kind, own.version, expected.kind
@@ -344,9 +397,9 @@ mod tests {
                 Some("cannot unmarshal number into Go struct field DeleteOptions.TypeMeta.kind of type string"),
             ),
             (r#"{"preconditions": "x"}"#, Some("cannot unmarshal string")),
-            (r#"{"kind": "Pod"}"#, Some("decoded object cannot be converted to DeleteOptions")),
+            (r#"{"kind": "Pod", "apiVersion": "v1"}"#, Some("no kind \"Pod\" is registered for version \"v1\"")),
             ("[]", Some("cannot unmarshal array")),
-            ("{", Some("EOF")),
+            ("{", Some("unexpected end of JSON input")),
         ];
         for (body, expected) in table {
             let said = options(body.as_bytes(), "application/json", "DeleteOptions").err().map(|status| status.message);
@@ -363,8 +416,19 @@ mod tests {
     fn other_kinds_are_refused() {
         let table = [
             (
+                r#"{"apiVersion":"events.k8s.io/v1","kind":"Deployment"}"#,
+                "Deployment in version \"v1\" cannot be handled as a Pod: no kind \"Deployment\" is registered for version \
+                 \"events.k8s.io/v1\" in scheme \"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\"",
+            ),
+            (
                 r#"{"apiVersion":"apps/v1","kind":"Deployment"}"#,
-                "the API version in the data (apps/v1) does not match the expected API version (v1)",
+                "Deployment in version \"v1\" cannot be handled as a Pod: converting (v1.Deployment) to (core.Pod): unknown \
+                 conversion",
+            ),
+            (
+                r#"{"apiVersion":"v1","kind":"Status","status":{}}"#,
+                "Status in version \"v1\" cannot be handled as a Pod: json: cannot unmarshal object into Go struct field \
+                 Status.status of type string",
             ),
             (
                 r#"{"apiVersion":"v1","kind":"ConfigMap"}"#,

@@ -30,6 +30,7 @@ pub mod custom;
 mod decode;
 mod events;
 pub mod front;
+mod gated;
 mod gzip;
 pub mod kinds;
 mod managed;

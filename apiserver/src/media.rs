@@ -22,6 +22,8 @@ pub enum View {
     Whole,
     Table,
     Metadata,
+    /// As `Metadata`, of a list.
+    MetadataList,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +39,9 @@ pub struct Accepted {
 impl Accepted {
     pub const JSON: Self = Self { format: Format::Json, view: View::Whole, view_version: "v1", pretty: false };
 
-    /// `list` tells whether the answer is a list: a Metadata view of one is asked for by another name.
-    pub fn negotiate(headers: &HeaderMap, query: &Query, list: bool) -> Result<Self, Status> {
+    /// Whether the view fits what is answered is found when there is an answer (upstream).
+    /// `lists`: the path is one of a collection, which also has watches.
+    pub fn negotiate(headers: &HeaderMap, query: &Query, lists: bool) -> Result<Self, Status> {
         let pretty = pretty(headers, query);
         let header: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
         let header = header.join(",");
@@ -48,8 +51,11 @@ impl Accepted {
         let mut clauses: Vec<Clause> = header.split(',').filter_map(Clause::parse).collect();
         // Stable, so that equal clauses keep the client's order.
         clauses.sort_by(|a, b| b.quality.total_cmp(&a.quality));
-        let chosen = clauses.iter().find_map(|clause| clause.accept(list));
-        let refused = || Status::not_acceptable(&SUPPORTED);
+        let chosen = clauses.iter().find_map(Clause::accept);
+        let refused = || match clauses.iter().any(|clause| is_known(clause.kind)) {
+            true => Status::not_acceptable(&SUPPORTED),
+            false => Status::no_representation(&SUPPORTED, lists),
+        };
         chosen.map(|accepted| Self { pretty, ..accepted }).ok_or_else(refused)
     }
 
@@ -59,6 +65,11 @@ impl Accepted {
             Format::Yaml => "application/yaml",
         }
     }
+}
+
+/// Formats in which there may be something, whatever else is asked of it.
+fn is_known(kind: &str) -> bool {
+    SUPPORTED.contains(&kind) || matches!(kind, "*/*" | "application/*")
 }
 
 pub fn accepts_gzip(headers: &HeaderMap) -> bool {
@@ -85,17 +96,17 @@ impl<'h> Clause<'h> {
         self.parameters.iter().find(|(own, _)| *own == key).map(|(_, value)| *value)
     }
 
-    fn accept(&self, list: bool) -> Option<Accepted> {
+    fn accept(&self) -> Option<Accepted> {
         let format = match self.kind {
             "*/*" | "application/*" | "application/json" => Format::Json,
             "application/yaml" => Format::Yaml,
             _ => return None,
         };
-        let (view, view_version) = self.view(list)?;
+        let (view, view_version) = self.view()?;
         Some(Accepted { format, view, view_version, pretty: false })
     }
 
-    fn view(&self, list: bool) -> Option<(View, &'static str)> {
+    fn view(&self) -> Option<(View, &'static str)> {
         let Some(kind) = self.get("as") else { return Some((View::Whole, "v1")) };
         if self.get("g") != Some("meta.k8s.io") {
             return None;
@@ -105,11 +116,13 @@ impl<'h> Clause<'h> {
             Some("v1beta1") => "v1beta1",
             _ => return None,
         };
-        match (kind, list) {
-            ("Table", _) => Some((View::Table, version)),
-            ("PartialObjectMetadata", false) | ("PartialObjectMetadataList", true) => Some((View::Metadata, version)),
-            _ => None,
-        }
+        let view = match kind {
+            "Table" => View::Table,
+            "PartialObjectMetadata" => View::Metadata,
+            "PartialObjectMetadataList" => View::MetadataList,
+            _ => return None,
+        };
+        Some((view, version))
     }
 }
 
@@ -128,41 +141,35 @@ fn pretty(headers: &HeaderMap, query: &Query) -> bool {
 mod tests {
     use super::*;
 
-    fn negotiate(accept: &str, list: bool) -> Result<(Format, View, &'static str), u16> {
+    fn negotiate(accept: &str) -> Result<(Format, View, &'static str), u16> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, accept.parse().unwrap());
-        let accepted = Accepted::negotiate(&headers, &Query::default(), list).map_err(|status| status.code)?;
+        let accepted = Accepted::negotiate(&headers, &Query::default(), false).map_err(|status| status.code)?;
         Ok((accepted.format, accepted.view, accepted.view_version))
     }
 
     #[test]
     fn the_first_acceptable_clause_wins() {
         let table = [
-            ("", false, Ok((Format::Json, View::Whole, "v1"))),
-            ("*/*", false, Ok((Format::Json, View::Whole, "v1"))),
-            ("application/vnd.kubernetes.protobuf,application/json", false, Ok((Format::Json, View::Whole, "v1"))),
-            ("application/json;q=0.5,application/yaml", false, Ok((Format::Yaml, View::Whole, "v1"))),
+            ("", Ok((Format::Json, View::Whole, "v1"))),
+            ("*/*", Ok((Format::Json, View::Whole, "v1"))),
+            ("application/vnd.kubernetes.protobuf,application/json", Ok((Format::Json, View::Whole, "v1"))),
+            ("application/json;q=0.5,application/yaml", Ok((Format::Yaml, View::Whole, "v1"))),
             (
                 "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io",
-                true,
                 Ok((Format::Json, View::Table, "v1")),
             ),
             (
                 "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io",
-                true,
-                Ok((Format::Json, View::Metadata, "v1")),
+                Ok((Format::Json, View::MetadataList, "v1")),
             ),
-            ("application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io", true, Err(406)),
-            (
-                "application/json;as=Other;v=v1;g=meta.k8s.io,application/json",
-                true,
-                Ok((Format::Json, View::Whole, "v1")),
-            ),
-            ("application/vnd.kubernetes.protobuf", false, Err(406)),
-            ("text/html", false, Err(406)),
+            ("application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io", Ok((Format::Json, View::Metadata, "v1"))),
+            ("application/json;as=Other;v=v1;g=meta.k8s.io,application/json", Ok((Format::Json, View::Whole, "v1"))),
+            ("application/vnd.kubernetes.protobuf", Err(406)),
+            ("text/html", Err(406)),
         ];
-        for (accept, list, expected) in table {
-            assert_eq!(negotiate(accept, list), expected, "{accept}");
+        for (accept, expected) in table {
+            assert_eq!(negotiate(accept), expected, "{accept}");
         }
     }
 

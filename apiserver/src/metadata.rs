@@ -55,7 +55,7 @@ pub fn match_name(object: &Object, name: &str) -> Result<(), Status> {
         return Ok(());
     }
     if own.is_empty() {
-        let why = "resource name may not be empty";
+        let why = "name must be provided";
         return Err(Status::bad_request(format!(
             "the name of the object ({name} based on URL) was undeterminable: {why}"
         )));
@@ -123,6 +123,19 @@ pub fn carry_over(new: &mut Object, old: &Object) {
     new.remove("selfLink");
 }
 
+/// Groups whose kinds upstream validates so; the others have no such rule.
+const STANDARD_FINALIZERS_IN: [&str; 9] = [
+    "",
+    "apps",
+    "autoscaling",
+    "batch",
+    "discovery.k8s.io",
+    "node.k8s.io",
+    "rbac.authorization.k8s.io",
+    "scheduling.k8s.io",
+    "storage.k8s.io",
+];
+
 pub fn validate(row: &Descriptor, object: &Object) -> Vec<FieldError> {
     let path = Path::new("metadata");
     let mut errors = Vec::new();
@@ -153,6 +166,24 @@ pub fn validate(row: &Descriptor, object: &Object) -> Vec<FieldError> {
     errors.extend(names::validate_annotations(&texts(object.annotations()), &path.child("annotations")));
     errors.extend(owner_errors(object.owner_references(), &path.child("ownerReferences")));
     errors.extend(finalizer_errors(object, &path.child("finalizers")));
+    if STANDARD_FINALIZERS_IN.contains(&row.info.group.as_str()) && row.info.kind != "Event" {
+        errors.extend(short_finalizer_errors(object, &path.child("finalizers")));
+    }
+    errors
+}
+
+/// Finalizers without a domain are Kubernetes' own.
+fn short_finalizer_errors(object: &Object, path: &Path) -> Vec<FieldError> {
+    const STANDARD: [&str; 3] = ["kubernetes", ORPHAN, FOREGROUND];
+    let mut errors = Vec::new();
+    for (index, finalizer) in object.finalizers().enumerate() {
+        let messages = names::qualified_name(finalizer).into_iter();
+        errors.extend(messages.map(|message| FieldError::invalid(&path.index(index), finalizer, message)));
+        if !finalizer.contains('/') && !STANDARD.contains(&finalizer) {
+            let detail = "name is neither a standard finalizer name nor is it fully qualified";
+            errors.push(FieldError::invalid(&path.index(index), finalizer, detail));
+        }
+    }
     errors
 }
 

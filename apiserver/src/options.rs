@@ -8,6 +8,8 @@ use http::header::USER_AGENT;
 use serde_json::Value;
 
 use crate::query::Query;
+use crate::request::RequestInfo;
+use crate::selection::Selectors;
 
 const META_GROUP: &str = "meta.k8s.io";
 
@@ -143,6 +145,12 @@ impl DeleteOptions {
         }
         Ok(body.into())
     }
+}
+
+/// What is wrong with the options of a list or watch, selectors included.
+pub(crate) fn list_error(info: &RequestInfo, query: &Query) -> Option<Status> {
+    let parsed = Selectors::parse(info).and_then(|_| ListOptions::parse(query, info.verb == "watch"));
+    parsed.err()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

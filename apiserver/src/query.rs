@@ -1,5 +1,7 @@
 //! Query parameters as `net/url` and the API's parameter codec read them.
 
+use std::num::{IntErrorKind, ParseIntError};
+
 use percent_encoding::percent_decode_str;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,10 +40,26 @@ impl Query {
             None | Some("") => Ok(None),
             Some(text) => match text.parse() {
                 Ok(number) => Ok(Some(number)),
-                Err(_) => Err(format!("strconv.ParseInt: parsing {text:?}: invalid syntax")),
+                Err(error) => Err(not_parsed("ParseInt", text, &error)),
             },
         }
     }
+}
+
+/// As Go's `strconv.ParseUint` reads and refuses.
+pub(crate) fn parse_uint(text: &str) -> Result<u64, String> {
+    if text.starts_with('+') {
+        return Err(format!("strconv.ParseUint: parsing {text:?}: invalid syntax"));
+    }
+    text.parse().map_err(|error| not_parsed("ParseUint", text, &error))
+}
+
+fn not_parsed(function: &str, text: &str, error: &ParseIntError) -> String {
+    let why = match error.kind() {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+        _ => "invalid syntax",
+    };
+    format!("strconv.{function}: parsing {text:?}: {why}")
 }
 
 fn decode(text: &str) -> String {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use api::Object;
+use api::field::FieldError;
 use api::status::Status;
 use api::table::{self, IncludeObject, TableOptions};
 use bytes::{Bytes, BytesMut};
@@ -19,6 +20,7 @@ use crate::cache::Stored;
 use crate::call::Call;
 use crate::gzip::Gzip;
 use crate::media::{Accepted, Format, View, accepts_gzip};
+use crate::query::Query;
 use crate::registry::Descriptor;
 
 /// Answers of this size and more are compressed, and lists are sent in pieces of it (upstream compresses from 128 KiB).
@@ -75,7 +77,7 @@ pub(crate) fn respond(call: &Call, reply: Reply) -> Response<Body> {
             add_warnings(call, response.headers_mut());
             response
         }
-        Err(status) => refuse(&status, &call.accepted),
+        Err(status) => refuse_call(call, &status),
     }
 }
 
@@ -83,6 +85,13 @@ fn add_warnings(call: &Call, headers: &mut HeaderMap) {
     for warning in call.warnings.headers() {
         headers.append(WARNING, warning);
     }
+}
+
+/// The error of a call, with the warnings that came before it.
+pub(crate) fn refuse_call(call: &Call, status: &Status) -> Response<Body> {
+    let mut response = refuse(status, &call.accepted);
+    add_warnings(call, response.headers_mut());
+    response
 }
 
 /// An error as a response.
@@ -128,6 +137,7 @@ fn object(call: &Call, json: Bytes) -> Result<Bytes, Status> {
     let value = match call.accepted.view {
         View::Whole => object,
         View::Metadata => viewer.partial(&object),
+        View::MetadataList => return Err(viewer.no_list()),
         View::Table => viewer.table(&[object], metadata, &call.query, true, call.core.now())?,
     };
     write(&value, &call.accepted)
@@ -155,18 +165,29 @@ fn list(call: &Call, list: List) -> Result<Response<Body>, Status> {
         };
         return Ok(finish(StatusCode::OK, &call.accepted, &call.headers, size, body));
     }
+    if call.accepted.view == View::Metadata {
+        return Err(viewer.a_list());
+    }
     let objects = list.items.iter().map(|item| viewer.parse(&item.json)).collect::<Result<Vec<Object>, Status>>()?;
-    let value = match call.accepted.view {
+    let mut value = match call.accepted.view {
         View::Table => viewer.table(&objects, metadata, &call.query, true, call.core.now())?,
         View::Whole => json!({
             "kind": call.row.info.list_kind(), "apiVersion": call.row.info.api_version(),
             "metadata": metadata, "items": objects,
         }),
-        View::Metadata => json!({
+        View::Metadata | View::MetadataList => json!({
             "kind": "PartialObjectMetadataList", "apiVersion": viewer.meta_version(), "metadata": metadata,
             "items": objects.iter().map(|object| viewer.partial(object)).collect::<Vec<_>>(),
         }),
     };
+    if objects.is_empty() {
+        // Go's empty list.
+        match call.accepted.view {
+            View::Table => value["rows"] = Value::Null,
+            View::Metadata | View::MetadataList => value["items"] = Value::Null,
+            View::Whole => {}
+        }
+    }
     let bytes = write(&value, &call.accepted)?;
     Ok(full(StatusCode::OK, bytes, &call.accepted, &call.headers))
 }
@@ -217,6 +238,18 @@ pub(crate) fn write(value: &Value, accepted: &Accepted) -> Result<Bytes, Status>
     }
 }
 
+/// What of each object goes with its row in a table.
+///
+/// # Errors
+/// The option is none of those.
+pub(crate) fn included(query: &Query) -> Result<IncludeObject, Status> {
+    query.get("includeObject").unwrap_or_default().parse().map_err(|wrong: String| {
+        let path = api::field::Path::new("includeObject");
+        let error = FieldError::invalid(&path, wrong, "must be 'Metadata', 'Object', 'None', or empty");
+        Status::bad_request(format!("Unable to convert to Table as requested: {error}"))
+    })
+}
+
 /// How objects of a row are shown to one client.
 #[derive(Clone)]
 pub(crate) struct Viewer {
@@ -253,6 +286,30 @@ impl Viewer {
         format!("meta.k8s.io/{}", self.accepted.view_version)
     }
 
+    /// Where a list of metadata was asked for, and one object is the answer.
+    fn no_list(&self) -> Status {
+        let own = self.go_type();
+        let why = format!("you requested PartialObjectMetadataList, but the requested object is not a list ({own})");
+        Status::not_this(&why)
+    }
+
+    /// The reverse.
+    fn a_list(&self) -> Status {
+        let own = self.go_type();
+        Status::not_this(&format!(
+            "you requested PartialObjectMetadata, but the requested object is a list ({own}List)"
+        ))
+    }
+
+    /// As upstream's Go calls the internal form of the kind.
+    fn go_type(&self) -> String {
+        let package = match self.row.info.group.split('.').next().unwrap_or_default() {
+            "" | "events" => "core",
+            package => package,
+        };
+        format!("*{package}.{}", self.row.info.kind)
+    }
+
     pub fn partial(&self, object: &Object) -> Value {
         json!({
             "kind": "PartialObjectMetadata", "apiVersion": self.meta_version(), "metadata": object["metadata"],
@@ -263,17 +320,11 @@ impl Viewer {
         &self,
         objects: &[Object],
         metadata: Value,
-        query: &crate::query::Query,
+        query: &Query,
         headers: bool,
         now: Timestamp,
     ) -> Result<Value, Status> {
-        let include = query.get("includeObject").unwrap_or_default();
-        let include: IncludeObject = include.parse().map_err(|wrong: String| {
-            let path = api::field::Path::new("includeObject");
-            let detail = "must be 'Metadata', 'Object', 'None', or empty";
-            let error = api::field::FieldError::invalid(&path, wrong, detail);
-            Status::invalid(api::status::Qualified::new("meta.k8s.io", "TableOptions"), "", &[error])
-        })?;
+        let include = included(query)?;
         let columns = self.row.columns();
         let options = TableOptions { version: self.accepted.view_version, include, headers };
         Ok(table::build(&columns, objects, metadata, &options, now))

@@ -3,7 +3,7 @@
 use api::discovery::{self, AggregatedVersion};
 use api::resource::ResourceInfo;
 use api::status::Status;
-use http::header::{ACCEPT, CONTENT_TYPE, VARY};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, VARY};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use serde_json::{Value, json};
@@ -19,19 +19,37 @@ const MAJOR: &str = "1";
 const MINOR: &str = "35";
 const GIT_VERSION: &str = "v1.35.4+setpoint";
 
+/// Below these there are single checks.
+const HEALTH: [&str; 3] = ["/healthz/", "/livez/", "/readyz/"];
+
 pub(crate) fn answer(core: &Core, request: &Parts, query: &Query) -> Response<Body> {
+    let mut response = route(core, request, query);
+    let private = HeaderValue::from_static("no-cache, private");
+    response.headers_mut().entry(CACHE_CONTROL).or_insert(private);
+    response
+}
+
+fn route(core: &Core, request: &Parts, query: &Query) -> Response<Body> {
     let path = request.uri.path().trim_end_matches('/');
     if !matches!(request.method, Method::GET | Method::HEAD) {
         return refuse(&Status::method_not_allowed(), &Accepted::JSON);
     }
     match path {
         "/version" => json_response(&version(), request, query),
-        "/healthz" | "/livez" => text(StatusCode::OK, "ok"),
+        "/healthz" | "/livez" | "/healthz/ping" | "/livez/ping" | "/readyz/ping" => text(StatusCode::OK, "ok"),
         "/readyz" if core.caches.is_ready() => text(StatusCode::OK, "ok"),
         "/readyz" => text(StatusCode::INTERNAL_SERVER_ERROR, "[-]watch-cache failed: not loaded yet"),
         "/metrics" => text(StatusCode::OK, &metrics(core)),
+        path if HEALTH.iter().any(|health| path.starts_with(health)) => nothing(),
         path => described(core, path, request, query),
     }
+}
+
+/// What a path that leads nowhere answers, but for those that look like a resource.
+pub(crate) fn nothing() -> Response<Body> {
+    let mut response = text(StatusCode::NOT_FOUND, "404 page not found\n");
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    response
 }
 
 /// What tells clients which resources there are.
@@ -48,8 +66,18 @@ fn described(core: &Core, path: &str, request: &Parts, query: &Query) -> Respons
         "/api" | "/apis" => groups(core, &resources, path == "/api", request, query),
         path => match document(&resources, path) {
             Some(document) => json_response(&document, request, query),
-            None => refuse(&Status::no_such_path(), &Accepted::JSON),
+            None if below_a_group(&resources, path) => refuse(&Status::no_such_path(), &Accepted::JSON),
+            None => nothing(),
         },
+    }
+}
+
+fn below_a_group(resources: &[ResourceInfo], path: &str) -> bool {
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    match parts.as_slice() {
+        ["api", ..] => true,
+        ["apis", group, ..] => resources.iter().any(|resource| resource.group == *group),
+        _ => false,
     }
 }
 
@@ -70,6 +98,7 @@ fn groups(core: &Core, resources: &[ResourceInfo], is_core: bool, request: &Part
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(version.content_type()));
         headers.insert(VARY, HeaderValue::from_static("Accept"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("public"));
         return response;
     }
     let document = if is_core {

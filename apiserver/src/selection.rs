@@ -27,14 +27,28 @@ enum Field {
     Own(usize),
 }
 
-impl Selection {
-    pub fn parse(row: &Descriptor, info: &RequestInfo) -> Result<Self, Status> {
-        let labels = LabelSelector::parse(&info.label_selector)
-            .map_err(|error| Status::bad_request(format!("unable to parse requirement: {error}")))?;
-        let parsed =
+/// The selectors of a request, as they are written: what fields a kind has is not known here.
+#[derive(Clone, Debug, Default)]
+pub struct Selectors {
+    labels: LabelSelector,
+    fields: FieldSelector,
+}
+
+impl Selectors {
+    pub fn parse(info: &RequestInfo) -> Result<Self, Status> {
+        let labels =
+            LabelSelector::parse(&info.label_selector).map_err(|error| Status::bad_request(error.to_string()))?;
+        let fields =
             FieldSelector::parse(&info.field_selector).map_err(|error| Status::bad_request(error.to_string()))?;
+        Ok(Self { labels, fields })
+    }
+}
+
+impl Selection {
+    pub fn of(row: &Descriptor, info: &RequestInfo, selectors: Selectors) -> Result<Self, Status> {
+        let labels = selectors.labels;
         let mut fields = Vec::new();
-        for term in parsed.terms {
+        for term in selectors.fields.terms {
             let field = find(row, &term.field).map_err(Status::bad_request)?;
             fields.push((field, term.value, term.negated));
         }
@@ -115,13 +129,14 @@ mod tests {
     use crate::registry::Registry;
     use bytes::Bytes;
 
-    fn info(namespace: &str, labels: &str, fields: &str) -> RequestInfo {
-        RequestInfo {
+    fn parse(row: &Descriptor, namespace: &str, labels: &str, fields: &str) -> Result<Selection, Status> {
+        let info = RequestInfo {
             namespace: namespace.into(),
             label_selector: labels.into(),
             field_selector: fields.into(),
             ..RequestInfo::default()
-        }
+        };
+        Selection::of(row, &info, Selectors::parse(&info)?)
     }
 
     #[test]
@@ -143,7 +158,7 @@ mod tests {
             ("", "", "spec.hostNetwork=false", true),
         ];
         for (namespace, labels, fields, expected) in table {
-            let selection = Selection::parse(pods, &info(namespace, labels, fields)).unwrap();
+            let selection = parse(pods, namespace, labels, fields).unwrap();
             assert_eq!(selection.matches(&pod), expected, "{namespace} {labels} {fields}");
         }
     }
@@ -163,7 +178,7 @@ mod tests {
         ];
         for (group, plural, fields, message) in table {
             let row = registry.find(group, plural).unwrap();
-            assert_eq!(Selection::parse(row, &info("", "", fields)).unwrap_err().message, message);
+            assert_eq!(parse(row, "", "", fields).unwrap_err().message, message);
         }
     }
 }

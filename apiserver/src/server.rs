@@ -8,9 +8,10 @@
 
 use std::sync::Arc;
 
+use api::names;
 use api::status::{Qualified, Status};
 use futures::future::BoxFuture;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission;
@@ -25,7 +26,7 @@ use crate::media::{Accepted, SUPPORTED, View};
 use crate::openapi::Documents;
 use crate::query::Query;
 use crate::registry::{Descriptor, Registry, Role};
-use crate::reply::{Reply, refuse, respond};
+use crate::reply::{Reply, refuse, refuse_call, respond};
 use crate::request::RequestInfo;
 use crate::token::Lookup;
 use crate::user::UserInfo;
@@ -111,6 +112,9 @@ async fn answer(core: Arc<Core>, user: UserInfo, request: Request<Body>) -> Resp
     if let Err(status) = authorize(&core, &user, &info).await {
         return refuse(&status, &Accepted::JSON);
     }
+    if info.path.starts_with("//") {
+        return routes::nothing();
+    }
     if !info.is_resource {
         return routes::answer(&core, &request.into_parts().0, &query);
     }
@@ -122,7 +126,7 @@ async fn answer(core: Arc<Core>, user: UserInfo, request: Request<Body>) -> Resp
     match Call::begin(core, row, user, info, query, &request) {
         Ok(call) => match call.answer(request).await {
             Ok(reply) => respond(&call, reply),
-            Err(status) => refuse(&status, &call.accepted),
+            Err(status) => refuse_call(&call, &status),
         },
         Err(status) => refuse(&status, &Accepted::JSON),
     }
@@ -139,6 +143,7 @@ impl Call {
     ) -> Result<Self, Status> {
         check_scope(&row, &info)?;
         check_verb(&row, &info)?;
+        check_route(request.method(), &info)?;
         if let Some(custom) = row.custom.as_ref().filter(|custom| custom.needs_webhook()) {
             return Err(custom.unconverted());
         }
@@ -146,8 +151,12 @@ impl Call {
         let accepted = if streams {
             Accepted::JSON
         } else {
-            let list = matches!(info.verb.as_str(), "list" | "deletecollection");
-            Accepted::negotiate(request.headers(), &query, list)?
+            let lists = request.method() == Method::GET && info.name.is_empty();
+            Accepted::negotiate(request.headers(), &query, lists).map_err(|refused| match info.verb.as_str() {
+                // These read their options first.
+                "list" | "watch" if refused.details.is_none() => options::list_error(&info, &query).unwrap_or(refused),
+                _ => refused,
+            })?
         };
         if row.role == Role::Review && accepted.view != View::Whole {
             // What is not stored has no metadata to show.
@@ -157,6 +166,7 @@ impl Call {
         let manager = options::manager(&query, &headers);
         let warnings = Warnings::default();
         warnings.extend(row.custom.iter().flat_map(|custom| custom.deprecation()).map(str::to_owned));
+        warnings.add(row.deprecation);
         Ok(Self { core, user, headers, query, row, accepted, warnings, manager, info })
     }
 
@@ -188,8 +198,29 @@ fn check_scope(row: &Descriptor, info: &RequestInfo) -> Result<(), Status> {
     if !row.info.namespaced && in_namespace {
         return Err(Status::no_such_path());
     }
-    if row.info.namespaced && !in_namespace && !matches!(info.verb.as_str(), "list" | "watch") {
-        return Err(if row.custom.is_some() { Status::no_such_path() } else { Status::method_not_allowed() });
+    // The name of a list or watch may come from a field selector.
+    if !row.info.namespaced || in_namespace || matches!(info.verb.as_str(), "list" | "watch") {
+        return Ok(());
+    }
+    let nowhere = !info.name.is_empty() || row.custom.is_some();
+    Err(if nowhere { Status::no_such_path() } else { Status::method_not_allowed() })
+}
+
+/// Objects are made in collections, and changed by their names, which must be ones that a path can have.
+fn check_route(method: &Method, info: &RequestInfo) -> Result<(), Status> {
+    let named = !info.name.is_empty();
+    let wrong = match info.verb.as_str() {
+        "create" => named && info.subresource.is_empty(),
+        "update" | "patch" => !named,
+        _ => method == Method::HEAD && info.subresource.is_empty(),
+    };
+    if wrong {
+        return Err(Status::method_not_allowed());
+    }
+    let messages = names::path_segment(&info.name);
+    if named && !messages.is_empty() {
+        let why = messages.join(";");
+        return Err(Status::bad_request(format!("Name parameter invalid: {:?}: {why}", info.name)));
     }
     Ok(())
 }
@@ -197,13 +228,12 @@ fn check_scope(row: &Descriptor, info: &RequestInfo) -> Result<(), Status> {
 fn check_verb(row: &Descriptor, info: &RequestInfo) -> Result<(), Status> {
     if info.subresource.is_empty() {
         // A kind without a collection verb answers like a server without the route.
-        return if row.info.allows(&info.verb) {
-            Ok(())
-        } else {
-            Err(Status::method_not_supported(qualified(row), &info.verb))
-        };
+        return if row.info.allows(&info.verb) { Ok(()) } else { Err(Status::method_not_allowed()) };
     }
     let subresource = row.info.subresource(&info.subresource).ok_or_else(Status::no_such_path)?;
+    if !info.rest.is_empty() && info.subresource != "proxy" {
+        return Err(Status::no_such_path());
+    }
     if subresource.allows(&info.verb) { Ok(()) } else { Err(Status::method_not_allowed()) }
 }
 

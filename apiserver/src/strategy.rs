@@ -67,6 +67,10 @@ pub trait Strategy: Send + Sync {
         Vec::new()
     }
 
+    fn warnings_of_update(&self, new: &Object, _old: &Object) -> Vec<String> {
+        self.warnings(new)
+    }
+
     fn on_delete(&self, _old: &Object, _grace_period_seconds: Option<i64>) -> Deletion {
         Deletion::Immediate
     }

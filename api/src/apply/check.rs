@@ -228,10 +228,9 @@ mod tests {
                 ".spec.template.spec.containers[name=\"a\"].env: duplicate entries for key [name=\"x\"]",
             ),
             (
-                pod(json!({"containers": [{"image": "a"}], "tolerations": [{"x": 1}]})),
-                "errors:\n  .spec.template.spec.containers: element 0: associative list with keys has an element that \
-                 omits all key fields [\"name\"] (and doesn't have default values for any key fields)\n  \
-                 .spec.template.spec.tolerations[0].x: field not declared in schema",
+                pod(json!({"containers": [null], "tolerations": [{"x": 1}]})),
+                "errors:\n  .spec.template.spec.containers: element 0: associative list with keys may not have a null \
+                 element\n  .spec.template.spec.tolerations[0].x: field not declared in schema",
             ),
         ];
         for (config, expected) in cases {

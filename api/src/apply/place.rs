@@ -1,12 +1,14 @@
 //! What the schema says about a place in an object: is it one leaf, do its members merge one by one, how are the elements of its
 //! list told apart.
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::element::PathElement;
 use super::nulls;
-use crate::schema::{Field, Form, Scalar, SchemaSet, Shape, Topology, Type, TypeId, check};
+use crate::schema::{Field, Form, Presence, Scalar, SchemaSet, Shape, Topology, Type, TypeId, check};
 
 /// Cheap to copy; made on the way down from [`Place::root`].
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +59,19 @@ pub enum KeyError {
     ListInSet,
     #[error("associative list without keys has an element that's an explicit null")]
     NullInSet,
+}
+
+static EMPTY: Value = Value::String(String::new());
+static ZERO: LazyLock<Value> = LazyLock::new(|| 0.into());
+
+/// The default that upstream publishes for every field that Go always writes: its zero.
+fn implied(field: &Field) -> Option<&'static Value> {
+    match field.shape {
+        _ if field.presence != Presence::Always => None,
+        Shape::Scalar(Scalar::String) => Some(&EMPTY),
+        Shape::Scalar(Scalar::Int32 | Scalar::Int64) => Some(&ZERO),
+        _ => None,
+    }
 }
 
 fn quoted(keys: &[String]) -> String {
@@ -196,7 +211,10 @@ impl<'a> Place<'a> {
     /// A key that is absent has its default (protocol TCP); without a default it is no part of the name.
     fn keyed(self, keys: &[String], members: &Map<String, Value>) -> Result<PathElement, KeyError> {
         let default = |key: &str| match self.item().kind {
-            Kind::Struct(ty) => ty.field(key)?.default.as_ref(),
+            Kind::Struct(ty) => {
+                let field = ty.field(key)?;
+                field.default.as_ref().or_else(|| implied(field))
+            }
             _ => None,
         };
         let value = |key: &String| members.get(key).or_else(|| default(key)).map(|value| (key.clone(), value.clone()));
@@ -239,7 +257,7 @@ mod tests {
             ("metadata.finalizers", json!("a/b"), Ok("[=\"a/b\"]")),
             ("spec.containers", json!(null), Err(KeyError::NullEntry)),
             ("spec.containers", json!("a"), Err(KeyError::NoMap)),
-            ("spec.containers", json!({"image": "a"}), Err(KeyError::NoKeys(vec!["name".into()]))),
+            ("spec.containers", json!({"image": "a"}), Ok("[name=\"\"]")),
             ("metadata.finalizers", json!(null), Err(KeyError::NullInSet)),
             ("metadata.finalizers", json!({}), Err(KeyError::MapInSet)),
             ("metadata.finalizers", json!([]), Err(KeyError::ListInSet)),

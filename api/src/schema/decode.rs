@@ -30,8 +30,14 @@ pub enum StrictError {
 
 /// The text is not JSON.
 #[derive(Debug, Error)]
-#[error("{0}")]
 pub struct SyntaxError(#[from] serde_json::Error);
+
+impl std::fmt::Display for SyntaxError {
+    /// In Go's words where there is one way to say it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_eof() { f.write_str("unexpected end of JSON input") } else { write!(f, "{}", self.0) }
+    }
+}
 
 /// The error of `fieldValidation=Strict`.
 pub fn strict_message(errors: &[StrictError]) -> String {

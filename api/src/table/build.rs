@@ -76,17 +76,15 @@ pub fn row(columns: &Columns, object: &Object, options: &TableOptions, now: Time
         row.insert("conditions".into(), conditions);
     }
     let included = match options.include {
-        IncludeObject::None => None,
-        IncludeObject::Object => Some(object.clone()),
-        IncludeObject::Metadata => Some(json!({
+        IncludeObject::None => Value::Null,
+        IncludeObject::Object => object.clone(),
+        IncludeObject::Metadata => json!({
             "kind": "PartialObjectMetadata",
             "apiVersion": format!("meta.k8s.io/{}", options.version),
             "metadata": object["metadata"],
-        })),
+        }),
     };
-    if let Some(included) = included {
-        row.insert("object".into(), included);
-    }
+    row.insert("object".into(), included);
     Value::Object(row)
 }
 
@@ -114,7 +112,7 @@ mod tests {
         let options = TableOptions { version: "v1beta1", include: IncludeObject::None, headers: false };
         let table = build(&columns, [&object], json!({}), &options, now);
         let expected = json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1beta1", "metadata": {}, "columnDefinitions": null,
-            "rows": [{"cells": ["x", 1, "60s"]}]});
+            "rows": [{"cells": ["x", 1, "60s"], "object": null}]});
         assert_eq!(table, expected);
         let options = TableOptions { include: IncludeObject::Object, ..Default::default() };
         assert_eq!(row(&columns, &object, &options, now)["object"], object);

@@ -7,6 +7,7 @@ mod default_tolerations;
 mod namespace_lifecycle;
 mod node_restriction;
 mod priority;
+mod runtime_class;
 mod service_account;
 
 use std::time::Duration;
@@ -106,6 +107,7 @@ pub fn chain() -> Vec<Box<dyn Admission>> {
         Box::new(service_account::ServiceAccount),
         Box::new(priority::Priority),
         Box::new(default_tolerations::DefaultTolerationSeconds),
+        Box::new(runtime_class::RuntimeClass),
         Box::new(certificate_requester::CertificateRequester),
         Box::new(certificates::CertificateSubjectRestriction),
     ]

@@ -91,7 +91,10 @@ impl Claim<'_> {
         let Some(address) = address else { return Ok(()) };
         let spec = &mut service["spec"];
         spec["clusterIP"] = address.to_string().into();
-        spec["clusterIPs"] = json!([address.to_string()]);
+        // Other ones than the address are for validation to refuse.
+        if spec["clusterIPs"].as_array().is_none_or(Vec::is_empty) {
+            spec["clusterIPs"] = json!([address.to_string()]);
+        }
         if spec["ipFamilies"].is_null() {
             spec["ipFamilies"] = json!(["IPv4"]);
         }

@@ -159,8 +159,9 @@ impl Cache {
         let limit = if limit == 0 { usize::MAX } else { limit };
         let matching = range.by_ref().filter(|(_, object)| is_wanted(object));
         let objects = matching.take(limit).map(|(_, object)| object.clone()).collect();
+        // As upstream, which looks at no object before it is asked for it: more may turn out to be nothing.
         let rest = match wanted {
-            Some(wanted) => usize::from(range.any(|(_, object)| wanted(object))),
+            Some(_) => usize::from(range.next().is_some()),
             None => range.count(),
         };
         (Snapshot { revision: state.revision.max(complete), objects }, rest)

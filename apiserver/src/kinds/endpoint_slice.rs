@@ -60,7 +60,7 @@ impl Strategy for EndpointSlice {
     fn warnings(&self, new: &Object) -> Vec<String> {
         let mut warnings = Vec::new();
         if text(new, "addressType") == "FQDN" {
-            warnings.push("addressType: FQDN endpoints are deprecated".to_owned());
+            warnings.push("spec.addressType: FQDN endpoints are deprecated".to_owned());
             return warnings;
         }
         for endpoint in Cursor::root(new, "endpoints").items() {

@@ -8,6 +8,7 @@ mod admission_policy;
 mod api_service;
 mod autoscaler;
 mod certificate_request;
+mod conditions;
 mod config_map;
 mod controller_revision;
 mod cron_job;
@@ -43,6 +44,7 @@ mod runtime_class;
 mod secret;
 mod selectors;
 mod service;
+mod service_account;
 mod service_range;
 mod stateful_set;
 mod storage_class;
@@ -66,6 +68,7 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
         ("", "podtemplates") => &pod_template::kind::PodTemplate,
         ("", "resourcequotas") => &resource_quota::ResourceQuota,
         ("", "secrets") => &secret::Secret,
+        ("", "serviceaccounts") => &service_account::ServiceAccount,
         ("", "services") => &service::Service,
         ("admissionregistration.k8s.io", "mutatingwebhookconfigurations") => &webhooks::Webhooks { mutating: true },
         ("admissionregistration.k8s.io", "validatingwebhookconfigurations") => &webhooks::Webhooks { mutating: false },

@@ -6,7 +6,7 @@ use api::names;
 use serde_json::{Value, json};
 
 use super::cursor::{Cursor, Errors, field, list, text};
-use super::edit::{copy, get_mut, object_mut, set};
+use super::edit::{copy, get_mut, object_mut, remove, set};
 use crate::strategy::Strategy;
 
 const LABEL: &str = "kubernetes.io/metadata.name";
@@ -78,6 +78,10 @@ impl Strategy for Namespace {
     }
 
     fn mark_deleting(&self, object: &mut Object) {
+        // There is no grace for namespaces, not even none.
+        if let Some(metadata) = get_mut(object, "metadata") {
+            remove(metadata, "deletionGracePeriodSeconds");
+        }
         if let Some(status) = object_mut(object, "status") {
             set(status, "phase", "Terminating");
         }

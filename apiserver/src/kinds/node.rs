@@ -41,6 +41,18 @@ impl Strategy for Node {
         drop_config_source(new);
     }
 
+    fn warnings(&self, new: &Object) -> Vec<String> {
+        let spec = field(new, "spec");
+        let mut warnings = Vec::new();
+        if !field(spec, "configSource").is_null() {
+            warnings.push("spec.configSource: the feature is removed".to_owned());
+        }
+        if !text(spec, "externalID").is_empty() {
+            warnings.push("spec.externalID: this field is deprecated, and is unused by Kubernetes".to_owned());
+        }
+        warnings
+    }
+
     fn validate(&self, new: &Object) -> Vec<FieldError> {
         let mut errors = Errors::default();
         content(new, &mut errors);

@@ -36,6 +36,7 @@ impl Strategy for PodDisruptionBudget {
         for name in ["disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"] {
             errors.not_negative(&status.child(name));
         }
+        super::conditions::validate(&status.child("conditions"), &mut errors);
         errors.into_vec()
     }
 }

@@ -18,6 +18,11 @@ impl Strategy for PriorityClass {
         default_to(new, "preemptionPolicy", "PreemptLowerPriority");
     }
 
+    /// Upstream sets it once.
+    fn bumps_generation(&self, _new: &Object, _old: &Object) -> bool {
+        false
+    }
+
     fn validate(&self, new: &Object) -> Vec<FieldError> {
         let mut errors = Errors::default();
         let metadata = Cursor::root(new, "metadata");

@@ -1,5 +1,7 @@
 //! StorageClass.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use api::Object;
 use api::field::FieldError;
 use api::names;
@@ -7,6 +9,7 @@ use api::names;
 use super::cursor::{Cursor, Errors, IS_IMMUTABLE, text};
 use super::edit::default_to;
 use super::equality::same_field;
+use super::selectors::label_name;
 use crate::strategy::Strategy;
 
 const MAX_PARAMETERS: usize = 512;
@@ -55,6 +58,7 @@ impl Strategy for StorageClass {
         } else {
             errors.required(&mode);
         }
+        allowed_topologies(&Cursor::root(new, "allowedTopologies"), &mut errors);
         errors.into_vec()
     }
 
@@ -69,6 +73,34 @@ impl Strategy for StorageClass {
             errors.invalid(&Cursor::root(new, "volumeBindingMode"), IS_IMMUTABLE);
         }
         errors.into_vec()
+    }
+}
+
+fn allowed_topologies(terms: &Cursor, errors: &mut Errors) {
+    let mut seen: Vec<BTreeMap<&str, BTreeSet<&str>>> = Vec::new();
+    for term in terms.items() {
+        let mut keys = BTreeMap::new();
+        for expression in term.child("matchLabelExpressions").items() {
+            let values = expression.child("values");
+            let mut distinct = BTreeSet::new();
+            if values.is_empty() {
+                errors.required(&values);
+            }
+            for value in values.items() {
+                if !distinct.insert(value.str()) {
+                    errors.duplicate_as(&value, value.str());
+                }
+            }
+            label_name(&expression.child("key"), errors);
+            let key = expression.text("key");
+            if keys.insert(key, distinct).is_some() {
+                errors.duplicate_as(&expression.child("key"), key);
+            }
+        }
+        if seen.contains(&keys) {
+            errors.duplicate_as(&term.child("matchLabelExpressions"), "");
+        }
+        seen.push(keys);
     }
 }
 

@@ -34,14 +34,19 @@ enum Plan {
     Leave,
     /// It stays, in this state.
     Mark(Object),
+    /// A deletion without grace of a kind that has grace: it is seen to be deleted, then it is gone.
+    MarkAndRemove(Object),
     Remove,
 }
 
 impl Target<'_> {
     pub async fn delete(&self, name: &str, options: &DeleteOptions) -> Result<Deleted, Status> {
+        let mut marked = false;
         for _ in 0..ATTEMPTS {
             let old = self.core.must_read(self.row, self.namespace, name).await?;
-            self.check_delete_preconditions(&old.object, options)?;
+            if !marked {
+                self.check_delete_preconditions(&old.object, options)?;
+            }
             let attributes = self.attributes(Operation::Delete, name, Some(&old.object));
             for step in &self.core.admission {
                 step.validate(&attributes, None).await?;
@@ -49,7 +54,14 @@ impl Target<'_> {
             let done = match plan(self.row, &old.object, options, self.core.now()) {
                 Plan::Leave => return Ok(Deleted::Kept(old.json)),
                 Plan::Mark(object) => self.mark(object, &old).await?.map(Deleted::Kept),
-                Plan::Remove => self.remove(&old).await?.map(|()| Deleted::Removed(old.json)),
+                Plan::MarkAndRemove(object) => match self.mark(object, &old).await? {
+                    Some(json) if self.dry_run => Some(Deleted::Removed(json)),
+                    done => {
+                        marked |= done.is_some();
+                        None
+                    }
+                },
+                Plan::Remove => self.remove(&old).await?.map(|gone| Deleted::Removed(self.last(old, gone))),
             };
             if let Some(done) = done {
                 return Ok(done);
@@ -90,17 +102,26 @@ impl Target<'_> {
         }
     }
 
-    /// `None` when another write came between.
-    async fn remove(&self, old: &Existing) -> Result<Option<()>, Status> {
+    /// The last state, as of the revision of its deletion where that is told.
+    fn last(&self, old: Existing, gone: Option<u64>) -> Bytes {
+        let Some(gone) = gone.filter(|_| self.row.returns_deleted) else { return old.json };
+        let mut object = old.object;
+        meta::set(&mut object, "resourceVersion", gone.to_string());
+        old.managers.put_into(&mut object);
+        object.to_string().into()
+    }
+
+    /// `None` when another write came between; else the revision, which a dry run does not have.
+    async fn remove(&self, old: &Existing) -> Result<Option<Option<u64>>, Status> {
         if self.dry_run {
-            return Ok(Some(()));
+            return Ok(Some(None));
         }
         let key = key(self.row, old.object.namespace(), old.object.name());
         let expect = Expect::At(Revision(old.revision));
         match self.core.config.store.write(key, Write::Delete, expect, Durability::Synced).await {
-            Ok(_) => {
+            Ok(revision) => {
                 self.core.release(self.row, &old.object).await;
-                Ok(Some(()))
+                Ok(Some(Some(revision.0)))
             }
             Err(store::Error::Conflict { .. }) => Ok(None),
             Err(error) => Err(store_error(error)),
@@ -110,7 +131,7 @@ impl Target<'_> {
     /// The end of an update that took away the last finalizer. Answers with the object as it was sent.
     pub(super) async fn remove_finalized(&self, last: Object, old: &Existing) -> Result<Option<Committed>, Status> {
         let removed = self.remove(old).await?;
-        Ok(removed.map(|()| Committed { json: last.to_string().into(), created: false }))
+        Ok(removed.map(|_| Committed { json: last.to_string().into(), created: false }))
     }
 }
 
@@ -153,7 +174,11 @@ fn plan(row: &Descriptor, old: &Object, options: &DeleteOptions, now: Timestamp)
             row.strategy.mark_deleting(&mut object);
             Plan::Mark(object)
         }
-        _ => Plan::Remove,
+        Some(_) => {
+            row.strategy.mark_deleting(&mut object);
+            Plan::MarkAndRemove(object)
+        }
+        None => Plan::Remove,
     }
 }
 
@@ -272,18 +297,22 @@ mod tests {
         let deadline = |time: &str, seconds: i64, generation: i64| {
             marked(json!({"deletionGracePeriodSeconds": seconds, "deletionTimestamp": time, "generation": generation}))
         };
+        let removed = |time: &str| match deadline(time, 0, 2) {
+            Plan::Mark(object) => Plan::MarkAndRemove(object),
+            other => other,
+        };
         let going = json!({"metadata": {"generation": 2, "deletionTimestamp": "2026-01-01T00:00:35Z",
             "deletionGracePeriodSeconds": 30}});
         let table = [
             (&old, None, deadline("2026-01-01T00:00:40Z", 30, 2)),
             (&old, Some(5), deadline("2026-01-01T00:00:15Z", 5, 2)),
             (&old, Some(-3), deadline("2026-01-01T00:00:11Z", 1, 2)),
-            (&old, Some(0), Plan::Remove),
+            (&old, Some(0), removed("2026-01-01T00:00:10Z")),
             (&going, None, Plan::Leave),
             (&going, Some(60), Plan::Leave),
             (&going, Some(10), deadline("2026-01-01T00:00:15Z", 10, 2)),
             (&going, Some(2), deadline("2026-01-01T00:00:10Z", 1, 2)),
-            (&going, Some(0), Plan::Remove),
+            (&going, Some(0), removed("2026-01-01T00:00:10Z")),
         ];
         for (old, grace, expected) in table {
             assert_eq!(plan(&row, old, &options(grace, None), now()), expected, "{old} {grace:?}");

@@ -16,8 +16,8 @@ use crate::admission::Operation;
 use crate::allocation::Reservation;
 use crate::core::{Existing, key, qualified_kind, store_error};
 use crate::managed::Managers;
-use crate::metadata;
 use crate::rbac::escalation;
+use crate::{gated, metadata};
 
 /// As the client sent it (or a patch made it), in the stored form.
 #[derive(Clone, Debug)]
@@ -75,7 +75,7 @@ impl Decoded {
         let Self { mut object, tracking } = self;
         let old = existing.map(|existing| &existing.object);
         let defaults = |object: &mut Object| {
-            if target.subresource.is_empty() || old.is_some() {
+            if matches!(target.subresource, "" | "status") || old.is_some() {
                 target.row.strategy.defaults(object, old);
             }
         };
@@ -120,6 +120,7 @@ impl Admitted {
         meta::set(object, "creationTimestamp", created);
         meta::set(object, "uid", metadata::uid(target.core.random(), target.core.random()));
         meta::set(object, "generation", if row.generation { 1.into() } else { Value::Null });
+        gated::drop_disabled(object);
         row.strategy.prepare_for_create(object);
         let reservation = target.core.reserve(row, object, None, target.dry_run).await?;
         normalize(object);
@@ -141,6 +142,7 @@ impl Admitted {
     pub(super) async fn validate_update(mut self, target: &Target<'_>, old: &Object) -> Result<Validated, Status> {
         let (row, object) = (target.row, &mut self.object);
         metadata::carry_over(object, old);
+        gated::drop_disabled(object);
         match target.subresource {
             "" => {
                 if row.has_status() {
@@ -174,7 +176,7 @@ impl Admitted {
             return Err(Status::invalid(qualified_kind(row), object.name(), &errors));
         }
         if target.subresource.is_empty() {
-            target.warnings.extend(row.strategy.warnings(object));
+            target.warnings.extend(row.strategy.warnings_of_update(object, old));
         }
         let name = object.name().to_owned();
         validating_admission(target, Operation::Update, &name, object, Some(old)).await?;
@@ -247,8 +249,10 @@ impl Validated {
             return Err(CommitError::Conflict(now.map(|(json, _)| json)));
         }
         let mut object = self.object;
-        let version = old.map_or(Value::Null, |old| old.revision.to_string().into());
-        meta::set(&mut object, "resourceVersion", version);
+        match old {
+            Some(old) => meta::set(&mut object, "resourceVersion", old.revision.to_string()),
+            None => drop(meta::metadata_mut(&mut object).remove("resourceVersion")),
+        }
         self.managers.put_into(&mut object);
         Ok(Committed { json: object.to_string().into(), created: old.is_none() })
     }

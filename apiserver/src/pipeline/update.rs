@@ -9,6 +9,7 @@ use super::stages::{CommitError, Decoded};
 use super::{Committed, Target};
 use crate::core::{Existing, qualified};
 use crate::metadata;
+use crate::query::parse_uint;
 use crate::request::RequestInfo;
 use crate::server::authorize;
 
@@ -23,6 +24,11 @@ pub(crate) trait Change: Sync {
     /// The object to create when there is none; `None` answers 404.
     fn create(&self) -> Result<Option<Decoded>, Status> {
         Ok(None)
+    }
+
+    /// The object names the one that it replaces, also by its uid. A patch changes what is there: another uid is a change.
+    fn names_uid(&self) -> bool {
+        false
     }
 
     /// It creates also what PUT does not create.
@@ -56,7 +62,11 @@ impl Target<'_> {
 
     /// `None` when another write came between.
     async fn update_found(&self, name: &str, change: &dyn Change, old: &Existing) -> Result<Option<Committed>, Status> {
-        self.update_once(name, change.apply(old)?, old).await
+        let new = change.apply(old)?;
+        if change.names_uid() {
+            self.check_uid(name, &new.object, old)?;
+        }
+        self.update_once(name, new, old).await
     }
 
     /// `None` when another write came between.
@@ -74,6 +84,9 @@ impl Target<'_> {
     async fn create_named(&self, name: &str, new: Decoded) -> Result<Committed, Status> {
         let object = &new.object;
         metadata::match_name(object, name)?;
+        if !object.resource_version().is_empty() {
+            parse_uint(object.resource_version()).map_err(Status::plain)?;
+        }
         if !object.uid().is_empty() {
             let why = format!(
                 "uid mismatch: the provided object specified uid {}, and no existing object was found",
@@ -101,7 +114,7 @@ impl Target<'_> {
     async fn update_once(&self, name: &str, mut new: Decoded, old: &Existing) -> Result<Option<Committed>, Status> {
         metadata::match_namespace(&mut new.object, self.namespace)?;
         metadata::match_name(&new.object, name)?;
-        self.check_preconditions(name, &new.object, old)?;
+        self.check_version(name, &new.object, old)?;
         self.warnings.extend(metadata::dedup_owners(&mut new.object));
         let admitted = new.admit(self, Some(old)).await?;
         let validated = admitted.validate_update(self, &old.object).await?;
@@ -116,13 +129,17 @@ impl Target<'_> {
         }
     }
 
-    fn check_preconditions(&self, name: &str, new: &Object, old: &Existing) -> Result<(), Status> {
+    fn check_uid(&self, name: &str, new: &Object, old: &Existing) -> Result<(), Status> {
         let uid = new.uid();
         if !uid.is_empty() && uid != old.object.uid() {
             let own = old.object.uid();
             let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {own}");
             return Err(Status::conflict(qualified(self.row), name, &why));
         }
+        Ok(())
+    }
+
+    fn check_version(&self, name: &str, new: &Object, old: &Existing) -> Result<(), Status> {
         match new.resource_version() {
             "" | "0" if self.row.unconditional_update => Ok(()),
             "" | "0" => {
@@ -132,13 +149,10 @@ impl Target<'_> {
                 Err(Status::invalid(resource, name, &[error]))
             }
             version if version == old.revision.to_string() => Ok(()),
-            version if version.parse::<u64>().is_err() => {
-                let path = Path::new("metadata").child("resourceVersion");
-                let detail = format!("strconv.ParseUint: parsing {version:?}: invalid syntax");
-                let resource = Qualified::new(&self.row.info.group, &self.row.info.plural);
-                Err(Status::invalid(resource, name, &[FieldError::invalid(&path, version, detail)]))
+            version => {
+                parse_uint(version).map_err(Status::plain)?;
+                Err(Status::modified(qualified(self.row), name))
             }
-            _ => Err(Status::modified(qualified(self.row), name)),
         }
     }
 }

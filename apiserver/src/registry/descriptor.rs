@@ -83,6 +83,8 @@ pub struct Descriptor {
     pub unconditional_update: bool,
     /// DELETE answers with the object and not with a Status.
     pub returns_deleted: bool,
+    /// A warning in every answer; empty for none.
+    pub deprecation: &'static str,
     /// Acknowledged before it is on disk: heartbeats.
     pub relaxed: bool,
     /// Whether DELETE may leave dependents to the garbage collector; Events have none.
@@ -122,6 +124,7 @@ pub(crate) fn row(group: &str, version: &str, kind: &str, plural: &str) -> Descr
         create_on_update: false,
         unconditional_update: true,
         returns_deleted: false,
+        deprecation: "",
         relaxed: false,
         collects_dependents: true,
         shape: None,
@@ -222,6 +225,11 @@ impl Descriptor {
 
     pub(super) fn returns_deleted(mut self) -> Self {
         self.returns_deleted = true;
+        self
+    }
+
+    pub(super) fn deprecated(mut self, warning: &'static str) -> Self {
+        self.deprecation = warning;
         self
     }
 

@@ -50,8 +50,16 @@ fn core() -> Vec<Descriptor> {
     let core = |kind, plural| row("", "v1", kind, plural);
     vec![
         core("ConfigMap", "configmaps").short(&["cm"]),
-        core("Endpoints", "endpoints").short(&["ep"]).create_on_update(),
-        core("Event", "events").short(&["ev"]).selectable(EVENT_FIELDS).create_on_update().without_dependents(),
+        core("Endpoints", "endpoints")
+            .short(&["ep"])
+            .create_on_update()
+            .deprecated("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
+        core("Event", "events")
+            .short(&["ev"])
+            .named(names::path_segment)
+            .selectable(EVENT_FIELDS)
+            .create_on_update()
+            .without_dependents(),
         core("LimitRange", "limitranges").short(&["limits"]).create_on_update(),
         core("Namespace", "namespaces")
             .short(&["ns"])

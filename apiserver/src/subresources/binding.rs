@@ -4,7 +4,7 @@ use api::Object;
 use api::field::{FieldError, Path};
 use api::gvk::GroupVersionKind;
 use api::meta::{self, Meta};
-use api::status::{Qualified, Status};
+use api::status::{Qualified, Status, aggregate};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -29,7 +29,8 @@ pub(crate) async fn bind(call: &Call, body: Body) -> Result<Reply, Status> {
     match_name(&binding, &call.info.name)?;
     let errors = validate(&binding);
     if !errors.is_empty() {
-        return Err(Status::invalid(Qualified::new("", "Binding"), binding.name(), &errors));
+        // Upstream makes no Status of these.
+        return Err(Status::plain(aggregate(&errors)));
     }
     let change = Bind { binding, now: call.core.now() };
     call.target(options.dry_run).update(&call.info.name, &change).await?;

@@ -56,7 +56,14 @@ pub(crate) async fn scale(call: &Call, body: Body) -> Result<Reply, Status> {
         check_count(&call.row, &parent)?;
     }
     let mut scale = scale_of(&call.row, &parent)?;
-    Managers::new(to_scale(&managers.decode(), &replicas_in(&call.row))).put_into(&mut scale);
+    if call.info.verb != "get" {
+        // Only a write tells whose the count is (upstream).
+        Managers::new(to_scale(&managers.decode(), &replicas_in(&call.row))).put_into(&mut scale);
+    }
+    if scale["spec"]["replicas"] == 0 {
+        // Go leaves out a zero here.
+        scale["spec"] = json!({});
+    }
     Ok(Reply::Value { code: StatusCode::OK, value: scale })
 }
 

@@ -17,6 +17,9 @@ use crate::pipeline::{Change, Decoded, Target, Tracking};
 use crate::reply::Reply;
 use crate::warnings::Warnings;
 
+/// What the YAML reader puts before its errors.
+const YAML: &str = "error converting YAML to JSON: ";
+
 pub(crate) const APPLY: &str = "application/apply-patch+yaml";
 
 pub(crate) async fn apply(call: &Call, body: Body) -> Result<Reply, Status> {
@@ -51,7 +54,7 @@ impl<'a> Configuration<'a> {
         let applied = tracker.apply(live.map(|live| &live.object), managed, &self.object, self.force);
         let applied = applied.map_err(|error| managed::refused(&error))?;
         if let Some(duplicates) = &self.duplicates {
-            let message = format!("error strict decoding YAML: {duplicates}");
+            let message = format!("error strict decoding YAML: {YAML}yaml: unmarshal errors:\n  {duplicates}");
             match self.validation {
                 FieldValidation::Strict => return Err(Status::bad_request(message)),
                 FieldValidation::Warn => self.warnings.extend([duplicates.clone()]),
@@ -69,8 +72,8 @@ fn parse(bytes: &[u8]) -> Result<(Object, Option<String>), Status> {
     if bytes.trim_ascii_start().starts_with(b"{")
         && let Ok(decoded) = api::schema::decode::json(bytes, None)
     {
-        let duplicates: Vec<String> = decoded.strict.iter().map(StrictError::to_string).collect();
-        return Ok((decoded.value, (!duplicates.is_empty()).then(|| duplicates.join(", "))));
+        let duplicates: Vec<String> = decoded.strict.iter().filter_map(yaml_duplicate).collect();
+        return Ok((decoded.value, (!duplicates.is_empty()).then(|| duplicates.join("\n  "))));
     }
     let object = decode::lenient_yaml(bytes).map_err(|error| wrong(&error))?;
     if !object.is_object() {
@@ -78,7 +81,18 @@ fn parse(bytes: &[u8]) -> Result<(Object, Option<String>), Status> {
             &"error unmarshaling JSON: json: cannot unmarshal into Go value of type map[string]interface {}",
         ));
     }
-    Ok((object, decode::yaml(bytes).err()))
+    Ok((object, decode::yaml(bytes).err().map(|error| error.trim_start_matches(YAML).to_owned())))
+}
+
+/// As upstream, for which JSON is YAML of one line.
+fn yaml_duplicate(error: &StrictError) -> Option<String> {
+    match error {
+        StrictError::Duplicate(path) => {
+            let key = path.rsplit('.').next().unwrap_or_default();
+            Some(format!("line 1: key {key:?} already set in map"))
+        }
+        StrictError::Unknown(_) => None,
+    }
 }
 
 struct ApplyToStored<'a> {
@@ -133,11 +147,11 @@ mod tests {
     fn configurations_are_yaml_or_json() {
         let cases = [
             (r#"{"a":1}"#, json!({"a": 1}), None),
-            (r#" {"a":1,"a":2}"#, json!({"a": 2}), Some("duplicate field \"a\"")),
+            (r#" {"a":1,"a":2}"#, json!({"a": 2}), Some("line 1: key \"a\" already set in map")),
             ("a: 1\nb:\n- x\n", json!({"a": 1, "b": ["x"]}), None),
             ("{a: 1}", json!({"a": 1}), None),
             ("mode: 0644", json!({"mode": 420}), None),
-            ("a: 1\na: 2\n", json!({"a": 2}), Some("error converting YAML to JSON")),
+            ("a: 1\na: 2\n", json!({"a": 2}), Some("yaml: ")),
         ];
         for (text, expected, duplicates) in cases {
             let (object, found) = parse(text.as_bytes()).unwrap();

@@ -11,7 +11,7 @@ use crate::decode;
 use crate::options::DeleteOptions;
 use crate::pipeline::{Deleted, success};
 use crate::reply::Reply;
-use crate::verbs::list::select;
+use crate::verbs::list::{select, wanted};
 
 pub(crate) async fn delete(call: &Call, body: Body) -> Result<Reply, Status> {
     let options = options(call, body).await?;
@@ -28,6 +28,8 @@ pub(crate) async fn delete(call: &Call, body: Body) -> Result<Reply, Status> {
 
 /// Deletes what the selectors choose, one by one. Answers with the list of them as they were.
 pub(crate) async fn delete_collection(call: &Call, body: Body) -> Result<Reply, Status> {
+    // Upstream reads the options of the list first.
+    wanted(call, false)?;
     let options = options(call, body).await?;
     let list = select(call).await?;
     for item in &list.items {

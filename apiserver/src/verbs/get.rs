@@ -14,7 +14,12 @@ pub(crate) async fn get(call: &Call) -> Result<Reply, Status> {
     let found = if version.is_empty() {
         call.core.read_bytes(row, call.namespace(), name).await?
     } else {
-        call.core.at_least(parse_version(version)?).await?;
+        let wanted = parse_version(version).map_err(|error| match row.collects_dependents {
+            true => error,
+            // Events are in no watch cache upstream, and its store has other words.
+            false => Status::bad_request(format!("invalid resource version: {}", error.message)),
+        })?;
+        call.core.at_least(wanted).await?;
         let cached = call.core.caches.get(&row.storage);
         cached
             .and_then(|cache| cache.get(&row.object_key(call.namespace(), name)))

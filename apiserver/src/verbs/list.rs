@@ -12,8 +12,9 @@ use crate::cache::{ROOT, Stored, prefix_range};
 use crate::call::Call;
 use crate::core::{EXPIRED, store_error};
 use crate::options::{ListOptions, VersionMatch};
+use crate::query::parse_uint;
 use crate::reply::{List, Reply};
-use crate::selection::Selection;
+use crate::selection::{Selection, Selectors};
 
 /// How many keys are read at once when selectors skip some.
 const CHUNK: usize = 500;
@@ -37,14 +38,16 @@ pub(crate) async fn list(call: &Call) -> Result<Reply, Status> {
 
 /// The objects that a request's scope, selectors and options choose.
 pub(crate) async fn select(call: &Call) -> Result<List, Status> {
-    let options = ListOptions::parse(&call.query, false)?;
-    let selection = Selection::parse(&call.row, &call.info)?;
+    let (options, selection) = wanted(call, false)?;
     let prefix = selection.key_prefix(&call.row);
     if !options.continue_token.is_empty() {
         let from = Continuation::decode(&options.continue_token)?;
         if !matches!(options.resource_version.as_str(), "" | "0") {
             return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
         }
+        // With this version the limit does not count (upstream).
+        let limit = if options.resource_version == "0" { 0 } else { options.limit };
+        let options = ListOptions { limit, ..options };
         return match from.revision {
             Some(revision) => read_store(call, &options, &selection, &prefix, revision, Some(&from)).await,
             None => {
@@ -68,11 +71,19 @@ pub(crate) async fn select(call: &Call) -> Result<List, Status> {
     }
 }
 
+/// Options and selection, refused in upstream's order.
+pub(crate) fn wanted(call: &Call, watch: bool) -> Result<(ListOptions, Selection), Status> {
+    let selectors = Selectors::parse(&call.info)?;
+    let options = ListOptions::parse(&call.query, watch)?;
+    Ok((options, Selection::of(&call.row, &call.info, selectors)?))
+}
+
 fn at(options: &ListOptions) -> Result<At, Status> {
     if options.resource_version.is_empty() {
         return Ok(At::Newest);
     }
-    let revision = parse_version(&options.resource_version)?;
+    let wrong = |error: Status| Status::bad_request(format!("invalid resource version: {}", error.message));
+    let revision = parse_version(&options.resource_version).map_err(wrong)?;
     Ok(match options.version_match {
         Some(VersionMatch::Exact) => At::Exactly(revision),
         Some(VersionMatch::NotOlderThan) => At::NotOlderThan(revision),
@@ -81,11 +92,9 @@ fn at(options: &ListOptions) -> Result<At, Status> {
     })
 }
 
+/// The number of a resourceVersion in the query. An error is upstream's of a get or watch: no Status there, so 500.
 pub(crate) fn parse_version(text: &str) -> Result<u64, Status> {
-    let wrong = |_| {
-        Status::bad_request(format!("invalid resource version: strconv.ParseUint: parsing {text:?}: invalid syntax"))
-    };
-    text.parse().map_err(wrong)
+    parse_uint(text).map_err(|why| Status::plain(format!("resourceVersion: Invalid value: {text:?}: {why}")))
 }
 
 /// `start` is the first key wanted, relative to the resource.

@@ -33,6 +33,7 @@ const MANAGED: &[u8] = b"managedFields";
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
 /// Without a Go type there are no merge keys: upstream offers strategic merge for built-in kinds only.
 const CUSTOM_SUPPORTED: [&str; 3] = [JSON, MERGE, APPLY];
+const UNPROCESSABLE: &str = "the server rejected our request due to an error in our request";
 const SUPPORTED: [&str; 4] = [JSON, MERGE, STRATEGIC, APPLY];
 
 pub(crate) async fn patch(call: &Call, body: Body) -> Result<Reply, Status> {
@@ -71,6 +72,14 @@ impl Mechanism {
         }
     }
 
+    /// What a message shows of a patch that makes no valid object: the patched object, or the patch as Go prints a map.
+    fn shown(&self, patched: &Object) -> String {
+        match self {
+            Self::Strategic(patch) => go_text(patch),
+            _ => patched.to_string(),
+        }
+    }
+
     fn apply(&self, ty: Option<TypeId>, mut object: Object) -> Result<Object, Status> {
         match self {
             Self::Json(patch) => {
@@ -96,11 +105,27 @@ impl Mechanism {
     }
 }
 
+/// A value as Go's `%v` prints it.
+fn go_text(value: &Value) -> String {
+    let joined = |parts: Vec<String>| parts.join(" ");
+    match value {
+        Value::Null => "<nil>".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(elements) => format!("[{}]", joined(elements.iter().map(go_text).collect())),
+        Value::Object(members) => {
+            let pairs = members.iter().map(|(key, member)| format!("{key}:{}", go_text(member)));
+            format!("map[{}]", joined(pairs.collect()))
+        }
+        other => other.to_string(),
+    }
+}
+
 fn json_patch_status(error: &JsonPatchError) -> Status {
     match error {
         JsonPatchError::Decode { .. } => Status::bad_request(error.to_string()),
         JsonPatchError::TooMany(_) => Status::too_large(&error.to_string()),
-        JsonPatchError::Apply(_) => Status::unprocessable(error.to_string()),
+        // Upstream does not say which operation.
+        JsonPatchError::Apply(_) => Status::unprocessable(UNPROCESSABLE),
     }
 }
 
@@ -122,7 +147,7 @@ impl<'a> Patching<'a> {
     pub async fn read(call: &'a Call, body: Body, kind: GroupVersionKind) -> Result<(Self, WriteOptions), Status> {
         let content_type = decode::content_type(&call.headers).to_owned();
         if !SUPPORTED.contains(&content_type.as_str()) {
-            return Err(Status::unsupported_media_type(&SUPPORTED));
+            return Err(Status::no_such_body());
         }
         if call.row.custom.is_some() && content_type == STRATEGIC && call.info.subresource != "scale" {
             return Err(Status::unsupported_media_type(&CUSTOM_SUPPORTED));
@@ -130,7 +155,12 @@ impl<'a> Patching<'a> {
         let bytes = call.bytes(body).await?;
         let options = WriteOptions::parse(&call.query, "PatchOptions")?;
         let names_managers = bytes.windows(MANAGED.len()).any(|part| part == MANAGED);
-        let (mechanism, strict) = Mechanism::decode(&content_type, &bytes)?;
+        let decoded = Mechanism::decode(&content_type, &bytes);
+        if decoded.is_err() {
+            // Upstream reads the patch when it has the object.
+            call.core.must_read(&call.row, call.namespace(), &call.info.name).await?;
+        }
+        let (mechanism, strict) = decoded?;
         let validation = options.field_validation;
         let strict = if validation == FieldValidation::Ignore { Vec::new() } else { strict };
         let warnings = &call.warnings;
@@ -144,7 +174,7 @@ impl<'a> Patching<'a> {
         let mut object = self.mechanism.apply(ty, object)?;
         let mut strict = self.strict.clone();
         keep_reset(&mut object);
-        let text = object.to_string();
+        let text = self.mechanism.shown(&object);
         if let Some(Conformed { unknown, error }) = decode::conform(self.custom.as_deref(), ty, &mut object) {
             if let Some(error) = error {
                 return Err(invalid_patch(&text, &error));

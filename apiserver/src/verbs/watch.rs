@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::Object;
+use api::schema::{SchemaSet, check};
 use api::status::Status;
 use bytes::Bytes;
 use futures::stream;
@@ -23,9 +24,9 @@ use crate::media::View;
 use crate::options::ListOptions;
 use crate::query::Query;
 use crate::registry::Descriptor;
-use crate::reply::{Reply, Viewer};
+use crate::reply::{Reply, Viewer, included};
 use crate::selection::Selection;
-use crate::verbs::list::parse_version;
+use crate::verbs::list::{parse_version, wanted};
 
 /// Changes taken from the cache at a time.
 const BATCH: usize = 256;
@@ -36,13 +37,15 @@ const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
 const MIN_TIMEOUT: Duration = Duration::from_secs(1800);
 
 pub(crate) async fn watch(call: &Call) -> Result<Reply, Status> {
-    let options = ListOptions::parse(&call.query, true)?;
-    let selection = Selection::parse(&call.row, &call.info)?;
+    let (options, selection) = wanted(call, true)?;
     let viewer = Viewer::of(call);
     let version = match options.resource_version.as_str() {
         "" => 0,
         text => parse_version(text)?,
     };
+    if viewer.view() == View::Table {
+        included(&call.query)?;
+    }
     let timeout = match options.timeout_seconds {
         Some(seconds) => Duration::from_secs(seconds),
         None => MIN_TIMEOUT + Duration::from_millis(call.core.random() % 1_800_000),
@@ -139,6 +142,11 @@ impl Events {
             if Instant::now() >= self.deadline {
                 return None;
             }
+            let pending = !self.ready.is_empty() || !self.initial.is_empty();
+            if pending && self.viewer.view() == View::MetadataList && self.watcher.is_some() {
+                // No event is a list: upstream fails to write it, and ends.
+                return None;
+            }
             if let Some(frame) = self.ready.pop_front() {
                 return Some(frame);
             }
@@ -219,7 +227,8 @@ impl Events {
 
     fn show(&mut self, object: Object) -> Result<Value, Status> {
         match self.viewer.view() {
-            View::Whole => Ok(object),
+            // An event is no list: upstream then shows the whole object.
+            View::Whole | View::MetadataList => Ok(object),
             View::Metadata => Ok(self.viewer.partial(&object)),
             View::Table => {
                 let headers = !std::mem::replace(&mut self.table_begun, true);
@@ -230,8 +239,9 @@ impl Events {
     }
 
     fn bookmark(&mut self, revision: u64, ends_initial_events: bool) -> Bytes {
-        let mut metadata = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
-        if ends_initial_events {
+        let mut metadata = json!({"resourceVersion": revision.to_string()});
+        // The metadata of a table has no annotations.
+        if ends_initial_events && self.viewer.view() != View::Table {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
         let object = match self.viewer.view() {
@@ -242,9 +252,14 @@ impl Events {
             View::Metadata => {
                 json!({"kind": "PartialObjectMetadata", "apiVersion": self.viewer.meta_version(), "metadata": metadata})
             }
-            View::Whole => {
+            View::Whole | View::MetadataList => {
                 let info = &self.row.info;
-                json!({"kind": info.kind, "apiVersion": info.api_version(), "metadata": metadata})
+                let mut object = json!({"kind": info.kind, "apiVersion": info.api_version(), "metadata": metadata});
+                let set = SchemaSet::builtin();
+                if let Some(ty) = set.of_kind(&self.row.gvk()) {
+                    check::complete(set, ty, &mut object);
+                }
+                object
             }
         };
         frame("BOOKMARK", object.to_string().as_bytes())

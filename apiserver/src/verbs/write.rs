@@ -21,7 +21,8 @@ pub(crate) async fn create(call: &Call, body: Body) -> Result<Reply, Status> {
 /// Also of /status and the other subresources that speak the parent's kind.
 pub(crate) async fn update(call: &Call, body: Body) -> Result<Reply, Status> {
     let options = WriteOptions::parse(&call.query, "UpdateOptions")?;
-    let object = call.object(body, &options).await?;
+    let mut object = call.object(body, &options).await?;
+    crate::metadata::match_namespace(&mut object, call.namespace())?;
     crate::metadata::match_name(&object, &call.info.name)?;
     let committed = call.target(options.dry_run).update(&call.info.name, &Replace(object)).await?;
     Ok(reply(committed))
@@ -41,5 +42,9 @@ impl Change for Replace {
 
     fn create(&self) -> Result<Option<Decoded>, Status> {
         Ok(Some(Decoded::new(self.0.clone())))
+    }
+
+    fn names_uid(&self) -> bool {
+        true
     }
 }

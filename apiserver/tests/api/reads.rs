@@ -18,7 +18,8 @@ async fn a_get_is_as_new_as_asked() {
             "{query}"
         );
     }
-    assert_eq!(server.get(&format!("{MAPS}/a?resourceVersion=x")).await.code, 400);
+    assert_eq!(server.get(&format!("{MAPS}/a?resourceVersion=x")).await.code, 500);
+    assert_eq!(server.get(&format!("{MAPS}?resourceVersion=x")).await.code, 400);
 }
 
 #[tokio::test]
@@ -54,8 +55,9 @@ async fn objects_are_shown_as_clients_ask() {
     assert_eq!(refused.code, 406);
     assert_eq!(
         refused.message(),
-        "only the following media types are accepted: application/json, application/yaml, \
-         application/vnd.kubernetes.protobuf"
+        "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, \
+         application/vnd.kubernetes.protobuf, application/json;stream=watch, \
+         application/vnd.kubernetes.protobuf;stream=watch"
     );
     let pretty = server.send("GET", &format!("{MAPS}/a?pretty=true"), &[], "").await;
     assert_eq!(pretty.body["kind"], "ConfigMap");

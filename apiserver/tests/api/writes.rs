@@ -112,7 +112,7 @@ async fn wrong_updates_and_deletions_are_refused_too() {
             "/api/v1/namespaces",
             Value::Null,
             405,
-            "deletecollection is not supported on resources of kind \"namespaces\"",
+            "the server does not allow this method on the requested resource",
         ),
         (
             "DELETE",
@@ -182,7 +182,7 @@ async fn patches_apply() {
     assert_eq!(renamed.code, 400);
     let unsupported = server.send("PATCH", &path, &[("content-type", "application/x-patch")], "{}").await;
     assert_eq!(unsupported.code, 415);
-    assert!(unsupported.message().ends_with("application/apply-patch+yaml"), "{}", unsupported.message());
+    assert_eq!(unsupported.message(), "415: Unsupported Media Type");
 }
 
 #[tokio::test]

@@ -71,7 +71,11 @@ pub fn events(ours: &Events, theirs: &Events, pairs: &mut Pairs) -> Vec<Differen
         return found.found;
     }
     for (ours, theirs) in ours_seen.iter().zip(&theirs_seen) {
-        found.bodies(&ours["object"], &theirs["object"]);
+        if ours["type"] == "BOOKMARK" {
+            found.places(&ours["object"], &theirs["object"]);
+        } else {
+            found.bodies(&ours["object"], &theirs["object"]);
+        }
     }
     if ours.ended != theirs.ended {
         found.add(Class::Events, "end", format!("ended: {}, upstream: {}", ours.ended, theirs.ended), String::new());
@@ -138,26 +142,31 @@ impl Comparison<'_> {
         let is_list = |body: &Value| {
             body["kind"].as_str().is_some_and(|kind| kind.ends_with("List") || kind == "Table" || kind == "Status")
         };
+        self.names(ours, theirs);
+        if is_list(ours) {
+            return self.places(ours, theirs);
+        }
+        self.values("", ours, theirs);
+    }
+
+    /// Bodies whose own revision says where the store was: lists and bookmarks.
+    fn places(&mut self, ours: &Value, theirs: &Value) {
         let revision = |body: &Value| body["metadata"]["resourceVersion"].as_str().and_then(|text| text.parse().ok());
+        let (Some(a), Some(b)) = (revision(ours), revision(theirs)) else {
+            return self.values("", ours, theirs);
+        };
+        // The objects in it come first: they say where the list's own revision must be.
         let (mut ours, mut theirs) = (ours.clone(), theirs.clone());
-        self.names(&ours, &theirs);
-        if let (Some(a), Some(b)) = (revision(&ours), revision(&theirs))
-            && is_list(&ours)
-        {
-            // The objects in it come first: they say where the list's own revision must be.
-            for body in [&mut ours, &mut theirs] {
-                if let Some(metadata) = body["metadata"].as_object_mut() {
-                    metadata.remove("resourceVersion");
-                }
+        for body in [&mut ours, &mut theirs] {
+            if let Some(metadata) = body["metadata"].as_object_mut() {
+                metadata.remove("resourceVersion");
             }
-            self.values("", &ours, &theirs);
-            if !self.pairs.revisions.same_place(a, b) {
-                let detail = format!("ours {a}, upstream {b}");
-                self.add(Class::Revision, "metadata.resourceVersion of a list", "another place".into(), detail);
-            }
-            return;
         }
         self.values("", &ours, &theirs);
+        if !self.pairs.ignore_revisions && !self.pairs.revisions.same_place(a, b) {
+            let detail = format!("ours {a}, upstream {b}");
+            self.add(Class::Revision, "metadata.resourceVersion of a list", "another place".into(), detail);
+        }
     }
 
     fn failures(&mut self, ours: &Value, theirs: &Value) {
@@ -279,16 +288,17 @@ impl Comparison<'_> {
     fn same_text(&mut self, key: &str, ours: &str, theirs: &str) -> bool {
         let number = |text: &str| text.parse::<u64>().ok();
         match key {
+            "resourceVersion" if self.pairs.ignore_revisions => true,
             "resourceVersion" => match (number(ours), number(theirs)) {
                 (Some(a), Some(b)) => self.pairs.revisions.agree(a, b),
                 _ => false,
             },
             "uid" => self.pairs.uids.agree(ours, theirs),
             "continue" | "token" => !ours.is_empty() && !theirs.is_empty(),
-            "clusterIP" | "clusterIPs[]" => self.pairs.addresses.agree(ours, theirs),
+            "clusterIP" | "clusterIPs[]" => self.pairs.addresses.agree(ours, theirs) || allocated(ours, theirs),
             _ => {
                 same_time(ours, theirs)
-                    || key == "cells[]" && same_age(ours, theirs)
+                    || key == "cells[]" && (same_age(ours, theirs) || allocated(ours, theirs))
                     || neutral(ours, Side::Ours, self.pairs) == neutral(theirs, Side::Theirs, self.pairs)
             }
         }
@@ -301,6 +311,11 @@ fn same_time(ours: &str, theirs: &str) -> bool {
         (Some(a), Some(b)) => ours.len() == theirs.len() && (a.as_second() - b.as_second()).abs() <= SECONDS_APART,
         _ => false,
     }
+}
+
+/// Both are of the range from which servers take one at random; an address that was freed may come again.
+fn allocated(ours: &str, theirs: &str) -> bool {
+    ours.starts_with("10.96.") && theirs.starts_with("10.96.")
 }
 
 fn same_age(ours: &str, theirs: &str) -> bool {
@@ -327,7 +342,9 @@ const FREE_MAPS: [&str; 12] = [
 fn member(place: &str, key: &str) -> String {
     let parent = place.rsplit('.').next().unwrap_or_default();
     if place.contains("fieldsV1") {
-        return place.to_owned();
+        let key = if key.starts_with("k:") || key.starts_with("v:") { "k:{}" } else { key };
+        let free = parent.strip_prefix("f:").is_some_and(|parent| FREE_MAPS.contains(&parent));
+        return format!("{place}.{}", if free && key != "." { "*" } else { key });
     }
     let key = if FREE_MAPS.contains(&parent) { "*" } else { key };
     if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") }

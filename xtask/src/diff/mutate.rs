@@ -158,7 +158,6 @@ fn metadata(random: &mut Random, object: &mut Value) {
         json!({"managedFields": [{"manager": "m", "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1"}]}),
         json!({"managedFields": [{"manager": "m", "operation": "Replace"}]}),
         json!({"managedFields": []}),
-        json!({"generateName": "g-"}),
         json!({"generateName": "G_"}),
         json!({"labels": null, "annotations": {}}),
     ];

@@ -10,15 +10,16 @@ pub enum Side {
 }
 
 /// Grows with what is compared. One for each scenario.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Pairs {
     pub uids: Bijection,
     pub names: Bijection,
     pub addresses: Bijection,
     pub revisions: Revisions,
+    pub ignore_revisions: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Bijection {
     forward: BTreeMap<String, String>,
     back: BTreeMap<String, String>,
@@ -48,7 +49,7 @@ impl Bijection {
 
 /// Revisions of objects are pairs, in the same order on both sides. A list's revision is a place between those of objects: the
 /// other server may have written something of its own meanwhile.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Revisions {
     pairs: BTreeMap<u64, u64>,
     theirs: BTreeSet<u64>,
@@ -72,13 +73,6 @@ impl Revisions {
     /// Whether both are as new with regard to objects.
     pub fn same_place(&self, ours: u64, theirs: u64) -> bool {
         self.pairs.range(..=ours).count() == self.theirs.range(..=theirs).count()
-    }
-
-    pub fn knows(&self, side: Side, value: u64) -> bool {
-        match side {
-            Side::Ours => self.pairs.contains_key(&value),
-            Side::Theirs => self.theirs.contains(&value),
-        }
     }
 }
 

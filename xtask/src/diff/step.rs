@@ -13,6 +13,8 @@ use serde_json::Value;
 pub struct Scenario {
     pub name: String,
     pub steps: Vec<Step>,
+    /// What it reads was made by the servers themselves, in an order of their own.
+    pub no_revisions: bool,
 }
 
 #[derive(Clone, Debug)]

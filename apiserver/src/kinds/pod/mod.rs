@@ -84,11 +84,13 @@ impl Strategy for Pod {
         warnings::warnings(new)
     }
 
+    /// None: mostly programs update pods, and often.
+    fn warnings_of_update(&self, _new: &Object, _old: &Object) -> Vec<String> {
+        Vec::new()
+    }
+
     fn on_delete(&self, old: &Object, grace_period_seconds: Option<i64>) -> Deletion {
-        match grace(old, grace_period_seconds) {
-            0 => Deletion::Immediate,
-            seconds => Deletion::Graceful { seconds },
-        }
+        Deletion::Graceful { seconds: grace(old, grace_period_seconds) }
     }
 }
 

@@ -156,12 +156,12 @@ fn a_gated_pod_may_be_tied_to_fewer_nodes() {
 fn only_running_pods_get_grace() {
     let running = with(pod(), "/spec/nodeName", json!("node-1"));
     let table = [
-        ("not scheduled", pod(), None, Deletion::Immediate),
+        ("not scheduled", pod(), None, Deletion::Graceful { seconds: 0 }),
         ("the pod's own", running.clone(), None, Deletion::Graceful { seconds: 30 }),
         ("asked for", running.clone(), Some(5), Deletion::Graceful { seconds: 5 }),
-        ("forced", running.clone(), Some(0), Deletion::Immediate),
+        ("forced", running.clone(), Some(0), Deletion::Graceful { seconds: 0 }),
         ("negative", running.clone(), Some(-1), Deletion::Graceful { seconds: 1 }),
-        ("over", with(running, "/status/phase", json!("Succeeded")), None, Deletion::Immediate),
+        ("over", with(running, "/status/phase", json!("Succeeded")), None, Deletion::Graceful { seconds: 0 }),
     ];
     for (name, pod, asked, expected) in table {
         assert_eq!(Pod.on_delete(&pod, asked), expected, "{name}");

@@ -34,7 +34,6 @@ pub fn defaults(service: &mut Value, old: Option<&Value>) {
         }
         if kind != "ExternalName" {
             plural(spec, old);
-            families(spec, old.map(|old| field(old, "spec")));
         }
     }
     status(service, kind == "LoadBalancer");
@@ -71,6 +70,15 @@ fn plural(spec: &mut Value, old: Option<&Value>) {
     let single = text(spec, "clusterIP").to_owned();
     if old.is_none() && !single.is_empty() && list(spec, "clusterIPs").is_empty() {
         set(spec, "clusterIPs", json!([single]));
+    }
+}
+
+/// What goes with the allocation of addresses: nobody manages it.
+pub fn infer_families(service: &mut Value, old: Option<&Value>) {
+    if kind(service) != "ExternalName"
+        && let Some(spec) = get_mut(service, "spec")
+    {
+        families(spec, old.map(|old| field(old, "spec")));
     }
 }
 

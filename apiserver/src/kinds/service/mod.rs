@@ -26,9 +26,14 @@ impl Strategy for Service {
         fields::defaults(new, old);
     }
 
+    fn prepare_for_create(&self, new: &mut Object) {
+        fields::infer_families(new, None);
+    }
+
     fn prepare_for_update(&self, new: &mut Object, old: &Object) {
         fields::keep_allocated(new, old);
         fields::drop_by_type(new, old);
+        fields::infer_families(new, Some(old));
     }
 
     fn validate(&self, new: &Object) -> Vec<FieldError> {

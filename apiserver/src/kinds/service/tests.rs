@@ -60,6 +60,7 @@ fn services_are_filled_in() {
     ];
     for (name, given, expected) in table {
         let mut object = service(given);
+        Service.prepare_for_create(&mut object);
         assert_eq!(object["spec"], expected, "{name}");
         let once = object.clone();
         Service.defaults(&mut object, None);

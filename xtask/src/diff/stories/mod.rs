@@ -57,7 +57,7 @@ fn walk(random: Random, kind: &'static Kind, number: usize) -> Scenario {
     if let Some(label) = story.open.take() {
         story.push(Action::EndWatch(label));
     }
-    Scenario { name: format!("{} walk {number}", named(kind)), steps: story.steps }
+    Scenario { name: format!("{} walk {number}", named(kind)), steps: story.steps, no_revisions: false }
 }
 
 /// A scenario in the making.
@@ -71,11 +71,13 @@ struct Story {
     objects: Vec<(&'static str, String)>,
     /// Labels of steps that answered a list.
     lists: Vec<String>,
+    /// An object got a generated name.
+    generated: bool,
 }
 
 impl Story {
     fn new(random: Random, kind: &'static Kind) -> Self {
-        Self { random, kind, steps: Vec::new(), open: None, objects: Vec::new(), lists: Vec::new() }
+        Self { random, kind, steps: Vec::new(), open: None, objects: Vec::new(), lists: Vec::new(), generated: false }
     }
 
     fn push(&mut self, action: Action) -> String {

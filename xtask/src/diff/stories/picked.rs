@@ -7,7 +7,7 @@ use super::super::step::{Action, Content, Request, Scenario, Step};
 
 pub fn scenarios() -> Vec<Scenario> {
     let mut scenarios = vec![
-        gets("picked/bootstrap", &BOOTSTRAP),
+        Scenario { no_revisions: true, ..gets("picked/bootstrap", &BOOTSTRAP) },
         gets("picked/paths", &PATHS),
         discovery(),
         revisions(),
@@ -79,7 +79,7 @@ fn requests(name: &str, requests: impl IntoIterator<Item = Request>) -> Scenario
         .into_iter()
         .enumerate()
         .map(|(index, request)| Step { label: format!("s{index}"), action: Action::Send(request) });
-    Scenario { name: name.to_owned(), steps: steps.collect() }
+    Scenario { name: name.to_owned(), steps: steps.collect(), no_revisions: false }
 }
 
 fn discovery() -> Scenario {
@@ -274,6 +274,8 @@ fn bodies() -> Scenario {
         post(json, r#"{"apiVersion":"v2","kind":"ConfigMap","metadata":{"name":"x"}}"#),
         post(json, r#"{"apiVersion":"a/b/c","kind":"ConfigMap","metadata":{"name":"x"}}"#),
         post(json, r#"{"apiVersion":7,"kind":"ConfigMap"}"#),
+        post(json, r#"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"x"}}"#),
+        post(json, r#"{"apiVersion":"apps/v1","kind":"ConfigMap","metadata":{"name":"x"}}"#),
         post(json, r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":[]}"#),
         post(json, r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":null}"#),
         post(json, r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"y"}} trailing"#),
@@ -371,5 +373,5 @@ fn life(kind: &Kind) -> Scenario {
         send("after", Request::new("GET", path)),
     ];
     steps.extend([end("w1"), end("w2"), end("w3")]);
-    Scenario { name: format!("picked/life {}/{}", kind.api_version, kind.plural), steps }
+    Scenario { name: format!("picked/life {}/{}", kind.api_version, kind.plural), steps, no_revisions: false }
 }

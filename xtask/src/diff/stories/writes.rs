@@ -17,7 +17,9 @@ impl Story {
         if self.random.percent(8) {
             object["metadata"]["finalizers"] = json!(["example.com/f"]);
         }
-        if self.random.percent(5) {
+        // Two would be listed in an order that is the servers' choice.
+        if !self.generated && self.random.percent(8) {
+            self.generated = true;
             object["metadata"]["generateName"] = "g-".into();
             if let Value::Object(metadata) = &mut object["metadata"] {
                 metadata.remove("name");

@@ -40,7 +40,8 @@ pub struct Caches {
     built_in: BTreeMap<String, Arc<Cache>>,
     /// Of all other resources that the store has objects of, or the registry rows.
     custom: RwLock<BTreeMap<String, Arc<Cache>>>,
-    /// The revision of the last load: what was before is not known.
+    /// The revision up to which changes of a resource without a cache are not known: that of the last load, or of the last
+    /// cache that went.
     loaded: AtomicU64,
     /// All caches are complete up to this revision; `None` before the first load.
     complete: watch::Sender<Option<u64>>,
@@ -194,7 +195,7 @@ impl Caches {
         }
         if resource == DEFINITIONS {
             self.registry.custom().load(objects.values().map(|stored| &**stored));
-            self.adopt();
+            self.adopt(revision);
         }
         cache.load(objects, revision);
     }
@@ -210,7 +211,7 @@ impl Caches {
         }
         if resource == DEFINITIONS {
             self.registry.custom().change(key, current.as_deref());
-            self.adopt();
+            self.adopt(revision);
         }
         cache.apply(key, current, revision);
     }
@@ -226,7 +227,7 @@ impl Caches {
     }
 
     /// Each custom resource has a cache with the fields that it can be selected by; one without rows and objects has none.
-    fn adopt(&self) {
+    fn adopt(&self, revision: u64) {
         let rows = self.registry.custom().snapshot();
         let stored = rows.stored();
         for (resource, selectable) in &stored {
@@ -236,7 +237,12 @@ impl Caches {
             }
         }
         let mut custom = self.custom.write().unwrap_or_else(PoisonError::into_inner);
+        let before = custom.len();
         custom.retain(|resource, cache| stored.contains_key(resource) || !cache.is_empty());
+        if custom.len() < before {
+            // The changes that it knew are forgotten, also when the resource comes back.
+            self.loaded.fetch_max(revision, Ordering::AcqRel);
+        }
     }
 }
 

@@ -330,3 +330,38 @@ async fn a_version_that_needs_a_webhook_says_so() {
         "conversion webhook for example.com/v1beta1, Kind=Widget failed: conversion by webhooks is not supported";
     assert!(refused.message().contains(expected), "{refused:?}");
 }
+
+#[tokio::test]
+async fn every_server_of_a_store_has_the_kind() {
+    let store = std::sync::Arc::new(store::Memory::new());
+    let first = Server::with(|config| config.store = store.clone()).await;
+    let second = Server::with(|config| config.store = store.clone()).await;
+    define(&first, &definition(&schema(&object_with(&["a"])))).await;
+    second.post(WIDGETS, &widget("x", json!({"a": "1"}))).await.expect(201);
+    assert_eq!(first.get(WIDGETS).await.names(), ["x"]);
+    let accept = [("accept", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList")];
+    for server in [&first, &second] {
+        let groups = server.send("GET", "/apis", &accept, "").await.expect(200);
+        let group = groups["items"].as_array().unwrap().iter().find(|group| group["metadata"]["name"] == "example.com");
+        let resource = &group.unwrap()["versions"][0]["resources"][0];
+        assert_eq!((&resource["resource"], &resource["shortNames"]), (&json!("widgets"), &json!(["wd"])));
+    }
+    // One that starts later finds both.
+    let third = Server::with(|config| config.store = store.clone()).await;
+    assert_eq!(third.get(WIDGETS).await.names(), ["x"]);
+    // What is served no more is not discovered any more, and comes back.
+    let path = format!("{DEFINITIONS}/widgets.example.com");
+    let mut unserved = first.get(&path).await.body;
+    unserved["spec"]["versions"][0]["served"] = false.into();
+    let mut unserved = first.put(&path, &unserved).await.expect(200);
+    for server in [&first, &third] {
+        assert_eq!(server.get(DEFINITIONS).await.code, 200);
+        assert_eq!(server.get("/apis/example.com/v1").await.code, 404);
+        assert_eq!(server.get("/openapi/v3/apis/example.com/v1").await.code, 404);
+        assert!(!server.get("/openapi/v2").await.body["definitions"]["com.example.v1.Widget"].is_object());
+    }
+    unserved["spec"]["versions"][0]["served"] = true.into();
+    third.put(&path, &unserved).await.expect(200);
+    assert_eq!(first.get(DEFINITIONS).await.code, 200);
+    assert_eq!(first.get(WIDGETS).await.names(), ["x"]);
+}

@@ -59,10 +59,39 @@ impl Controller for CustomResourceNames {
             let message = "the initial names have been accepted";
             set(&mut conditions, "Established", "True", "InitialNamesAccepted", message, now);
         }
+        if let Some((status, reason, message)) = approval(root) {
+            set(&mut conditions, "KubernetesAPIApprovalPolicyConformant", status, reason, &message, now);
+        }
         new.conditions = Some(conditions);
         plan.set_status(&old, &new);
         plan
     }
+}
+
+const APPROVED: &str = "api-approved.kubernetes.io";
+
+/// What groups of the community want to know of a definition.
+fn approval(root: &CustomResourceDefinition) -> Option<(&'static str, &'static str, String)> {
+    let group = &root.spec.group;
+    let protected = ["k8s.io", "kubernetes.io"].iter().any(|domain| {
+        group.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    });
+    if !protected {
+        return None;
+    }
+    let said = root.metadata.annotations.as_ref().and_then(|all| all.get(APPROVED)).map_or("", String::as_str);
+    let see = "see https://github.com/kubernetes/enhancements/pull/1111";
+    let must = format!("protected groups must have approval annotation {APPROVED:?}");
+    Some(if said.is_empty() {
+        ("False", "MissingAnnotation", format!("{must}, {see}"))
+    } else if said.starts_with("unapproved") {
+        ("False", "UnapprovedAnnotation", format!("not approved: {said:?}"))
+    } else if said.contains("://") {
+        ("True", "ApprovedAnnotation", format!("approved in {said}"))
+    } else {
+        let detail = "with either a URL or a reason starting with \"unapproved\"";
+        ("False", "InvalidAnnotation", format!("{must} {detail}, {see}"))
+    })
 }
 
 fn others_of_group(changed: &CustomResourceDefinition, caches: &Caches) -> Vec<Key> {
@@ -196,6 +225,17 @@ mod tests {
         );
         named["status"]["conditions"] = status(&plan)["conditions"].clone();
         assert!(CustomResourceNames.decide(&object(named), &vec![], now()).is_empty());
+    }
+
+    #[test]
+    fn groups_of_the_community_are_told_of_approval() {
+        let mut new = definition("widgets", "Widget", &[], json!({}));
+        new["spec"]["group"] = "example.k8s.io".into();
+        new["metadata"]["annotations"] = json!({APPROVED: "unapproved, a test"});
+        let plan = CustomResourceNames.decide(&object(new.clone()), &shared([new]), now());
+        let expected =
+            "KubernetesAPIApprovalPolicyConformant=False UnapprovedAnnotation: not approved: \"unapproved, a test\"";
+        assert_eq!(conditions(&plan)[2], expected);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod client_go;
 mod clients;
 mod conformance;
 mod crash;
+mod custom;
 mod forward;
 mod healing;
 mod helm;

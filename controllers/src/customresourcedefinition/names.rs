@@ -73,9 +73,9 @@ const APPROVED: &str = "api-approved.kubernetes.io";
 /// What groups of the community want to know of a definition.
 fn approval(root: &CustomResourceDefinition) -> Option<(&'static str, &'static str, String)> {
     let group = &root.spec.group;
-    let protected = ["k8s.io", "kubernetes.io"].iter().any(|domain| {
-        group.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    });
+    let protected = ["k8s.io", "kubernetes.io"]
+        .iter()
+        .any(|domain| group.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')));
     if !protected {
         return None;
     }

@@ -14,7 +14,7 @@ const MAX_STRICT_ERRORS: usize = 100;
 
 #[derive(Debug)]
 pub struct Decoded {
-    /// Of fields given twice, the last one. Unknown fields are still there.
+    /// Of fields given twice, the last one; with a type, objects given twice are merged. Unknown fields are still there.
     pub value: Value,
     pub strict: Vec<StrictError>,
 }
@@ -200,9 +200,28 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
             self.findings.path.push_str(&name);
             let value = access.next_value_seed(Seed { known, findings: &mut *self.findings })?;
             self.findings.path.truncate(start);
-            members.insert(name, value);
+            match members.get_mut(&name) {
+                Some(before) if matches!(self.known, Known::Struct(..)) => merge(known, before, value),
+                _ => drop(members.insert(name, value)),
+            }
         }
         Ok(Value::Object(members))
+    }
+}
+
+/// A struct's field that is given again: Go reads it into what the first one left there.
+fn merge(known: Known<'_>, before: &mut Value, again: Value) {
+    match (known, before, again) {
+        (Known::Struct(set, ty), Value::Object(before), Value::Object(again)) => {
+            for (name, value) in again {
+                match (before.get_mut(&name), ty.field(&name)) {
+                    (Some(before), Some(field)) => merge(Known::of(set, &field.shape), before, value),
+                    _ => drop(before.insert(name, value)),
+                }
+            }
+        }
+        (Known::Map(..), Value::Object(before), Value::Object(again)) => before.extend(again),
+        (_, before, again) => *before = again,
     }
 }
 
@@ -269,6 +288,20 @@ mod tests {
         let decoded = json(br#"{"a":1,"a":[null,-2,1.5,18446744073709551615]}"#, None).expect("JSON");
         assert_eq!(decoded.value, serde_json::json!({"a": [null, -2, 1.5, 18446744073709551615_u64]}));
         assert_eq!(strict_message(&decoded.strict), r#"strict decoding error: duplicate field "a""#);
+    }
+
+    #[test]
+    fn objects_given_twice_are_merged_as_in_go() {
+        let text = br#"{"metadata":{"name":"a","labels":{"x":"1"}},"metadata":{"labels":{"y":"2"},"finalizers":["f"]},
+            "data":{"k":"1"},"data":null}"#;
+        let set = SchemaSet::builtin();
+        let ty = set.of_kind(&GroupVersionKind::new("", "v1", "ConfigMap")).expect("a kind");
+        let merged = serde_json::json!({
+            "metadata": {"name": "a", "labels": {"x": "1", "y": "2"}, "finalizers": ["f"]}, "data": null,
+        });
+        assert_eq!(json(text, Some((set, ty))).expect("JSON").value, merged);
+        let last = serde_json::json!({"metadata": {"labels": {"y": "2"}, "finalizers": ["f"]}, "data": null});
+        assert_eq!(json(text, None).expect("JSON").value, last);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use api::Object;
 use api::field::FieldError;
+use api::meta::Meta;
 use api::status::Status;
 use api::table::{self, IncludeObject, TableOptions};
 use bytes::{Bytes, BytesMut};
@@ -133,7 +134,7 @@ fn object(call: &Call, json: Bytes) -> Result<Bytes, Status> {
         return Ok(json);
     }
     let object = viewer.parse(&json)?;
-    let metadata = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
+    let metadata = table_metadata(&object);
     let value = match call.accepted.view {
         View::Whole => object,
         View::Metadata => viewer.partial(&object),
@@ -141,6 +142,14 @@ fn object(call: &Call, json: Bytes) -> Result<Bytes, Status> {
         View::Table => viewer.table(&[object], metadata, &call.query, true, call.core.now())?,
     };
     write(&value, &call.accepted)
+}
+
+/// The metadata of a table with one object. What only a dry run made has no revision.
+pub(crate) fn table_metadata(object: &Object) -> Value {
+    match object.resource_version() {
+        "" => json!({}),
+        version => json!({"resourceVersion": version}),
+    }
 }
 
 fn list(call: &Call, list: List) -> Result<Response<Body>, Status> {
@@ -183,9 +192,8 @@ fn list(call: &Call, list: List) -> Result<Response<Body>, Status> {
     if objects.is_empty() {
         // Go's empty list.
         match call.accepted.view {
-            View::Table => value["rows"] = Value::Null,
             View::Metadata | View::MetadataList => value["items"] = Value::Null,
-            View::Whole => {}
+            View::Table | View::Whole => {}
         }
     }
     let bytes = write(&value, &call.accepted)?;

@@ -73,6 +73,10 @@ pub(crate) async fn select(call: &Call) -> Result<List, Status> {
 
 /// Options and selection, refused in upstream's order.
 pub(crate) fn wanted(call: &Call, watch: bool) -> Result<(ListOptions, Selection), Status> {
+    // Before the selectors are read.
+    for name in ["limit", "timeoutSeconds"] {
+        call.query.number(name).map_err(Status::bad_request)?;
+    }
     let selectors = Selectors::parse(&call.info)?;
     let options = ListOptions::parse(&call.query, watch)?;
     Ok((options, Selection::of(&call.row, &call.info, selectors)?))

@@ -24,7 +24,7 @@ use crate::media::View;
 use crate::options::ListOptions;
 use crate::query::Query;
 use crate::registry::Descriptor;
-use crate::reply::{Reply, Viewer, included};
+use crate::reply::{Reply, Viewer, included, table_metadata};
 use crate::selection::Selection;
 use crate::verbs::list::{parse_version, wanted};
 
@@ -142,7 +142,7 @@ impl Events {
             if Instant::now() >= self.deadline {
                 return None;
             }
-            let pending = !self.ready.is_empty() || !self.initial.is_empty();
+            let pending = !self.ready.is_empty() || !self.initial.is_empty() || self.after_initial.is_some();
             if pending && self.viewer.view() == View::MetadataList && self.watcher.is_some() {
                 // No event is a list: upstream fails to write it, and ends.
                 return None;
@@ -232,7 +232,7 @@ impl Events {
             View::Metadata => Ok(self.viewer.partial(&object)),
             View::Table => {
                 let headers = !std::mem::replace(&mut self.table_begun, true);
-                let metadata = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
+                let metadata = table_metadata(&object);
                 self.viewer.table(&[object], metadata, &self.query, headers, self.core.now())
             }
         }
@@ -246,6 +246,7 @@ impl Events {
         }
         let object = match self.viewer.view() {
             View::Table => {
+                self.table_begun = true;
                 json!({"kind": "Table", "apiVersion": self.viewer.meta_version(), "metadata": metadata,
                     "columnDefinitions": null, "rows": []})
             }

@@ -44,6 +44,9 @@ async fn objects_are_shown_as_clients_ask() {
     assert_eq!(table["kind"], "Table");
     assert_eq!(table["rows"][0]["cells"][0], "a");
     assert_eq!(table["columnDefinitions"][1]["name"], "Data");
+    let none = format!("{MAPS}?labelSelector=a%3Db");
+    let empty = get(&none, accept("application/json;as=Table;v=v1;g=meta.k8s.io")).await.expect(200);
+    assert_eq!(empty["rows"], json!([]));
     let partial = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
     let object = get(&format!("{MAPS}/a"), accept(partial)).await.expect(200);
     assert_eq!((object["kind"].as_str(), object.get("data")), (Some("PartialObjectMetadata"), None));

@@ -5,8 +5,8 @@ use serde_json::Value;
 
 /// Fields of a Lease.
 const OF_LEASES: [&str; 2] = ["strategy", "preferredHolder"];
-/// Fields of a Node's status.
-const OF_NODES: [&str; 2] = ["config", "declaredFeatures"];
+/// Fields of a Node's status. Its `declaredFeatures` are dropped on creation only: upstream's strategy of the status does not.
+const OF_NODES: [&str; 1] = ["config"];
 /// Sources of a projected volume.
 const OF_SOURCES: [&str; 2] = ["clusterTrustBundle", "podCertificate"];
 
@@ -27,8 +27,12 @@ pub(crate) fn drop_disabled(object: &mut Object) {
     remove(Some(spec), &["workloadRef"]);
     for key in ["containers", "initContainers", "ephemeralContainers"] {
         for container in items(spec.get_mut(key)) {
-            remove(container.get_mut("lifecycle"), &["stopSignal"]);
-            if container["lifecycle"].as_object().is_some_and(serde_json::Map::is_empty) {
+            let Some(lifecycle) = container.get_mut("lifecycle").filter(|lifecycle| !lifecycle["stopSignal"].is_null())
+            else {
+                continue;
+            };
+            remove(Some(lifecycle), &["stopSignal"]);
+            if lifecycle.as_object().is_some_and(serde_json::Map::is_empty) {
                 remove(Some(container), &["lifecycle"]);
             }
         }
@@ -70,6 +74,10 @@ mod tests {
             (
                 json!({"kind": "Lease", "spec": {"strategy": "x", "preferredHolder": "y", "holderIdentity": "z"}}),
                 json!({"kind": "Lease", "spec": {"holderIdentity": "z"}}),
+            ),
+            (
+                json!({"kind": "Pod", "spec": {"containers": [{"lifecycle": {}}, {"lifecycle": {"stopSignal": "SIGTERM"}}]}}),
+                json!({"kind": "Pod", "spec": {"containers": [{"lifecycle": {}}, {}]}}),
             ),
             (json!({"kind": "ConfigMap", "spec": full}), json!({"kind": "ConfigMap", "spec": full})),
         ];

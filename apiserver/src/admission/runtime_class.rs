@@ -19,7 +19,13 @@ impl Admission for RuntimeClass {
             if !concerns(cx) {
                 return Ok(());
             }
-            match class(cx, pod).await? {
+            let class = class(cx, pod).await?;
+            let defines = class.as_ref().is_some_and(|class| !class["overhead"].is_null());
+            // Empty, it is gone before validation.
+            if !defines && pod["spec"]["overhead"].as_object().is_some_and(serde_json::Map::is_empty) {
+                return Err(forbidden(cx, UNDEFINED));
+            }
+            match class {
                 Some(class) => fill_in(&mut pod["spec"], &class).map_err(|why| forbidden(cx, &why)),
                 None => Ok(()),
             }
@@ -34,9 +40,7 @@ impl Admission for RuntimeClass {
             let own = &pod["spec"]["overhead"];
             let why = match wanted {
                 Some(wanted) if wanted["podFixed"] != *own => DIFFERENT,
-                None if !own.is_null() => {
-                    "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"
-                }
+                None if !own.is_null() => UNDEFINED,
                 _ => return Ok(()),
             };
             Err(forbidden(cx, why))
@@ -44,6 +48,7 @@ impl Admission for RuntimeClass {
     }
 }
 
+const UNDEFINED: &str = "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead";
 const DIFFERENT: &str = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead";
 
 fn concerns(cx: &Attributes<'_>) -> bool {

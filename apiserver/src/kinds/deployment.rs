@@ -5,7 +5,7 @@ use api::field::FieldError;
 use serde_json::json;
 
 use super::cursor::{Cursor, Errors, field, text};
-use super::edit::{default_text, default_to, get_mut, object_mut};
+use super::edit::{copy, default_text, default_to, get_mut, object_mut};
 use super::equality::same_field;
 use super::workload;
 use crate::strategy::Strategy;
@@ -28,6 +28,15 @@ impl Strategy for Deployment {
                 default_to(rolling, "maxUnavailable", "25%");
                 default_to(rolling, "maxSurge", "25%");
             }
+        }
+    }
+
+    /// A write to the status changes no labels.
+    fn prepare_for_subresource(&self, subresource: &str, new: &mut Object, old: &Object) {
+        if subresource == "status"
+            && let Some(metadata) = get_mut(new, "metadata")
+        {
+            copy(metadata, field(old, "metadata"), "labels");
         }
     }
 
@@ -225,6 +234,14 @@ mod tests {
         let errors = Deployment.validate_update(&new, &old);
         let expected = "spec.selector: Invalid value: {\"matchLabels\":{\"app\":\"api\"}}: field is immutable";
         assert_eq!(errors.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
+    }
+
+    #[test]
+    fn a_status_changes_no_labels() {
+        let old = json!({"metadata": {"labels": {"a": "1"}, "annotations": {"x": "1"}}});
+        let mut new = json!({"metadata": {"labels": {"a": "2"}, "annotations": {"x": "2"}}});
+        Deployment.prepare_for_subresource("status", &mut new, &old);
+        assert_eq!(new["metadata"], json!({"labels": {"a": "1"}, "annotations": {"x": "2"}}));
     }
 
     #[test]

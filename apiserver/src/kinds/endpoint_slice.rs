@@ -5,15 +5,17 @@ use std::collections::BTreeSet;
 use api::Object;
 use api::field::{ErrorKind, FieldError};
 use api::names;
+use serde_json::Value;
 
 use super::addresses;
-use super::cursor::{Cursor, Errors, IS_IMMUTABLE, field, text};
-use super::edit::{default_to, list_mut};
+use super::cursor::{Cursor, Errors, IS_IMMUTABLE, field, list, text};
+use super::edit::{default_to, list_mut, remove, set};
 use super::endpoints::special_address;
 use super::equality::same_field;
 use super::selectors::{label_name, labels};
 use crate::strategy::Strategy;
 
+const HOSTNAME: &str = "kubernetes.io/hostname";
 const MAX_PORTS: usize = 20000;
 const MAX_ENDPOINTS: usize = 1000;
 const MAX_ADDRESSES: usize = 100;
@@ -27,6 +29,16 @@ impl Strategy for EndpointSlice {
         for port in list_mut(new, "ports") {
             default_to(port, "name", "");
             default_to(port, "protocol", "TCP");
+        }
+    }
+
+    fn prepare_for_create(&self, new: &mut Object) {
+        drop_topology(new, None);
+    }
+
+    fn prepare_for_update(&self, new: &mut Object, old: &Object) {
+        if !same_field(new, old, "endpoints") {
+            drop_topology(new, Some(old));
         }
     }
 
@@ -69,6 +81,24 @@ impl Strategy for EndpointSlice {
             }
         }
         warnings
+    }
+}
+
+/// v1 does not write `deprecatedTopology`. A node that only an old version of the slice names there is kept as the
+/// endpoint's node (upstream's `dropTopologyOnV1`).
+fn drop_topology(new: &mut Object, old: Option<&Object>) {
+    let node = |endpoint: &Value| text(field(endpoint, "deprecatedTopology"), HOSTNAME).to_owned();
+    let known: Vec<String> = old.map_or_else(Vec::new, |old| list(old, "endpoints").iter().map(node).collect());
+    for endpoint in list_mut(new, "endpoints") {
+        let named = node(endpoint);
+        if !named.is_empty()
+            && field(endpoint, "nodeName").is_null()
+            && known.contains(&named)
+            && names::dns1123_subdomain(&named).is_empty()
+        {
+            set(endpoint, "nodeName", named);
+        }
+        remove(endpoint, "deprecatedTopology");
     }
 }
 
@@ -161,9 +191,24 @@ fn ip(all: &Cursor, at: &Cursor, family: &str, errors: &mut Errors) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn topology_is_not_written() {
+        let with = |value: &str| json!({"endpoints": [{"addresses": ["a"], "deprecatedTopology": {HOSTNAME: value}}]});
+        let mut new = with("n");
+        EndpointSlice.prepare_for_create(&mut new);
+        assert_eq!(new, json!({"endpoints": [{"addresses": ["a"]}]}));
+        let mut same = with("n");
+        EndpointSlice.prepare_for_update(&mut same, &with("n"));
+        assert_eq!(same, with("n"));
+        let mut changed = with("n");
+        changed["endpoints"][0]["addresses"] = json!(["b"]);
+        EndpointSlice.prepare_for_update(&mut changed, &with("n"));
+        assert_eq!(changed, json!({"endpoints": [{"addresses": ["b"], "nodeName": "n"}]}));
+    }
 
     #[test]
     fn slices_are_checked() {

@@ -1,5 +1,6 @@
 //! Node.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use api::Object;
@@ -35,6 +36,9 @@ impl Strategy for Node {
 
     fn prepare_for_create(&self, new: &mut Object) {
         drop_config_source(new);
+        if let Some(status) = get_mut(new, "status") {
+            remove(status, "declaredFeatures");
+        }
     }
 
     fn prepare_for_update(&self, new: &mut Object, _old: &Object) {
@@ -69,6 +73,7 @@ impl Strategy for Node {
         let mut errors = Errors::default();
         changes(new, old, &mut errors);
         resources(new, &mut errors);
+        declared_features(&Cursor::root(new, "status").child("declaredFeatures"), &mut errors);
         errors.into_vec()
     }
 }
@@ -114,6 +119,39 @@ fn resources(node: &Value, errors: &mut Errors) {
             amount_of(&at.child(resource).showing(amount.value), resource, errors);
         }
     }
+}
+
+/// Sorted names, without duplicates.
+fn declared_features(at: &Cursor, errors: &mut Errors) {
+    const MAX: usize = 253;
+    let mut before: Option<&str> = None;
+    for feature in at.items() {
+        let name = feature.str();
+        match before.map(|before| before.cmp(name)) {
+            Some(Ordering::Equal) => errors.duplicate(&feature),
+            Some(Ordering::Greater) => errors.invalid(&feature, "list must be sorted alphabetically"),
+            _ => {}
+        }
+        before = Some(name);
+        if name.len() > MAX {
+            errors.invalid(&feature, format!("invalid feature name {name:?}: must be no more than {MAX} characters"));
+        } else if !is_feature(name) {
+            let detail = format!(
+                "invalid feature name {name:?}: must start with an UpperCamelCase segment, with subsequent segments \
+                 separated by '/' (e.g., MyFeature or MyFeature/mySubFeature), and contain only alphanumeric characters \
+                 and slashes"
+            );
+            errors.invalid(&feature, detail);
+        }
+    }
+}
+
+fn is_feature(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_uppercase())
+        && name.split('/').all(|part| {
+            part.starts_with(|first: char| first.is_ascii_alphabetic())
+                && part.chars().all(|character| character.is_ascii_alphanumeric())
+        })
 }
 
 fn taints(at: &Cursor, errors: &mut Errors) {
@@ -178,6 +216,20 @@ mod tests {
         assert_eq!(node["status"]["allocatable"], node["status"]["capacity"]);
         assert_eq!(node["spec"]["podCIDRs"], json!(["10.1.0.0/24"]));
         assert_eq!(texts(Node.validate(&node)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn features_are_sorted_names() {
+        let table: &[(&[&str], &[&str])] = &[
+            (&["A", "B/c"], &[]),
+            (&["B", "A"], &["status.declaredFeatures[1]: Invalid value: \"A\": list must be sorted alphabetically"]),
+            (&["A", "A"], &["status.declaredFeatures[1]: Duplicate value: \"A\""]),
+        ];
+        for (features, expected) in table {
+            let node = json!({"status": {"declaredFeatures": features}});
+            assert_eq!(texts(Node.validate_subresource("status", &node, &node)), *expected);
+        }
+        assert!(["a", "A//b", "A-b", "A/1", ""].iter().all(|name| !is_feature(name)));
     }
 
     #[test]

@@ -77,7 +77,8 @@ impl Strategy for StorageClass {
 }
 
 fn allowed_topologies(terms: &Cursor, errors: &mut Errors) {
-    let mut seen: Vec<BTreeMap<&str, BTreeSet<&str>>> = Vec::new();
+    // Upstream's list begins with as many empty terms as there are terms: an empty one is always a duplicate.
+    let mut seen: Vec<BTreeMap<&str, BTreeSet<&str>>> = vec![BTreeMap::new(); terms.len()];
     for term in terms.items() {
         let mut keys = BTreeMap::new();
         for expression in term.child("matchLabelExpressions").items() {
@@ -97,7 +98,7 @@ fn allowed_topologies(terms: &Cursor, errors: &mut Errors) {
                 errors.duplicate_as(&expression.child("key"), key);
             }
         }
-        if seen.contains(&keys) {
+        for _ in seen.iter().filter(|other| **other == keys) {
             errors.duplicate_as(&term.child("matchLabelExpressions"), "");
         }
         seen.push(keys);
@@ -116,6 +117,17 @@ mod tests {
         StorageClass.defaults(&mut class, None);
         assert_eq!((&class["reclaimPolicy"], &class["volumeBindingMode"]), (&json!("Delete"), &json!("Immediate")));
         assert_eq!(StorageClass.validate(&class), []);
+        let term = json!({"matchLabelExpressions": [{"key": "a", "values": ["b"]}]});
+        let duplicate =
+            |place: usize| format!("allowedTopologies[{place}].matchLabelExpressions: Duplicate value: \"\"");
+        let table =
+            [(json!([term]), vec![]), (json!([term, term]), vec![duplicate(1)]), (json!([{}]), vec![duplicate(0)])];
+        for (terms, expected) in table {
+            let mut placed = class.clone();
+            placed["allowedTopologies"] = terms;
+            let errors: Vec<String> = StorageClass.validate(&placed).iter().map(ToString::to_string).collect();
+            assert_eq!(errors, expected);
+        }
         let mut other = class.clone();
         other["provisioner"] = json!("");
         other["volumeBindingMode"] = json!("WaitForFirstConsumer");

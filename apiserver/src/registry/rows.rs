@@ -122,6 +122,7 @@ fn policy() -> Vec<Descriptor> {
     vec![
         row("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets")
             .short(&["pdb"])
+            .named(names::path_segment)
             .generation()
             .status()
             .versioned_update(),

@@ -12,6 +12,7 @@ pub mod handlers;
 mod image;
 pub mod kind;
 mod mounts;
+mod os;
 mod paths;
 pub mod pod_level;
 mod projected;

@@ -10,7 +10,7 @@ use super::super::selectors::{label_name, labels};
 use super::affinity::affinity;
 use super::containers::{self, Facts, host_users};
 use super::resources::{Owner, requirements};
-use super::{annotations, dns, env, pod_level, security, spread, tolerations, volumes};
+use super::{annotations, dns, env, os, pod_level, security, spread, tolerations, volumes};
 
 /// A PodTemplateSpec.
 pub fn template(at: &Cursor, errors: &mut Errors) {
@@ -101,14 +101,7 @@ fn single_fields(spec: &Cursor, errors: &mut Errors) {
         errors.one_of(&preemption, &["PreemptLowerPriority", "Never"]);
     }
     overhead(spec, errors);
-    let os = spec.child("os");
-    if os.is_set() {
-        match os.text("name") {
-            "" => errors.required(&os.child("name")),
-            "linux" | "windows" => {}
-            other => errors.push(api::field::FieldError::not_supported(&os.path(), other, &["linux", "windows"])),
-        }
-    }
+    os::system(spec, errors);
 }
 
 /// The overhead is checked as the limits of a container are.

@@ -259,6 +259,15 @@ fn handlers_environment_and_security_are_checked() {
 fn volumes_are_checked() {
     let table: &[(&str, Value, &[&str])] = &[
         ("valid", json!([{"name": "a"}, {"name": "b", "secret": {"secretName": "s"}}]), &[]),
+        (
+            "flocker with both",
+            json!([{"name": "a", "flocker": {"datasetName": "x/y", "datasetUUID": "z"}}]),
+            &[
+                "template.spec.volumes[0].flocker: Invalid value: \"resource\": datasetName and datasetUUID can not be \
+                 specified simultaneously",
+                "template.spec.volumes[0].flocker.datasetName: Invalid value: \"x/y\": must not contain '/'",
+            ],
+        ),
         ("twice", json!([{"name": "a"}, {"name": "a"}]), &["template.spec.volumes[1].name: Duplicate value: \"a\""]),
         (
             "two sources",

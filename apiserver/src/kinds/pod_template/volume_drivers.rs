@@ -55,6 +55,7 @@ pub fn source(name: &str, volume: &Cursor, at: &Cursor, pod_name: &str, errors: 
             }
         }
         "fc" => fibre_channel(at, errors),
+        "flocker" => flocker(at, errors),
         "csi" => csi(at, errors),
         "ephemeral" => {
             let template = at.child("volumeClaimTemplate");
@@ -70,6 +71,20 @@ pub fn source(name: &str, volume: &Cursor, at: &Cursor, pod_name: &str, errors: 
             }
         }
         _ => {}
+    }
+}
+
+fn flocker(at: &Cursor, errors: &mut Errors) {
+    let (name, id) = (at.child("datasetName"), at.child("datasetUUID"));
+    match (name.str().is_empty(), id.str().is_empty()) {
+        (true, true) => errors.required_because(at, "one of datasetName and datasetUUID is required"),
+        (false, false) => {
+            errors.invalid_as(at, "resource", "datasetName and datasetUUID can not be specified simultaneously");
+        }
+        _ => {}
+    }
+    if name.str().contains('/') {
+        errors.invalid(&name, "must not contain '/'");
     }
 }
 

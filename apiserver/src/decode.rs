@@ -303,9 +303,14 @@ fn check_kind(object: &mut Object, expected: &GroupVersionKind) -> Result<(), St
     let known = set.of_kind(&own).filter(|_| own.group != "meta.k8s.io");
     let Some(ty) = known else {
         let version = &own.version;
+        // The version of a group that has no kinds never comes to the scheme of kinds.
+        let scheme = match set.has_version(&own.group, version) && own.group != "meta.k8s.io" {
+            true => "k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30",
+            false => "pkg/runtime/scheme.go:111",
+        };
         return Err(Status::bad_request(format!(
             "{kind} in version {version:?} cannot be handled as a {}: no kind {kind:?} is registered for version \
-             {api_version:?} in scheme \"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\"",
+             {api_version:?} in scheme {scheme:?}",
             expected.kind
         )));
     };
@@ -439,6 +444,11 @@ mod tests {
                 r#"{"apiVersion":"v1","kind":"Nonsense"}"#,
                 "Nonsense in version \"v1\" cannot be handled as a Pod: no kind \"Nonsense\" is registered for version \
                  \"v1\" in scheme \"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\"",
+            ),
+            (
+                r#"{"apiVersion":"v2","kind":"Pod"}"#,
+                "Pod in version \"v2\" cannot be handled as a Pod: no kind \"Pod\" is registered for version \"v2\" in \
+                 scheme \"pkg/runtime/scheme.go:111\"",
             ),
             (
                 r#"{"spec":{"containers":"x"}}"#,

@@ -196,6 +196,11 @@ impl SchemaSet {
         self.by_kind.get(kind).copied()
     }
 
+    /// Whether the version of the group has kinds.
+    pub fn has_version(&self, group: &str, version: &str) -> bool {
+        self.by_kind.keys().any(|kind| kind.group == group && kind.version == version)
+    }
+
     /// As [`Self::of_kind`]; options and watch events are the same type in every group, also in one that only a CRD or an
     /// aggregated server has.
     pub fn resolve(&self, kind: &GroupVersionKind) -> Option<TypeId> {

@@ -20,6 +20,7 @@ impl Target<'_> {
             let why = "create not allowed while custom resource definition is terminating";
             return Err(Status::forbidden(qualified(self.row), object.name(), why));
         }
+        let versioned = object.resource_version().parse::<u64>().is_ok_and(|version| version != 0);
         metadata::wipe_system_fields(&mut object);
         metadata::match_namespace(&mut object, self.namespace)?;
         self.warnings.extend(metadata::dedup_owners(&mut object));
@@ -35,6 +36,10 @@ impl Target<'_> {
             }
             let name = candidate.name().to_owned();
             let validated = candidate.validate_create(self).await?;
+            if versioned && !self.dry_run {
+                // Only upstream's store looks: everything else that is wrong is said before, and a dry run does not say it.
+                return Err(Status::plain("resourceVersion should not be set on objects to be created"));
+            }
             match validated.commit(self, None).await {
                 Ok(committed) => return Ok(committed),
                 Err(CommitError::Conflict(_)) if generated && attempt < NAME_ATTEMPTS => {}

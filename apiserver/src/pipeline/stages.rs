@@ -124,9 +124,9 @@ impl Admitted {
         row.strategy.prepare_for_create(object);
         let reservation = target.core.reserve(row, object, None, target.dry_run).await?;
         normalize(object);
-        let mut errors = row.strategy.validate(object);
+        let mut errors = metadata::validate(row, object);
+        errors.extend(row.strategy.validate(object));
         errors.extend(row.strategy.validate_create(object));
-        errors.extend(metadata::validate(row, object));
         errors.extend(self.managers.errors());
         if !errors.is_empty() {
             return Err(Status::invalid(qualified_kind(row), object.name(), &errors));

@@ -149,6 +149,18 @@ async fn names_are_generated_for_every_kind() {
 }
 
 #[tokio::test]
+async fn what_is_created_has_no_revision_yet() {
+    let server = Server::start().await;
+    let map = |version: &str| json!({"metadata": {"name": "a", "resourceVersion": version}});
+    let refused = server.post(MAPS, &map("5")).await;
+    assert_eq!(refused.code, 500);
+    assert_eq!(refused.message(), "resourceVersion should not be set on objects to be created");
+    server.post(&format!("{MAPS}?dryRun=All"), &map("5")).await.expect(201);
+    server.post(MAPS, &map("0")).await.expect(201);
+    assert_eq!(server.post(MAPS, &map("5")).await.code, 500);
+}
+
+#[tokio::test]
 async fn a_create_on_update_is_for_some_kinds() {
     let server = Server::start().await;
     let lease = json!({"metadata": {"name": "l"}, "spec": {"leaseDurationSeconds": 10}});

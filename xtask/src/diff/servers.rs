@@ -66,8 +66,17 @@ impl Drop for Servers {
 
 fn build() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status =
-        Command::new(cargo).args(["build", "-p", "apiserver", "--example", "alone"]).status().context("run cargo")?;
+    let mut command = Command::new(cargo);
+    command.args(["build", "-p", "apiserver", "--example", "alone"]);
+    // What cargo tells about this package makes build scripts that look at it run again, and all that depends on them.
+    let told = std::env::vars_os().map(|(name, _)| name);
+    for name in told.filter(|name| name.to_string_lossy().starts_with("CARGO_")) {
+        if !matches!(name.to_str(), Some("CARGO_HOME" | "CARGO_TARGET_DIR" | "CARGO_BUILD_JOBS" | "CARGO_INCREMENTAL"))
+        {
+            command.env_remove(name);
+        }
+    }
+    let status = command.status().context("run cargo")?;
     ensure!(status.success(), "cargo build ended with {status}");
     // This program is <target>/debug/xtask, or a test in <target>/debug/deps.
     let own = std::env::current_exe().context("find this program's file")?;

@@ -41,12 +41,20 @@ enum Plan {
 
 impl Target<'_> {
     pub async fn delete(&self, name: &str, options: &DeleteOptions) -> Result<Deleted, Status> {
-        let mut marked = false;
+        // The uid, and the last state that this request wrote.
+        let mut marked: Option<(String, Bytes)> = None;
         for _ in 0..ATTEMPTS {
-            let old = self.core.must_read(self.row, self.namespace, name).await?;
-            if !marked {
-                self.check_delete_preconditions(&old.object, options)?;
-            }
+            let found = self.core.read(self.row, self.namespace, name).await?;
+            let old = match (found, &marked) {
+                (Some(old), None) => {
+                    self.check_delete_preconditions(&old.object, options)?;
+                    old
+                }
+                (Some(old), Some((uid, _))) if old.object.uid() == uid => old,
+                // Whoever acts on the mark, such as a kubelet, was quicker; what has the name now is another object.
+                (_, Some((_, last))) => return Ok(Deleted::Removed(last.clone())),
+                (None, None) => return Err(Status::not_found(qualified(self.row), name)),
+            };
             let attributes = self.attributes(Operation::Delete, name, Some(&old.object));
             for step in &self.core.admission {
                 step.validate(&attributes, None).await?;
@@ -57,7 +65,7 @@ impl Target<'_> {
                 Plan::MarkAndRemove(object) => match self.mark(object, &old).await? {
                     Some(json) if self.dry_run => Some(Deleted::Removed(json)),
                     done => {
-                        marked |= done.is_some();
+                        marked = done.map(|json| (old.object.uid().to_owned(), json)).or(marked);
                         None
                     }
                 },

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use apiserver::front::pki::Identity;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Place;
@@ -88,6 +89,13 @@ impl Folder {
         files::write_secret(&self.record(), &serde_json::to_string_pretty(record)?)
     }
 
+    /// When [`Folder::save`] was last called.
+    pub fn saved(&self) -> Result<Timestamp> {
+        let path = self.record();
+        let attempt = || Ok::<_, anyhow::Error>(Timestamp::try_from(fs::metadata(&path)?.modified()?)?);
+        attempt().with_context(|| format!("read the time of {}", path.display()))
+    }
+
     /// The authority, and the kubelet as a server.
     pub fn serving(&self) -> Result<(String, Identity)> {
         let read = |name: &str| {
@@ -125,7 +133,11 @@ mod tests {
         };
         let identity = |name: &str| Identity { certificate: format!("{name} cert"), key: format!("{name} key") };
         let keys = Keys { authority: "ca".into(), client: identity("client"), serving: identity("serving") };
+        assert!(folder.saved().is_err());
         folder.save(&record, "https://10.64.0.1:6443", &keys).unwrap();
+        fs::File::open(folder.record()).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        folder.save(&record, "https://10.64.0.1:6443", &keys).unwrap();
+        assert!(folder.saved().unwrap() > Timestamp::UNIX_EPOCH, "also what is the same is written");
         assert_eq!(folder.load().unwrap(), Some(record));
         assert_eq!(folder.serving().unwrap(), ("ca".to_owned(), keys.serving));
         assert!(std::fs::read_to_string(folder.kubeconfig()).unwrap().contains("https://10.64.0.1:6443"));

@@ -20,6 +20,7 @@ use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
 use super::layout::{Facts, Layout};
+use super::wait::Awaited;
 use crate::addresses::Network;
 use crate::control::Credentials;
 use crate::lock;
@@ -66,6 +67,15 @@ fn members(layout: &Layout, facts: &Facts) -> Vec<Member> {
         }
     };
     (2..=facts.nodes).map(member).collect()
+}
+
+/// The further nodes as they were last started.
+pub fn begun(layout: &Layout, facts: &Facts) -> Result<Vec<Awaited>> {
+    let awaited = |member: Member| {
+        let (begun, log) = (member.folder.saved()?, member.folder.log());
+        Ok(Awaited { name: member.record.name, log, begun: Some(begun) })
+    };
+    members(layout, facts).into_iter().map(awaited).collect()
 }
 
 /// The bridge between the nodes: before whoever listens on its address.

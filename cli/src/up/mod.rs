@@ -18,8 +18,9 @@ use crate::output::{self, Progress};
 use crate::session::{DEFAULT_DATA_DIR, Session};
 use crate::{daemon, kubeconfig, lock, preflight, signals, yaml};
 use cluster::{Cluster, Settings};
-use layout::Layout;
+use layout::{Facts, Layout};
 pub use stop::{DEFAULT_GRACE, Down};
+use wait::Awaited;
 
 const DEFAULT_PORT: u16 = 6443;
 
@@ -162,13 +163,7 @@ impl Up {
         });
         let connection = crate::session::Connection { kubeconfig: Some(layout.kubeconfig()), ..Default::default() };
         let session = Session::open(&connection).await?;
-        let nodes = layout::Facts::load(&layout.facts())?.map_or(1, |facts| facts.nodes);
-        progress.step(if nodes == 1 { "waiting for the node" } else { "waiting for the nodes" });
-        wait::nodes_ready(&session, nodes as usize).await?;
-        match nodes {
-            1 => progress.done("the node is Ready"),
-            nodes => progress.done(&format!("{nodes} nodes are Ready")),
-        }
+        wait_for_nodes(layout, &session, progress).await?;
         let mut applied = Vec::new();
         if !self.files.is_empty() {
             applied = crate::verbs::apply_files(&session, &self.files, &|line| progress.done(line)).await?;
@@ -190,6 +185,21 @@ impl Up {
         output::line(format_args!("Next:        {next}"));
         Ok(())
     }
+}
+
+/// The nodes of this machine.
+async fn wait_for_nodes(layout: &Layout, session: &Session, progress: &Progress) -> Result<()> {
+    let facts = Facts::load(&layout.facts())?.context("the cluster was removed while it started")?;
+    let further = fleet::begun(layout, &facts)?;
+    let first = Awaited { name: facts.node_name, log: layout.log(), begun: None };
+    let nodes: Vec<Awaited> = std::iter::once(first).chain(further).collect();
+    progress.step(if nodes.len() == 1 { "waiting for the node" } else { "waiting for the nodes" });
+    wait::nodes_ready(session, &nodes, progress).await?;
+    progress.done(&match nodes.len() {
+        1 => "the node is Ready".to_owned(),
+        count => format!("{count} nodes are Ready"),
+    });
+    Ok(())
 }
 
 /// A Go duration that lets something happen in between.

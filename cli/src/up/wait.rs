@@ -1,7 +1,12 @@
 //! What `up` waits for, and the addresses it ends with.
 
-use anyhow::Result;
+use std::cell::Cell;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
 use futures::future::try_join_all;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::output::Progress;
@@ -10,25 +15,50 @@ use crate::session::Session;
 use crate::verbs::Applied;
 use crate::watch;
 
-/// Until every node that registered itself is Ready, and so many have.
-pub async fn nodes_ready(session: &Session, count: usize) -> Result<()> {
-    let nodes = session.resource("nodes").await?;
-    loop {
-        let list = session.get(&nodes.path(None, None)).await?;
-        let names = list["items"].as_array().into_iter().flatten().filter_map(|node| node.pointer("/metadata/name"));
-        let names: Vec<&str> = names.filter_map(Value::as_str).collect();
-        for name in &names {
-            watch::until(session, &nodes, "", name, |node| condition(node?, "Ready").then_some(())).await?;
+/// For a node to become Ready: many times what it needs, also on a busy machine.
+const NODE_LIMIT: Duration = Duration::from_secs(120);
+
+/// A node that is waited for.
+#[derive(Clone, Debug)]
+pub struct Awaited {
+    pub name: String,
+    /// Of its process.
+    pub log: PathBuf,
+    /// After its process of an earlier start had ended, and before this one's began. `None`: it is in the process that serves the API.
+    pub begun: Option<Timestamp>,
+}
+
+/// Until these nodes are Ready. Machines that joined are not waited for: they may be off.
+pub async fn nodes_ready(session: &Session, nodes: &[Awaited], progress: &Progress) -> Result<()> {
+    let ready = Cell::new(0);
+    let waits = nodes.iter().map(async |node| {
+        let limited = tokio::time::timeout(NODE_LIMIT, node_ready(session, node)).await;
+        limited.with_context(|| {
+            let limit = NODE_LIMIT.as_secs();
+            format!("node {} is not Ready after {limit} seconds: see {}", node.name, node.log.display())
+        })??;
+        ready.set(ready.get() + 1);
+        if nodes.len() > 1 {
+            progress.step(&format!("{} of {} nodes are Ready", ready.get(), nodes.len()));
         }
-        if names.len() >= count {
-            return Ok(());
-        }
-        let revision = list.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or_default();
-        let path = format!("{}?watch=1&resourceVersion={revision}", nodes.path(None, None));
-        let mut events = std::pin::pin!(watch::events(session, &path, "application/json").await?);
-        // Whatever happens to nodes first is a reason to look again.
-        let _ = futures::StreamExt::next(&mut events).await;
+        anyhow::Ok(())
+    });
+    try_join_all(waits).await.map(drop)
+}
+
+/// What the Node says may be of an earlier start; a heartbeat after the process began is not. Its kubelet listens before that.
+async fn node_ready(session: &Session, node: &Awaited) -> Result<()> {
+    if let Some(begun) = node.begun {
+        let leases = session.resource("leases").await?;
+        let beats = |lease: Option<&Value>| lease.and_then(renewed).is_some_and(|at| at > begun).then_some(());
+        watch::until(session, &leases, "kube-node-lease", &node.name, beats).await?;
     }
+    let nodes = session.resource("nodes").await?;
+    watch::until(session, &nodes, "", &node.name, |node| condition(node?, "Ready").then_some(())).await
+}
+
+fn renewed(lease: &Value) -> Option<Timestamp> {
+    lease.pointer("/spec/renewTime")?.as_str()?.parse().ok()
 }
 
 /// Until all that was applied does what it is for.
@@ -131,6 +161,21 @@ mod tests {
         for (name, object, expected) in cases {
             let ready = matches!(readiness(&kind(name), &object), Readiness::Ready);
             assert_eq!(ready, expected, "{name} {object}");
+        }
+    }
+
+    #[test]
+    fn heartbeats_tell_starts_apart() {
+        let lease = |time: &str| json!({"spec": {"renewTime": time}});
+        let begun: Timestamp = "2026-01-02T03:04:05.5Z".parse().unwrap();
+        let cases = [
+            ("of this start", lease("2026-01-02T03:04:05.500001Z"), true),
+            ("of the same second, before", lease("2026-01-02T03:04:05.499999Z"), false),
+            ("never renewed", json!({"spec": {}}), false),
+            ("no time", lease("soon"), false),
+        ];
+        for (name, lease, expected) in cases {
+            assert_eq!(renewed(&lease).is_some_and(|at| at > begun), expected, "{name}");
         }
     }
 

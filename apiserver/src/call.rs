@@ -6,7 +6,7 @@ use api::status::Status;
 use bytes::Bytes;
 use http::HeaderMap;
 
-use crate::body::Body;
+use crate::body::{self, Body};
 use crate::core::Core;
 use crate::decode;
 use crate::media::Accepted;
@@ -52,7 +52,7 @@ impl Call {
 
     /// The body as an object of the row's kind, in the stored form.
     pub async fn object(&self, body: Body, options: &WriteOptions) -> Result<api::Object, Status> {
-        let bytes = decode::read(body).await?;
+        let bytes = body::read(body).await?;
         let content_type = decode::content_type(&self.headers);
         let decoded = match &self.row.custom {
             Some(custom) => decode::custom(&bytes, content_type, custom, options.field_validation)?,
@@ -67,6 +67,6 @@ impl Call {
     }
 
     pub async fn bytes(&self, body: Body) -> Result<Bytes, Status> {
-        decode::read(body).await
+        body::read(body).await
     }
 }

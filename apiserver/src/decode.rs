@@ -1,6 +1,4 @@
-//! Bodies of requests: read within a limit, decoded by content type, checked against the schema.
-
-use std::time::Duration;
+//! Bodies of requests: decoded by content type, checked against the schema.
 
 use api::Object;
 use api::gvk::GroupVersionKind;
@@ -10,62 +8,21 @@ use api::schema::decode::{StrictError, strict_message};
 use api::schema::{SchemaSet, TypeId, check};
 use api::status::Status;
 use api::structural::metadata::Malformed;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use http_body_util::BodyExt;
 use serde_json::Value;
 use serde_saphyr::options::DuplicateKeyPolicy;
 
-use crate::body::Body;
 use crate::custom::CustomKind;
 use crate::managed::keep_reset;
 use crate::media::{PROTOBUF, SUPPORTED};
 use crate::options::FieldValidation;
 
-/// Upstream's limit (`DefaultMaxRequestBodyBytes`).
-pub const BODY_LIMIT: usize = 3 * 1024 * 1024;
-/// Of a larger body, so much is read and forgotten before the answer, and for so long.
-const DISCARD_LIMIT: usize = 16 * 1024 * 1024;
-const DISCARD_TIME: Duration = Duration::from_secs(5);
 /// There is no message of a kind that is not built in.
 const CUSTOM_SUPPORTED: [&str; 2] = ["application/json", "application/yaml"];
 /// How much of a body a message quotes.
 const QUOTED: usize = 30;
-
-pub async fn read(mut body: Body) -> Result<Bytes, Status> {
-    let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Status::bad_request(format!("read the request's body: {error}")))?;
-        let Ok(data) = frame.into_data() else { continue };
-        if first.len() + rest.len() + data.len() > BODY_LIMIT {
-            discard(body).await;
-            return Err(Status::too_large(&format!("limit is {BODY_LIMIT}")));
-        }
-        // Most bodies are one frame, which needs no copy.
-        if first.is_empty() { first = data } else { rest.extend_from_slice(&data) }
-    }
-    if rest.is_empty() {
-        return Ok(first);
-    }
-    Ok([&first[..], &rest[..]].concat().into())
-}
-
-/// Reads on, within limits: a client that is still writing when its connection is closed never sees the answer.
-async fn discard(mut body: Body) {
-    let mut left = DISCARD_LIMIT;
-    let all = async {
-        while let Some(Ok(frame)) = body.frame().await {
-            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
-            if left == 0 {
-                break;
-            }
-        }
-    };
-    // Whatever comes of it, the answer is the same.
-    let _ = tokio::time::timeout(DISCARD_TIME, all).await;
-}
 
 /// The media type without parameters.
 pub fn content_type(headers: &HeaderMap) -> &str {
@@ -483,32 +440,5 @@ mod tests {
         assert_eq!(pod("", "text/plain", FieldValidation::Ignore).unwrap_err().code, 415);
         let error = pod("", "", FieldValidation::Ignore).unwrap_err();
         assert!(error.message.ends_with("(<empty>)"), "{error}");
-    }
-
-    #[tokio::test]
-    async fn bodies_are_limited() {
-        let status = read(crate::body::full(vec![b' '; BODY_LIMIT + 1])).await.unwrap_err();
-        assert_eq!((status.code, &*status.message), (413, "Request entity too large: limit is 3145728"));
-        assert_eq!(read(crate::body::full(vec![b' '; BODY_LIMIT])).await.map(|bytes| bytes.len()), Ok(BODY_LIMIT));
-    }
-
-    #[tokio::test]
-    async fn large_bodies_are_read_to_their_end_within_limits() {
-        use std::sync::Arc;
-        use std::sync::atomic::{AtomicUsize, Ordering};
-
-        use futures::StreamExt;
-
-        const FRAME: usize = 1 << 20;
-        for (frames, expected) in [(5, 5), (1000, (BODY_LIMIT + DISCARD_LIMIT) / FRAME + 1)] {
-            let taken = Arc::new(AtomicUsize::new(0));
-            let count = taken.clone();
-            let stream = futures::stream::iter(0..frames).map(move |_| {
-                count.fetch_add(1, Ordering::Relaxed);
-                Ok::<_, crate::body::BoxError>(http_body::Frame::data(Bytes::from(vec![b' '; FRAME])))
-            });
-            let status = read(crate::body::wrap(http_body_util::StreamBody::new(stream))).await.unwrap_err();
-            assert_eq!((status.code, taken.load(Ordering::Relaxed)), (413, expected), "{frames} frames");
-        }
     }
 }

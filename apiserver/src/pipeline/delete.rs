@@ -78,7 +78,7 @@ impl Target<'_> {
         Err(Status::modified(qualified(self.row), name))
     }
 
-    fn check_delete_preconditions(&self, old: &Object, options: &DeleteOptions) -> Result<(), Status> {
+    pub(crate) fn check_delete_preconditions(&self, old: &Object, options: &DeleteOptions) -> Result<(), Status> {
         // Upstream names the kind here, not the resource.
         let kind = Qualified::new(&self.row.info.group, &self.row.info.kind);
         if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != old.uid()) {

@@ -37,7 +37,16 @@ pub(crate) async fn evict(call: &Call, body: Body) -> Result<Reply, Status> {
     }
     // The pod that the budget was spent for, and no other of its name.
     options.uid.get_or_insert_with(|| pod.object.uid().to_owned());
-    let target = Target { subresource: "", ..call.target(options.dry_run) };
+    let target = Target { subresource: "status", ..call.target(options.dry_run) };
+    if !options.dry_run {
+        let mark = Mark { target: &target, options: &options, now: time(call.core.now()) };
+        let marked = target.update(&call.info.name, &mark).await?;
+        if options.resource_version.is_some() {
+            let marked: Object = serde_json::from_slice(&marked.json).map_err(Status::internal)?;
+            options.resource_version = Some(marked.resource_version().to_owned());
+        }
+    }
+    let target = Target { subresource: "", ..target };
     target.delete(&call.info.name, &options).await?;
     let value = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
     Ok(Reply::Value { code: StatusCode::CREATED, value })
@@ -76,6 +85,40 @@ async fn spend(call: &Call, pod: &Object, dry_run: bool) -> Result<(), Status> {
         Err(status) if status.reason == Reason::NotFound => Ok(()),
         Err(status) => Err(status),
     }
+}
+
+/// The pod tells why it goes before it does (upstream's `addConditionAndDeletePod`).
+struct Mark<'a> {
+    target: &'a Target<'a>,
+    options: &'a DeleteOptions,
+    now: String,
+}
+
+impl Change for Mark<'_> {
+    fn apply(&self, old: &Existing) -> Result<Decoded, Status> {
+        self.target.check_delete_preconditions(&old.object, self.options)?;
+        let mut pod = old.object.clone();
+        mark(&mut pod["status"], &self.now);
+        Ok(Decoded::untracked(pod))
+    }
+}
+
+/// The time of the transition stays when the condition was true before.
+fn mark(status: &mut Value, now: &str) {
+    const TARGET: &str = "DisruptionTarget";
+    let mut conditions = status["conditions"].as_array().cloned().unwrap_or_default();
+    let mut wanted = json!({"type": TARGET, "status": "True", "reason": "EvictionByEvictionAPI",
+        "message": "Eviction API: evicting", "lastTransitionTime": now});
+    match conditions.iter_mut().find(|condition| condition["type"] == TARGET) {
+        Some(condition) => {
+            if condition["status"] == "True" {
+                wanted["lastTransitionTime"] = condition["lastTransitionTime"].clone();
+            }
+            *condition = wanted;
+        }
+        None => conditions.push(wanted),
+    }
+    status["conditions"] = conditions.into();
 }
 
 struct Spend {
@@ -117,5 +160,30 @@ impl Change for Spend {
         }
         budget["status"]["disruptedPods"][&self.pod] = Value::String(self.now.clone());
         Ok(Decoded::untracked(budget))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_evicted_pod_tells_why_once() {
+        let condition = |time: &str| {
+            json!({"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
+                "message": "Eviction API: evicting", "lastTransitionTime": time})
+        };
+        let ready = json!({"type": "Ready", "status": "True"});
+        let other = json!({"type": "DisruptionTarget", "status": "False", "lastTransitionTime": "before"});
+        let table = [
+            (json!({}), json!([condition("now")])),
+            (json!({"conditions": [ready]}), json!([ready, condition("now")])),
+            (json!({"conditions": [condition("before")]}), json!([condition("before")])),
+            (json!({"conditions": [other]}), json!([condition("now")])),
+        ];
+        for (mut status, expected) in table {
+            mark(&mut status, "now");
+            assert_eq!(status["conditions"], expected);
+        }
     }
 }

@@ -192,6 +192,8 @@ fn list(call: &Call, list: List) -> Result<Response<Body>, Status> {
     if objects.is_empty() {
         // Go's empty list.
         match call.accepted.view {
+            // Of the kinds that have no columns of their own.
+            View::Table if value["columnDefinitions"][1]["name"] == "Created At" => value["rows"] = Value::Null,
             View::Metadata | View::MetadataList => value["items"] = Value::Null,
             View::Table | View::Whole => {}
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use api::Object;
 use api::field::{ErrorKind, FieldError};
+use api::meta::Meta;
 use api::names;
 use serde_json::Value;
 
@@ -37,6 +38,10 @@ impl Strategy for EndpointSlice {
     }
 
     fn prepare_for_update(&self, new: &mut Object, old: &Object) {
+        if self.bumps_generation(new, old) {
+            // What is dropped below counts.
+            api::meta::set(new, "generation", old.generation() + 1);
+        }
         if !same_field(new, old, "endpoints") {
             drop_topology(new, Some(old));
         }
@@ -207,7 +212,12 @@ mod tests {
         let mut changed = with("n");
         changed["endpoints"][0]["addresses"] = json!(["b"]);
         EndpointSlice.prepare_for_update(&mut changed, &with("n"));
-        assert_eq!(changed, json!({"endpoints": [{"addresses": ["b"], "nodeName": "n"}]}));
+        let expected = json!({"metadata": {"generation": 1}, "endpoints": [{"addresses": ["b"], "nodeName": "n"}]});
+        assert_eq!(changed, expected);
+        let mut only_topology = json!({"endpoints": [{"addresses": ["a"], "deprecatedTopology": {}}]});
+        only_topology["endpoints"][0]["deprecatedTopology"]["x"] = json!("y");
+        EndpointSlice.prepare_for_update(&mut only_topology, &json!({"endpoints": [{"addresses": ["a"]}]}));
+        assert_eq!(only_topology, json!({"metadata": {"generation": 1}, "endpoints": [{"addresses": ["a"]}]}));
     }
 
     #[test]

@@ -119,7 +119,9 @@ impl Admitted {
         let created = metadata::time(target.core.now());
         meta::set(object, "creationTimestamp", created);
         meta::set(object, "uid", metadata::uid(target.core.random(), target.core.random()));
-        meta::set(object, "generation", if row.generation { 1.into() } else { Value::Null });
+        if row.generation {
+            meta::set(object, "generation", 1);
+        }
         gated::drop_disabled(object);
         row.strategy.prepare_for_create(object);
         let reservation = target.core.reserve(row, object, None, target.dry_run).await?;

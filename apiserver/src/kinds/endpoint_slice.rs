@@ -38,12 +38,9 @@ impl Strategy for EndpointSlice {
     }
 
     fn prepare_for_update(&self, new: &mut Object, old: &Object) {
-        if self.bumps_generation(new, old) {
-            // What is dropped below counts.
+        // What is dropped counts.
+        if !same_field(new, old, "endpoints") && drop_topology(new, Some(old)) {
             api::meta::set(new, "generation", old.generation() + 1);
-        }
-        if !same_field(new, old, "endpoints") {
-            drop_topology(new, Some(old));
         }
     }
 
@@ -90,8 +87,9 @@ impl Strategy for EndpointSlice {
 }
 
 /// v1 does not write `deprecatedTopology`. A node that only an old version of the slice names there is kept as the
-/// endpoint's node (upstream's `dropTopologyOnV1`).
-fn drop_topology(new: &mut Object, old: Option<&Object>) {
+/// endpoint's node (upstream's `dropTopologyOnV1`). Tells whether there was something to drop.
+fn drop_topology(new: &mut Object, old: Option<&Object>) -> bool {
+    let mut dropped = false;
     let node = |endpoint: &Value| text(field(endpoint, "deprecatedTopology"), HOSTNAME).to_owned();
     let known: Vec<String> = old.map_or_else(Vec::new, |old| list(old, "endpoints").iter().map(node).collect());
     for endpoint in list_mut(new, "endpoints") {
@@ -103,8 +101,9 @@ fn drop_topology(new: &mut Object, old: Option<&Object>) {
         {
             set(endpoint, "nodeName", named);
         }
-        remove(endpoint, "deprecatedTopology");
+        dropped |= remove(endpoint, "deprecatedTopology").is_some_and(|topology| !topology.is_null());
     }
+    dropped
 }
 
 fn too_many(at: &Cursor, max: usize, errors: &mut Errors) -> bool {
@@ -214,6 +213,9 @@ mod tests {
         EndpointSlice.prepare_for_update(&mut changed, &with("n"));
         let expected = json!({"metadata": {"generation": 1}, "endpoints": [{"addresses": ["b"], "nodeName": "n"}]});
         assert_eq!(changed, expected);
+        let mut plain = json!({"endpoints": [{"addresses": ["b"]}]});
+        EndpointSlice.prepare_for_update(&mut plain, &json!({"endpoints": [{"addresses": ["a"]}]}));
+        assert_eq!(plain, json!({"endpoints": [{"addresses": ["b"]}]}));
         let mut only_topology = json!({"endpoints": [{"addresses": ["a"], "deprecatedTopology": {}}]});
         only_topology["endpoints"][0]["deprecatedTopology"]["x"] = json!("y");
         EndpointSlice.prepare_for_update(&mut only_topology, &json!({"endpoints": [{"addresses": ["a"]}]}));

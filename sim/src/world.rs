@@ -29,6 +29,8 @@ const USER: &str = "user";
 
 /// CPUs of a node: tight, so that it matters what the scheduler remembers.
 const CPUS: u64 = 3;
+/// In calm: a storm may want more than fits, and a rollout that keeps all of its pods then waits for good.
+const CPUS_IN_CALM: u64 = 16;
 
 /// Timers are looked at this often while messages are under way.
 const BUSY_TICK: u64 = 25 * MILLISECOND;
@@ -284,7 +286,8 @@ impl World {
             self.oracle.committed(&commit);
         }
         let running = self.running();
-        self.oracle.check_running(&running, CPUS as i64 * 1000);
+        self.oracle
+            .check_running(&running, |node| self.sites.get(node).map_or(0, |site| site.facts.cpus as i64 * 1000));
     }
 
     /// What runs on all nodes.
@@ -357,6 +360,9 @@ impl World {
             self.hardware(&node, |hardware| hardware.slow_until = 0);
             // A kubelet whose node was deleted registers at its next start.
             self.crash(&node);
+            if let Some(site) = self.sites.get_mut(&node) {
+                site.facts.cpus = CPUS_IN_CALM;
+            }
             self.start(&node);
             for action in [Action::Cordon { node: node.clone(), on: false }, Action::Taint { node, on: false }] {
                 self.perform(&action);

@@ -42,7 +42,7 @@ impl Oracle {
     }
 
     /// `capacity`: of each node, in thousandths of a CPU.
-    pub fn check_running(&mut self, running: &[Running], capacity: i64) {
+    pub fn check_running(&mut self, running: &[Running], capacity: impl Fn(&str) -> i64) {
         let mut identities: BTreeMap<(&str, &str), &Running> = BTreeMap::new();
         let mut names: BTreeMap<(&str, &str), &Running> = BTreeMap::new();
         let mut pods: BTreeMap<&str, BTreeMap<&str, i64>> = BTreeMap::new();
@@ -69,6 +69,7 @@ impl Oracle {
         }
         for (node, pods) in &pods {
             let used: i64 = pods.values().sum();
+            let capacity = capacity(node);
             if used > capacity {
                 found.push(("no node runs more than it has", format!("{used}m of {capacity}m on {node}")));
             }

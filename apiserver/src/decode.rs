@@ -3,7 +3,7 @@
 use api::Object;
 use api::gvk::GroupVersionKind;
 use api::protobuf;
-use api::schema::check::Conformance;
+use api::schema::check::{Conformance, json_type};
 use api::schema::decode::{StrictError, strict_message};
 use api::schema::{SchemaSet, TypeId, check};
 use api::status::Status;
@@ -166,27 +166,16 @@ pub fn custom(
 fn check_header(object: &Value) -> Result<(), String> {
     let into = "Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \
                 \"json:\\\"kind,omitempty\\\"\" }";
-    let Value::Object(members) = object else { return Err(format!("{} into {into}", go_kind(object))) };
+    let Value::Object(members) = object else { return Err(format!("{} into {into}", json_type(object))) };
     for (key, value) in members {
         let own = ["apiVersion", "kind"].into_iter().find(|own| own.eq_ignore_ascii_case(key));
         if let Some(own) = own
             && !(value.is_string() || value.is_null())
         {
-            return Err(format!("{} into Go struct field .{own} of type string", go_kind(value)));
+            return Err(format!("{} into Go struct field .{own} of type string", json_type(value)));
         }
     }
     Ok(())
-}
-
-fn go_kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
 }
 
 /// Options in a body, such as DeleteOptions, in any group's version of them.

@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::schema::check::json_type;
+
 /// Upstream's limit on operations in one request.
 pub const MAX_OPERATIONS: usize = 10_000;
 /// How much all copies of one patch may add, as serialized bytes: without a limit, copies of copies grow exponentially.
@@ -62,23 +64,12 @@ pub enum MemberError {
 #[derive(Clone, Debug)]
 pub struct Patch(Vec<Map<String, Value>>);
 
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
-}
-
 impl Patch {
     pub fn decode(patch: Value) -> Result<Self, JsonPatchError> {
         let operations = match patch {
             Value::Array(operations) => operations,
             other => {
-                return Err(JsonPatchError::Decode { found: go_type(&other), wanted: "jsonpatch.Patch" });
+                return Err(JsonPatchError::Decode { found: json_type(&other), wanted: "jsonpatch.Patch" });
             }
         };
         if operations.len() > MAX_OPERATIONS {
@@ -86,7 +77,7 @@ impl Patch {
         }
         let operations = operations.into_iter().map(|operation| match operation {
             Value::Object(members) => Ok(members),
-            other => Err(JsonPatchError::Decode { found: go_type(&other), wanted: "jsonpatch.Operation" }),
+            other => Err(JsonPatchError::Decode { found: json_type(&other), wanted: "jsonpatch.Operation" }),
         });
         Ok(Self(operations.collect::<Result<_, _>>()?))
     }

@@ -7,9 +7,9 @@
 
 use serde_json::{Map, Value};
 
-pub use super::scalar::TypeMismatch;
-use super::scalar::{self, found};
-pub(crate) use super::scalar::{ZERO_TIME, found as json_type};
+use super::scalar;
+pub(crate) use super::scalar::ZERO_TIME;
+pub use super::scalar::{TypeMismatch, json_type};
 use super::{Field, Form, Presence, Scalar, SchemaSet, Shape, Type, TypeId};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -144,7 +144,7 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn structure(&mut self, ty: &'a Type, value: &mut Value) {
         let Value::Object(members) = value else {
-            return self.mismatch(TypeMismatch::value(found(value), go_struct(ty)));
+            return self.mismatch(TypeMismatch::value(json_type(value), go_struct(ty)));
         };
         let owner = std::mem::replace(&mut self.place.owner, ty.short_name());
         members.retain(|name, value| match ty.field(name) {
@@ -256,7 +256,7 @@ impl<'a> Walk<'a> {
 
     fn shape_mismatch(&mut self, shape: &Shape, value: &Value, named: Option<&str>) {
         let wanted = named.map_or_else(|| go_type(self.set, shape), str::to_owned);
-        self.mismatch(TypeMismatch::value(found(value), wanted));
+        self.mismatch(TypeMismatch::value(json_type(value), wanted));
     }
 
     fn mismatch(&mut self, error: TypeMismatch) {

@@ -36,7 +36,7 @@ impl TypeMismatch {
 }
 
 /// The name of a JSON value in Go's type errors.
-pub(crate) fn found(value: &Value) -> &'static str {
+pub fn json_type(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",
@@ -72,11 +72,11 @@ pub(super) fn conform(scalar: Scalar, value: &mut Value) -> Result<(), TypeMisma
     match scalar {
         Scalar::String => text(value, "string").map(|_| ()),
         Scalar::Boolean if value.is_boolean() => Ok(()),
-        Scalar::Boolean => Err(TypeMismatch::value(found(value), "bool")),
+        Scalar::Boolean => Err(TypeMismatch::value(json_type(value), "bool")),
         Scalar::Int32 => integer(value, i64::from(i32::MIN)..=i64::from(i32::MAX), "int32"),
         Scalar::Int64 => integer(value, i64::MIN..=i64::MAX, "int64"),
         Scalar::Float64 => {
-            let number = value.as_f64().ok_or_else(|| TypeMismatch::value(found(value), "float64"))?;
+            let number = value.as_f64().ok_or_else(|| TypeMismatch::value(json_type(value), "float64"))?;
             // Go writes no fraction where there is none.
             if number.fract() == 0.0 && number.abs() < 9e15 {
                 *value = Value::from(number as i64);
@@ -123,11 +123,11 @@ pub(super) fn zero(scalar: Scalar) -> Option<Value> {
 }
 
 fn text<'a>(value: &'a Value, wanted: &str) -> Result<&'a str, TypeMismatch> {
-    value.as_str().ok_or_else(|| TypeMismatch::value(found(value), wanted))
+    value.as_str().ok_or_else(|| TypeMismatch::value(json_type(value), wanted))
 }
 
 fn integer(value: &Value, range: std::ops::RangeInclusive<i64>, wanted: &str) -> Result<(), TypeMismatch> {
-    let Value::Number(number) = value else { return Err(TypeMismatch::value(found(value), wanted)) };
+    let Value::Number(number) = value else { return Err(TypeMismatch::value(json_type(value), wanted)) };
     match number.as_i64() {
         Some(number) if range.contains(&number) => Ok(()),
         _ => Err(TypeMismatch::value(format!("number {number}"), wanted)),
@@ -166,7 +166,7 @@ fn small_numbers(items: &[Value]) -> Result<Vec<u8>, TypeMismatch> {
             let byte = number.as_u64().and_then(|number| u8::try_from(number).ok());
             byte.ok_or_else(|| TypeMismatch::value(format!("number {number}"), "uint8"))
         }
-        other => Err(TypeMismatch::value(found(other), "uint8")),
+        other => Err(TypeMismatch::value(json_type(other), "uint8")),
     };
     items.iter().map(byte).collect()
 }

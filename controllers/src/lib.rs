@@ -22,6 +22,7 @@ pub mod replicaset;
 pub mod rootca;
 pub mod serviceaccount;
 pub mod tainteviction;
+pub mod tokencleaner;
 
 use kube::Client;
 use reconcile::Manager;
@@ -65,6 +66,8 @@ pub fn start(manager: &Manager, config: Config) {
     manager.add(podgc::PodGc::default());
     manager.add(disruption::Disruptions);
     manager.add(customresourcedefinition::names::CustomResourceNames);
+    tokencleaner::watch_tokens_alone(manager.informers());
+    manager.add(tokencleaner::TokenCleaner);
     customresourcedefinition::start(manager);
     namespace::start(manager);
     garbagecollector::start(manager);

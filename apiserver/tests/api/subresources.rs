@@ -48,7 +48,9 @@ async fn evictions_ask_the_budget() {
     let mut labelled = pod("p");
     labelled["metadata"]["labels"] = json!({"a": "b"});
     server.post(PODS, &labelled).await.expect(201);
-    server.patch(&format!("{PODS}/p/status"), "merge", &json!({"status": {"phase": "Running"}})).await.expect(200);
+    let phase =
+        |ready: &str| json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]}});
+    server.patch(&format!("{PODS}/p/status"), "merge", &phase("True")).await.expect(200);
     let budgets = "/apis/policy/v1/namespaces/n/poddisruptionbudgets";
     let budget =
         json!({"metadata": {"name": "b"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}}});
@@ -75,6 +77,15 @@ async fn evictions_ask_the_budget() {
     let spent = server.get(&format!("{budgets}/b")).await.expect(200);
     assert_eq!(spent["status"]["disruptionsAllowed"], 0);
     assert!(spent["status"]["disruptedPods"]["p"].is_string());
+
+    // One that is not Ready goes, and takes nothing from a budget of an application that is well.
+    let mut unhealthy = labelled.clone();
+    unhealthy["metadata"]["name"] = "q".into();
+    server.post(PODS, &unhealthy).await.expect(201);
+    server.patch(&format!("{PODS}/q/status"), "merge", &phase("False")).await.expect(200);
+    server.post(&format!("{PODS}/q/eviction"), &json!({"metadata": {"name": "q"}})).await.expect(201);
+    let after = server.get(&format!("{budgets}/b")).await.expect(200);
+    assert_eq!(after["metadata"]["resourceVersion"], spent["metadata"]["resourceVersion"]);
 }
 
 /// Remembers what was asked.

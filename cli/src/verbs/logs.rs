@@ -7,6 +7,7 @@ use futures::StreamExt;
 use http_body_util::BodyDataStream;
 use serde_json::Value;
 
+use super::pods;
 use crate::output;
 use crate::session::{Connection, Session};
 use crate::target::{self, encode};
@@ -58,14 +59,14 @@ impl Logs {
 
     async fn pods(&self, session: &Session) -> Result<Vec<String>> {
         if let Some(selector) = &self.selector {
-            return pods_of(session, selector).await;
+            return Ok(names(&pods::of(session, selector).await?));
         }
         let (resource, name) = target::one(session, &self.what, Some("pods")).await?;
         if resource.plural == "pods" {
             return Ok(vec![name]);
         }
         let object = session.get(&resource.path(Some(&session.namespace), Some(&name))).await?;
-        let mut pods = pods_of(session, &selector_of(&object)?).await?;
+        let mut pods = names(&pods::of(session, &pods::selector_of(&object)?).await?);
         if pods.len() > 1 {
             output::note(format_args!("Found {} pods, using pod/{}", pods.len(), pods[0]));
             pods.truncate(1);
@@ -109,17 +110,6 @@ fn encode_name(name: &str) -> String {
     name.replace('/', "%2F")
 }
 
-/// The label selector of a workload as a query value.
-pub fn selector_of(object: &Value) -> Result<String> {
-    let selector = object.pointer("/spec/selector").context("it has no selector for pods")?;
-    let labels = selector.get("matchLabels").unwrap_or(selector).as_object().context("its selector has no labels")?;
-    let pairs = labels.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
-    Ok(pairs.collect::<Vec<_>>().join(","))
-}
-
-async fn pods_of(session: &Session, selector: &str) -> Result<Vec<String>> {
-    let path = format!("/api/v1/namespaces/{}/pods?labelSelector={}", session.namespace, encode(selector));
-    let list = session.get(&path).await?;
-    let items = list["items"].as_array().into_iter().flatten();
-    Ok(items.filter_map(|item| Some(item.pointer("/metadata/name")?.as_str()?.to_owned())).collect())
+fn names(pods: &[Value]) -> Vec<String> {
+    pods.iter().filter_map(|pod| Some(pod.pointer("/metadata/name")?.as_str()?.to_owned())).collect()
 }

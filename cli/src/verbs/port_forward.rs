@@ -9,11 +9,10 @@ use kube::Api;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::logs::selector_of;
+use super::pods;
 use crate::output;
 use crate::resources::Resource;
 use crate::session::{Connection, Session};
-use crate::target::{self, encode};
 
 #[derive(Debug, clap::Args)]
 pub struct PortForward {
@@ -30,11 +29,10 @@ pub struct PortForward {
 impl PortForward {
     pub async fn run(self, connection: &Connection) -> Result<ExitCode> {
         let session = Session::open(connection).await?;
-        let (resource, name) = target::one(&session, std::slice::from_ref(&self.what), Some("pods")).await?;
-        let object = session.get(&resource.path(Some(&session.namespace), Some(&name))).await?;
-        let pod = pod_of(&session, &resource, &object).await?;
-        let pod_name = pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        let pods: Api<Pod> = Api::namespaced(session.client.clone(), &session.namespace);
+        let meant = pods::meant(&session, &self.what).await?;
+        let pod_name = meant.name().to_owned();
+        let pods::Meant { pod, resource, object } = meant;
+        let api: Api<Pod> = Api::namespaced(session.client.clone(), &session.namespace);
         let mut listeners = Vec::new();
         for words in &self.ports {
             let (local, remote) = split(words)?;
@@ -49,7 +47,7 @@ impl PortForward {
             output::line(format_args!("Forwarding from {} -> {remote}", listener.local_addr()?));
             listeners.push((listener, remote));
         }
-        let serve = listeners.into_iter().map(|(listener, port)| serve(listener, pods.clone(), pod_name.clone(), port));
+        let serve = listeners.into_iter().map(|(listener, port)| serve(listener, api.clone(), pod_name.clone(), port));
         futures::future::try_join_all(serve).await?;
         Ok(ExitCode::SUCCESS)
     }
@@ -62,19 +60,6 @@ fn split(words: &str) -> Result<(&str, &str)> {
         (_, remote) if remote.contains(':') => bail!("{words:?} has more than two ports"),
         ports => Ok(ports),
     }
-}
-
-/// The object itself when it is a pod, else the first of its pods that runs.
-async fn pod_of(session: &Session, resource: &Resource, object: &Value) -> Result<Value> {
-    if resource.plural == "pods" {
-        return Ok(object.clone());
-    }
-    let selector = encode(&selector_of(object)?);
-    let list = session.get(&format!("/api/v1/namespaces/{}/pods?labelSelector={selector}", session.namespace)).await?;
-    let mut pods = list["items"].as_array().into_iter().flatten();
-    let running =
-        pods.find(|pod| pod["status"]["phase"] == "Running" && pod["metadata"]["deletionTimestamp"].is_null());
-    running.cloned().context("none of its pods runs")
 }
 
 /// The number of a pod's port: by name, or by the port of a Service that leads to it.

@@ -42,6 +42,13 @@ pub fn with_token(server: &str, authority: &str, token: &str) -> Value {
     config
 }
 
+/// Certificate and key, PEM, of the user of a kubeconfig that [`render`] made.
+pub fn identity(config: &Value) -> Option<(String, String)> {
+    let user = config.pointer("/users/0/user")?;
+    let decode = |key: &str| String::from_utf8(STANDARD.decode(user[key].as_str()?).ok()?).ok();
+    Some((decode("client-certificate-data")?, decode("client-key-data")?))
+}
+
 /// The file that kubectl would write to: the first of $KUBECONFIG, or ~/.kube/config. `None` without a home.
 pub fn users_file() -> Option<PathBuf> {
     let listed = std::env::var_os("KUBECONFIG");

@@ -55,14 +55,15 @@ impl Identity {
         PrivateKeyDer::from_pem_slice(self.key.as_bytes()).map_err(|error| PkiError::Pem(error.to_string()))
     }
 
-    /// End of the certificate's life.
-    pub fn expires(&self) -> Result<Timestamp> {
+    /// Begin and end of the certificate's life.
+    pub fn life(&self) -> Result<(Timestamp, Timestamp)> {
         let chain = self.chain()?;
         let first = chain.first().ok_or_else(|| PkiError::Pem("no certificate in it".into()))?;
-        let (_, parsed) =
-            x509_parser::parse_x509_certificate(first).map_err(|error| PkiError::Parse(error.to_string()))?;
-        Timestamp::from_second(parsed.validity().not_after.timestamp())
-            .map_err(|error| PkiError::Parse(error.to_string()))
+        let unreadable = |error: &dyn std::fmt::Display| PkiError::Parse(error.to_string());
+        let (_, parsed) = x509_parser::parse_x509_certificate(first).map_err(|error| unreadable(&error))?;
+        let validity = parsed.validity();
+        let time = |time: i64| Timestamp::from_second(time).map_err(|error| unreadable(&error));
+        Ok((time(validity.not_before.timestamp())?, time(validity.not_after.timestamp())?))
     }
 }
 
@@ -238,7 +239,7 @@ mod tests {
         let again = Authority::open(authority.identity().clone()).unwrap();
         let request = Request { common_name: "system:node:a", organizations: &["system:nodes"], ..Request::default() };
         let identity = again.issue(&request, now).unwrap();
-        assert_eq!(identity.expires().unwrap().as_second(), now.as_second() + LEAF_LIFE.as_secs() as i64);
+        assert_eq!(identity.life().unwrap().1.as_second(), now.as_second() + LEAF_LIFE.as_secs() as i64);
         assert!(client_config(&identity, authority.certificate()).is_ok());
         let der = &certificates(authority.certificate()).unwrap()[0];
         assert_eq!(certificates(&to_pem(der)).unwrap()[0], *der);

@@ -11,6 +11,8 @@ use crate::parts::Parts;
 
 /// Upstream's: after so long without a word of the leader another one takes over.
 pub const LEASE: Duration = Duration::from_secs(15);
+/// For what a leader does at its start: also where the last one died and its lease must run out.
+pub const PATIENCE: Duration = Duration::from_secs(45);
 
 /// How a control plane takes part in elections.
 #[derive(Clone, Debug)]

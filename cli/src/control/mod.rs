@@ -31,9 +31,6 @@ pub use cluster_info::{ClusterInfo, NAME as CLUSTER_INFO_NAME, NAMESPACE as CLUS
 pub use credentials::{Credentials, Serving};
 pub use election::Candidate;
 
-/// The path of what machines that join must know.
-pub const CLUSTER_INFO: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
-
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
 pub struct Config {

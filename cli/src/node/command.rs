@@ -10,7 +10,7 @@ use clap::Subcommand;
 
 use super::join::Join;
 use super::record::Folder;
-use super::run;
+use super::{renewal, run};
 use crate::session::DEFAULT_DATA_DIR;
 use crate::{daemon, output, preflight, signals};
 
@@ -45,6 +45,9 @@ pub struct Run {
     /// Pipe on which a daemon tells its parent how it went
     #[arg(long, hide = true)]
     pub ready_fd: Option<i32>,
+    /// Renew the node's certificates again and again after so long, instead of when they are due
+    #[arg(long, hide = true, env = "SETPOINT_RENEW_CERTIFICATES_AFTER", value_parser = crate::up::interval)]
+    pub renew_after: Option<Duration>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -70,6 +73,11 @@ impl Node {
 }
 
 impl Run {
+    /// What runs a node that has just joined.
+    pub fn of(folder: Folder, detach: bool) -> Self {
+        Self { data_dir: folder.0, detach, supervised: false, ready_fd: None, renew_after: None }
+    }
+
     pub async fn run(self) -> Result<ExitCode> {
         let folder = Folder(std::path::absolute(&self.data_dir)?);
         if self.detach {
@@ -81,33 +89,43 @@ impl Run {
         }
         let parent = self.ready_fd.map(daemon::Parent::from_fd).transpose()?;
         let person = parent.is_none() && !self.supervised;
+        let mut parent = parent;
         let mut ending = std::pin::pin!(signals::ending());
-        let started = tokio::select! {
-            started = run::start(&folder) => started,
-            // The API server may be away for long: a wait for it can be ended.
-            _ = &mut ending => return Ok(ExitCode::SUCCESS),
-        };
-        let running = match (started, parent) {
-            (Ok(running), Some(parent)) => {
-                parent.ready();
-                running
-            }
-            (Ok(running), None) => running,
-            (Err(error), parent) => {
-                if let Some(parent) = parent {
-                    parent.failed(&error);
+        let interrupted = loop {
+            let started = tokio::select! {
+                started = run::start(&folder) => started,
+                // The API server may be away for long: a wait for it can be ended.
+                _ = &mut ending => return Ok(ExitCode::SUCCESS),
+            };
+            let running = match (started, parent.take()) {
+                (Ok(running), Some(parent)) => {
+                    parent.ready();
+                    running
                 }
-                return Err(error);
+                (Ok(running), None) => running,
+                (Err(error), parent) => {
+                    if let Some(parent) = parent {
+                        parent.failed(&error);
+                    }
+                    return Err(error);
+                }
+            };
+            if person {
+                output::note(format_args!("the node runs; ^C stops it and its containers"));
+            }
+            let ended = tokio::select! {
+                interrupted = &mut ending => Some(interrupted?),
+                // Clients and server take up new certificates at a start; containers do not notice it.
+                () = renewal::renewed(&folder, self.renew_after) => None,
+            };
+            running.stop().await;
+            if let Some(interrupted) = ended {
+                break interrupted;
             }
         };
-        if person {
-            output::note(format_args!("the node runs; ^C stops it and its containers"));
-        }
-        let interrupted = ending.await?;
-        running.stop().await;
         if interrupted && person {
             output::note(format_args!("stopping the node; its data stays in {}", folder.0.display()));
-            run::tear_down(&folder, crate::up::DEFAULT_GRACE).await?;
+            run::leave(&folder, crate::up::DEFAULT_GRACE).await?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -3,8 +3,9 @@
 //!
 //! [`Config`] and [`start`] are the node, [`Place`] is what it has on the machine. A node that is a process of its own (the
 //! `command`s, [`run`]) finds its identity in a folder ([`record`]) and its range of addresses in its Node. `fabric` is the way to
-//! other nodes' pods.
+//! other nodes' pods. `join` makes such an identity, by `certificate` requests; `renewal` keeps it good.
 
+mod certificate;
 mod client;
 mod command;
 mod fabric;
@@ -12,6 +13,7 @@ mod join;
 mod place;
 mod range;
 pub mod record;
+mod renewal;
 pub mod run;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

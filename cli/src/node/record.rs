@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Place;
 use crate::addresses::Network;
-use crate::{files, kubeconfig};
+use crate::{files, kubeconfig, yaml};
 
 /// Chosen when the node is made, and kept: names in the kernel and addresses stay the same while containers run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +96,26 @@ impl Folder {
         attempt().with_context(|| format!("read the time of {}", path.display()))
     }
 
+    /// The node as a client of the API.
+    pub fn client(&self) -> Result<Identity> {
+        let (certificate, key) =
+            kubeconfig::identity(&self.config()?).context("the node's kubeconfig has no certificate")?;
+        Ok(Identity { certificate, key })
+    }
+
+    /// Where the API is, as a URL.
+    pub fn server(&self) -> Result<String> {
+        let config = self.config()?;
+        let server = config.pointer("/clusters/0/cluster/server").and_then(serde_json::Value::as_str);
+        server.map(str::to_owned).context("the node's kubeconfig has no server")
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        let path = self.kubeconfig();
+        let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        Ok(yaml::documents(&text)?.into_iter().next().unwrap_or_default())
+    }
+
     /// The authority, and the kubelet as a server.
     pub fn serving(&self) -> Result<(String, Identity)> {
         let read = |name: &str| {
@@ -140,6 +160,8 @@ mod tests {
         assert!(folder.saved().unwrap() > Timestamp::UNIX_EPOCH, "also what is the same is written");
         assert_eq!(folder.load().unwrap(), Some(record));
         assert_eq!(folder.serving().unwrap(), ("ca".to_owned(), keys.serving));
+        assert_eq!(folder.client().unwrap(), keys.client);
+        assert_eq!(folder.server().unwrap(), "https://10.64.0.1:6443");
         assert!(std::fs::read_to_string(folder.kubeconfig()).unwrap().contains("https://10.64.0.1:6443"));
         std::fs::write(folder.record(), "{").unwrap();
         assert!(folder.load().unwrap_err().to_string().contains("damaged"));

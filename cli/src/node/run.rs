@@ -3,11 +3,20 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
 
 use super::record::{Folder, Record};
 use super::{Clients, Config, client, range};
 use crate::parts::Parts;
-use crate::{lock, preflight};
+use crate::{lock, output, preflight};
+
+/// For a cluster to hear that a node stops.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// A node that runs until it is stopped; its containers go on without it.
 pub struct Running {
@@ -46,6 +55,29 @@ impl Running {
     pub async fn stop(self) {
         self.parts.stop().await;
     }
+}
+
+/// [`tear_down`] of a node that joined. Its cluster is told first, so that it need not find out by the node's silence.
+pub async fn leave(folder: &Folder, grace: Duration) -> Result<()> {
+    let Some(record) = folder.load()? else { return Ok(()) };
+    // Or its kubelet would tell the contrary.
+    lock::end_holder(&folder.lock()).await.context("stop the node")?;
+    let told = tokio::time::timeout(FAREWELL, farewell(folder, &record.name)).await;
+    if let Err(error) = told.context("the cluster does not answer").flatten() {
+        output::note(format_args!("Warning: the cluster was not told that node {} stops: {error:#}", record.name));
+    }
+    tear_down(folder, grace).await
+}
+
+/// As upstream's kubelet at the shutdown of its machine.
+async fn farewell(folder: &Folder, name: &str) -> Result<()> {
+    let nodes: Api<Node> = Api::all(client::from_kubeconfig(&folder.kubeconfig(), "kubelet").await?);
+    let now = Time(Timestamp::now());
+    let condition = json!({"type": "Ready", "status": "False", "reason": "KubeletNotReady",
+        "message": "node is shutting down", "lastHeartbeatTime": now, "lastTransitionTime": now});
+    let patch = Patch::Strategic(json!({"status": {"conditions": [condition]}}));
+    nodes.patch_status(name, &PatchParams::default(), &patch).await?;
+    Ok(())
 }
 
 /// Ends the node's process if one runs, then everything that the node has but its data. Acts in the network namespace of this

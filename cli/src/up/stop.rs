@@ -33,7 +33,7 @@ impl Down {
         let layout = Layout::new(&self.data_dir)?;
         let node = Folder(layout.data.clone());
         if node.load()?.is_some() {
-            run::tear_down(&node, Duration::from_secs(self.grace)).await?;
+            run::leave(&node, Duration::from_secs(self.grace)).await?;
             return self.finish(&layout, "node");
         }
         if Facts::load(&layout.facts())?.is_none() {

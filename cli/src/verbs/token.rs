@@ -11,10 +11,11 @@ use clap::Subcommand;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::control::{CLUSTER_INFO, ClusterInfo};
+use crate::control::{CLUSTER_INFO_NAME, CLUSTER_INFO_NAMESPACE, ClusterInfo, election};
 use crate::join_token::JoinToken;
-use crate::output::{line, note};
+use crate::output::line;
 use crate::session::{Connection, Session};
+use crate::watch;
 
 const SECRETS: &str = "/api/v1/namespaces/kube-system/secrets";
 const KIND: &str = "bootstrap.kubernetes.io/token";
@@ -66,11 +67,10 @@ impl Token {
 }
 
 async fn create(session: &Session, ttl: Duration, quiet: bool) -> Result<()> {
-    let root = session.get("/api/v1/namespaces/kube-system/configmaps/kube-root-ca.crt").await?;
+    let root = published(session, "kube-system", "kube-root-ca.crt").await?;
     let authority = root["data"]["ca.crt"].as_str().unwrap_or_default();
     let token = JoinToken::new(fingerprint(authority).context("the cluster does not tell its authority")?)?;
     let end = Timestamp::now() + ttl;
-    forget_expired(session).await?;
     let_bootstrappers_ask(session).await?;
     let encode = |text: &str| STANDARD.encode(text);
     let secret = json!({
@@ -96,9 +96,22 @@ async fn create(session: &Session, ttl: Duration, quiet: bool) -> Result<()> {
     Ok(())
 }
 
+/// A ConfigMap that the controllers of a new cluster make in their first moments: on etcd, those of the leader.
+async fn published(session: &Session, namespace: &str, name: &str) -> Result<Value> {
+    let maps = session.resource("configmaps").await?;
+    let made = watch::until(session, &maps, namespace, name, |map| map.cloned());
+    match tokio::time::timeout(election::PATIENCE, made).await {
+        Ok(made) => made,
+        Err(_) => bail!(
+            "the cluster has no ConfigMap {namespace}/{name}, also after {} seconds: do its controllers run?",
+            election::PATIENCE.as_secs()
+        ),
+    }
+}
+
 /// Where machines reach the API, as the cluster tells.
 async fn server(session: &Session) -> Result<String> {
-    let map = session.get(CLUSTER_INFO).await?;
+    let map = published(session, CLUSTER_INFO_NAMESPACE, CLUSTER_INFO_NAME).await?;
     let info = ClusterInfo::read(&serde_json::from_value(map["data"].clone()).unwrap_or_default())?;
     Ok(info.server.trim_start_matches("https://").to_owned())
 }
@@ -121,21 +134,6 @@ async fn let_bootstrappers_ask(session: &Session) -> Result<()> {
 async fn tokens(session: &Session) -> Result<Vec<Value>> {
     let list = session.get(&format!("{SECRETS}?fieldSelector=type%3D{}", KIND.replace('/', "%2F"))).await?;
     Ok(list["items"].as_array().cloned().unwrap_or_default())
-}
-
-/// They are refused already; nobody needs to see them.
-async fn forget_expired(session: &Session) -> Result<()> {
-    let now = Timestamp::now();
-    for secret in tokens(session).await? {
-        let expired = text(&secret, "expiration").parse::<Timestamp>().is_ok_and(|end| end <= now);
-        if expired && let Some(name) = secret["metadata"]["name"].as_str() {
-            // Another one may have done so.
-            if let Err(error) = session.call("DELETE", &format!("{SECRETS}/{name}"), None).await {
-                note(format_args!("Warning: an expired token was not deleted: {error}"));
-            }
-        }
-    }
-    Ok(())
 }
 
 async fn list(session: &Session) -> Result<()> {

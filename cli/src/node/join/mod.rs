@@ -5,7 +5,6 @@
 //! ```
 //! The token is shown only to a server that the authority vouches for; the keys are made here and never leave.
 
-mod certificate;
 mod discover;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -13,18 +12,19 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use apiserver::front::pki::Request;
+use apiserver::front::pki::{Identity, Request};
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::Api;
+use kube::runtime::wait::await_condition;
+use kube::{Api, Client};
 
+use super::certificate::{Purpose, ask};
 use super::command::Run;
 use super::record::{Folder, Keys, Record};
 use super::{client, name_of_host};
-use crate::control::{self, ClusterInfo};
+use crate::control::{self, ClusterInfo, election};
 use crate::join_token::JoinToken;
 use crate::session::DEFAULT_DATA_DIR;
 use crate::{kubeconfig, lock, output, preflight};
-use certificate::{Purpose, ask};
 
 const DEFAULT_PORT: u16 = 6443;
 
@@ -60,12 +60,12 @@ impl Join {
         if folder.0.join("cluster.json").exists() {
             bail!("{} holds a cluster of this machine: use another --data-dir", folder.0.display());
         }
-        if let Some(holder) = lock::holder(&folder.lock())? {
+        if let Some(holder) = lock::settled_holder(&folder.lock())? {
             bail!("a node is running on {} (process {}): stop it with `setpoint down`", folder.0.display(), holder.pid);
         }
         let name = self.enroll(&folder, &token).await?;
         output::note(format_args!("this machine is node {name} of the cluster at {}", self.address));
-        Run { data_dir: folder.0, detach: self.detach, supervised: false, ready_fd: None }.run().await
+        Run::of(folder, self.detach).run().await
     }
 
     /// Gets what the node needs to run, and writes it down.
@@ -90,16 +90,21 @@ impl Join {
         let user = format!("system:node:{name}");
         let subject = Request { common_name: &user, organizations: &["system:nodes"], ..Request::default() };
 
-        let bootstrap = kubeconfig::with_token(&server, &authority, &token.bearer());
-        let bootstrap = client::from_value(bootstrap, "setpoint").await?;
-        let identity = ask(&bootstrap, Purpose::Client, &subject).await?;
+        let again = known.as_ref().is_some_and(|record| record.name == name);
+        let renewed = if again { renewed(folder, &server, &authority, &subject).await } else { None };
+        let identity = match renewed {
+            Some(identity) => identity,
+            None => {
+                let bootstrap = kubeconfig::with_token(&server, &authority, &token.bearer());
+                let bootstrap = client::from_value(bootstrap, "setpoint").await?;
+                ask(&bootstrap, Purpose::Client, &subject).await?
+            }
+        };
         let own = kubeconfig::render(&server, &authority, &identity.certificate, &identity.key);
         let own = client::from_value(own, "kubelet").await?;
         let serving = Request { names: &[&name], addresses: &[address.into()], ..subject };
         let serving = ask(&own, Purpose::Serving, &serving).await?;
-        let maps: Api<ConfigMap> = Api::namespaced(own, control::CLUSTER_INFO_NAMESPACE);
-        let map = maps.get(control::CLUSTER_INFO_NAME).await.context("read the cluster's facts")?;
-        let info = ClusterInfo::read(&map.data.unwrap_or_default())?;
+        let info = facts(&own).await?;
 
         let id = known.map_or_else(|| format!("{:06x}", crate::random() & 0xff_ffff), |record| record.id);
         let record = Record {
@@ -114,6 +119,29 @@ impl Join {
         folder.save(&record, &server, &Keys { authority, client: identity, serving })?;
         Ok(name)
     }
+}
+
+/// A certificate for a node that joined before, by the one that it has: what a token does not give while the Node is Ready.
+/// `None`: it is of another cluster, or has expired.
+async fn renewed(folder: &Folder, server: &str, authority: &str, subject: &Request<'_>) -> Option<Identity> {
+    let attempt = async {
+        let old = folder.client()?;
+        let old = kubeconfig::render(server, authority, &old.certificate, &old.key);
+        ask(&client::from_value(old, "kubelet").await?, Purpose::Client, subject).await
+    };
+    attempt.await.inspect_err(|error| tracing::debug!(%error, "the certificate of earlier is not taken")).ok()
+}
+
+/// What the cluster tells who joins it. A new one may not have told it yet: on etcd, its controllers are elected first.
+async fn facts(client: &Client) -> Result<ClusterInfo> {
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), control::CLUSTER_INFO_NAMESPACE);
+    let told = await_condition(maps, control::CLUSTER_INFO_NAME, |map: Option<&ConfigMap>| map.is_some());
+    let told = tokio::time::timeout(election::PATIENCE, told).await.with_context(|| {
+        let limit = election::PATIENCE.as_secs();
+        format!("the cluster does not tell its facts, also after {limit} seconds: do its controllers run?")
+    })?;
+    let map = told.context("read the cluster's facts")?.context("the cluster's facts are gone")?;
+    ClusterInfo::read(&map.data.unwrap_or_default())
 }
 
 /// `host`, `host:port`, `[v6]:port`, with or without `https://`.

@@ -1,7 +1,5 @@
 //! A certificate by asking for it: a CertificateSigningRequest that the cluster's certificate controller grants.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, bail};
 use apiserver::front::pki::{Identity, Request};
 use apiserver::front::requests::CertificateRequest;
@@ -13,8 +11,7 @@ use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use serde_json::json;
 
-/// For the cluster to grant it.
-const LIMIT: Duration = Duration::from_secs(30);
+use crate::control::election;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -45,8 +42,9 @@ pub async fn ask(client: &Client, purpose: Purpose, request: &Request<'_>) -> Re
     let settled = await_condition(requests, &name, |request: Option<&CertificateSigningRequest>| {
         request.and_then(|request| request.status.as_ref()).is_some_and(|status| outcome(status).is_some())
     });
-    let settled =
-        tokio::time::timeout(LIMIT, settled).await.context("the cluster did not answer a certificate request")?;
+    let settled = tokio::time::timeout(election::PATIENCE, settled)
+        .await
+        .context("the cluster did not answer a certificate request")?;
     let status = settled.context("wait for a certificate")?.and_then(|request| request.status).unwrap_or_default();
     match outcome(&status) {
         Some(Ok(certificate)) => Ok(Identity { certificate, key }),

@@ -8,14 +8,15 @@ use std::sync::{Condvar, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::footprint::NodePlace;
 use crate::leaks::{self, Traces};
 use crate::namespace::Namespace;
-use crate::{Api, Kubectl, Outcome, Program, binary, images, kubectl};
+use crate::objects::text;
+use crate::{Api, Kubectl, Outcome, Program, binary, host, images, kubectl};
 
 /// How many clusters may run at the same time: each is worth about half a processor while it starts and stops.
 const AT_ONCE: usize = 3;
@@ -176,13 +177,18 @@ impl Cluster {
         if outcome.code != 0 {
             bail!("{outcome}");
         }
-        self.api = Some(Api::new(&self.kubeconfig(), &self.namespace)?);
+        self.connect()?;
         Ok(outcome)
     }
 
     /// `setpoint up --detach` of another build of the program, which must succeed.
     pub fn up_with(&mut self, program: &Path) -> Result<()> {
         self.up_arguments(self.program(program)).args(["--detach"]).ok()?;
+        self.connect()
+    }
+
+    /// New connections to the API, whoever serves it.
+    pub fn connect(&mut self) -> Result<()> {
         self.api = Some(Api::new(&self.kubeconfig(), &self.namespace)?);
         Ok(())
     }
@@ -212,7 +218,7 @@ impl Cluster {
     /// The name of the node that is the machine itself.
     pub fn first_node(&self) -> Result<String> {
         let facts = leaks::facts(&self.data_dir()).context("there is no cluster")?;
-        Ok(facts["node_name"].as_str().unwrap_or_default().to_owned())
+        Ok(text(&facts, "node_name").to_owned())
     }
 
     /// The pod, bound to the machine itself: for tests that look at its processes and addresses from there.
@@ -240,11 +246,13 @@ impl Cluster {
         self.traces().check()
     }
 
+    fn lock(&self) -> PathBuf {
+        self.data_dir().join("lock")
+    }
+
     /// The process of the control plane and the kubelet.
     pub fn daemon(&self) -> Result<Pid> {
-        let lock = self.data_dir().join("lock");
-        let text = fs::read_to_string(&lock).with_context(|| format!("read {}", lock.display()))?;
-        text.trim().parse().ok().and_then(Pid::from_raw).context("the lock names no process")
+        Pid::from_raw(host::holder(&self.lock())?).context("the lock names no process")
     }
 
     /// What a power cut does to the control plane and the kubelet, while the kernel goes on.
@@ -255,12 +263,22 @@ impl Cluster {
 
     /// Until the last thread of the daemon has ended: then the kernel gives its lock back.
     pub fn daemon_ends(&self) -> Result<()> {
-        let lock = fs::File::open(self.data_dir().join("lock"))?;
-        crate::eventually("the daemon has ended", || match flock(&lock, FlockOperation::NonBlockingLockShared) {
-            Ok(()) => Ok(Some(flock(&lock, FlockOperation::Unlock)?)),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-            Err(error) => Err(error.into()),
-        })
+        host::holder_ends(&self.lock())
+    }
+
+    /// The nodes on this machine, the machine itself first.
+    pub fn places(&self) -> Result<Vec<NodePlace>> {
+        let facts = leaks::facts(&self.data_dir()).context("there is no cluster")?;
+        let (name, id) = (text(&facts, "node_name"), text(&facts, "id"));
+        let node = self.data_dir().join("node");
+        let mut places = vec![NodePlace { name: name.to_owned(), node, namespace: self.namespace.clone() }];
+        for number in 2..=self.nodes {
+            let name = format!("{name}-{number}");
+            let node = self.data_dir().join("nodes").join(&name).join("node");
+            let namespace = Namespace::pinned(Path::new(&format!("/run/setpoint-{id}-{number}/netns")))?;
+            places.push(NodePlace { name, node, namespace });
+        }
+        Ok(places)
     }
 
     /// Any program, inside the network namespace and with the test's home.

@@ -1,31 +1,62 @@
-//! What a running cluster holds in the kernel and on disk: two of these are equal when nothing leaked in between.
+//! What running nodes hold in the kernel and on disk: two of these are equal when nothing leaked in between.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::{Cluster, host, leaks};
+use crate::leaks::Traces;
+use crate::namespace::Namespace;
+use crate::{host, leaks};
+
+/// A node, and where it keeps what it has.
+#[derive(Clone, Debug)]
+pub struct NodePlace {
+    pub name: String,
+    /// The folder with its pods, its images and the runtime's state.
+    pub node: PathBuf,
+    /// In which its pods' links end.
+    pub namespace: Namespace,
+}
+
+impl NodePlace {
+    /// The process that is the parent of the node's containers.
+    pub fn launcher(&self) -> Result<i32> {
+        let marker = self.node.join("runtime");
+        // A child that has just ended may look like another one for a moment.
+        crate::eventually("there is one launcher", || host::process(&marker.to_string_lossy()).map(Some))
+    }
+
+    /// The lock of a node that is a process of its own.
+    pub fn lock(&self) -> PathBuf {
+        self.node.with_file_name("lock")
+    }
+}
 
 /// Counts and names, by what they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Footprint(BTreeMap<String, Vec<String>>);
 
 impl Footprint {
-    /// Of a cluster whose daemon runs.
-    pub fn take(cluster: &Cluster) -> Result<Self> {
-        let traces = cluster.traces();
-        let names = |paths: Vec<std::path::PathBuf>| paths.iter().map(|path| path.display().to_string()).collect();
+    /// Of nodes whose processes run, all with these traces.
+    pub fn take(traces: &Traces<'_>, nodes: &[NodePlace]) -> Result<Self> {
+        let names = |paths: Vec<PathBuf>| paths.iter().map(|path| path.display().to_string()).collect();
         let mut found = BTreeMap::from([
-            ("links".to_owned(), cluster.namespace.links()?),
             ("mounts".to_owned(), names(traces.mounts()?)),
-            ("cgroups".to_owned(), names(groups(&traces)?)),
-            ("run directory".to_owned(), entries(&traces.run_directory())),
-            ("launcher's descriptors".to_owned(), descriptors(launcher(cluster)?)?),
+            ("cgroups".to_owned(), names(groups(traces)?)),
         ]);
-        for folder in ["pods", "runtime/sandboxes", "runtime/containers", "runtime/trash"] {
-            found.insert(folder.to_owned(), entries(&cluster.data_dir().join("node").join(folder)));
+        for folder in traces.run_directories() {
+            found.insert(folder.display().to_string(), entries(&folder));
+        }
+        for NodePlace { name, node, namespace } in nodes {
+            found.insert(format!("links of {name}"), namespace.links()?);
+            for folder in ["pods", "runtime/sandboxes", "runtime/containers", "runtime/trash"] {
+                found.insert(format!("{folder} of {name}"), entries(&node.join(folder)));
+            }
+        }
+        for node in nodes {
+            found.insert(format!("descriptors of {}'s launcher", node.name), descriptors(node.launcher()?)?);
         }
         let processes = traces.processes()?.len();
         found.insert("processes".to_owned(), vec![processes.to_string()]);
@@ -49,13 +80,6 @@ impl Footprint {
     }
 }
 
-/// The process that is the parent of the cluster's containers.
-pub fn launcher(cluster: &Cluster) -> Result<i32> {
-    let marker = cluster.data_dir().join("node/runtime");
-    // A child that has just ended may look like another one for a moment.
-    crate::eventually("there is one launcher", || host::process(&marker.to_string_lossy()).map(Some))
-}
-
 /// Kinds of what a process has open, such as `net`, `pidfd`, `pipe`.
 fn descriptors(pid: i32) -> Result<Vec<String>> {
     let folder = format!("/proc/{pid}/fd");
@@ -70,7 +94,7 @@ fn entries(folder: &Path) -> Vec<String> {
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
-fn groups(traces: &leaks::Traces<'_>) -> Result<Vec<std::path::PathBuf>> {
+fn groups(traces: &Traces<'_>) -> Result<Vec<PathBuf>> {
     let mut all = Vec::new();
     for root in traces.cgroups() {
         leaks::collect_folders(&root, &|_| true, &mut all);

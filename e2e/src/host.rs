@@ -1,8 +1,10 @@
 //! The cluster's machine as its administrator sees it: containers are processes.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::leaks::all_processes;
@@ -32,6 +34,22 @@ pub fn process(marker: &str) -> Result<i32> {
 pub fn kill_9(pid: i32) -> Result<()> {
     let pid = Pid::from_raw(pid).context("a process id")?;
     kill_process(pid, Signal::KILL).with_context(|| format!("kill {}", pid.as_raw_nonzero()))
+}
+
+/// The process that has, or had last, the lock of a data directory.
+pub fn holder(lock: &Path) -> Result<i32> {
+    let text = fs::read_to_string(lock).with_context(|| format!("read {}", lock.display()))?;
+    text.trim().parse().context("the lock names no process")
+}
+
+/// Until the last thread of the lock's holder has ended: then the kernel gives the lock back.
+pub fn holder_ends(lock: &Path) -> Result<()> {
+    let lock = fs::File::open(lock)?;
+    crate::eventually("the lock is given back", || match flock(&lock, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(Some(flock(&lock, FlockOperation::Unlock)?)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error.into()),
+    })
 }
 
 #[cfg(test)]

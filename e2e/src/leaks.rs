@@ -57,12 +57,8 @@ impl Traces<'_> {
         Ok(left)
     }
 
-    pub fn run_directory(&self) -> PathBuf {
-        PathBuf::from(format!("/run/setpoint-{}", self.id))
-    }
-
     /// One for each node.
-    fn run_directories(&self) -> Vec<PathBuf> {
+    pub fn run_directories(&self) -> Vec<PathBuf> {
         if self.id.is_empty() {
             return Vec::new();
         }

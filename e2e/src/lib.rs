@@ -12,7 +12,7 @@
 //!   runs its tests.
 //! - [`go_client`] and [`python`]: other people's clients, installed once into a [`cache`]. [`storm`]: writes that go on while the
 //!   server crashes. [`history`]: whether a client saw all that was written.
-//! - [`host`]: containers as processes. [`leaks`]: what a cluster must not leave behind, [`footprint`]: what it holds
+//! - [`machine`]: another machine, for nodes that join. [`host`]: containers as processes. [`leaks`]: what a cluster must not leave behind, [`footprint`]: what it holds
 //!   while it runs. [`wait`]: conditions with a deadline.
 //!
 //! The tests need root. Without it, or without a program they drive, they say so and pass; with `CI` in the environment they fail.
@@ -32,6 +32,7 @@ pub mod host;
 pub mod images;
 pub mod kubectl;
 pub mod leaks;
+pub mod machine;
 pub mod namespace;
 pub mod objects;
 pub mod python;

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::thread;
@@ -32,6 +33,12 @@ impl Namespace {
     /// The one that this thread is in.
     pub fn current() -> Result<Self> {
         let handle = File::open("/proc/thread-self/ns/net").context("hold the network namespace")?;
+        Ok(Self { handle: Arc::new(handle) })
+    }
+
+    /// One that is mounted on a file.
+    pub fn pinned(path: &Path) -> Result<Self> {
+        let handle = File::open(path).with_context(|| format!("open {}", path.display()))?;
         Ok(Self { handle: Arc::new(handle) })
     }
 

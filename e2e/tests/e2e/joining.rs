@@ -1,88 +1,17 @@
 //! A machine of its own joins by a token, is lost, and comes back.
 
-use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use e2e::cluster::with_place;
-use e2e::leaks::Traces;
-use e2e::namespace::Namespace;
+use e2e::machine::{HERE, Machine, with_machine};
 use e2e::objects::{FOREVER, at, deployment, has_condition, pod, text};
-use e2e::{Cluster, Outcome, eventually, host, images, within};
+use e2e::{Cluster, eventually, host, images, within};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-const HERE: &str = "192.0.2.1";
-const THERE: &str = "192.0.2.2";
 /// Longer than a lease's renewal, shorter than people wait.
 const GRACE: &str = "15s";
-
-/// Another machine: a network namespace on a link with the cluster's.
-struct Machine {
-    namespace: Namespace,
-    folder: PathBuf,
-}
-
-impl Machine {
-    fn new(cluster: &Cluster) -> Result<Self> {
-        let namespace = Namespace::new()?;
-        let ip = |inside: &Namespace, words: &str| -> Result<()> {
-            let path = e2e::find_program("ip").context("these tests need iproute2")?;
-            let output = inside.command(path).args(words.split(' ')).output()?;
-            ensure!(output.status.success(), "ip {words}: {}", String::from_utf8_lossy(&output.stderr));
-            Ok(())
-        };
-        let handle = namespace.file()?;
-        let peer = format!("/proc/{}/fd/{}", std::process::id(), handle.as_raw_fd());
-        ip(&cluster.namespace, &format!("link add far type veth peer name near netns {peer}"))?;
-        for (inside, link, address) in [(&cluster.namespace, "far", HERE), (&namespace, "near", THERE)] {
-            ip(inside, &format!("address add {address}/24 dev {link}"))?;
-            ip(inside, &format!("link set {link} up"))?;
-        }
-        Ok(Self { namespace, folder: cluster.folder().join("far") })
-    }
-
-    fn join(&self, cluster: &Cluster, token: &str) -> Result<Outcome> {
-        let folder = self.folder.to_string_lossy();
-        let arguments = ["node", "join", HERE, "--token", token, "--node-name", "far", "--vxlan", "--detach"];
-        cluster.elsewhere(&self.namespace, arguments).args(["--data-dir", &folder]).run()
-    }
-
-    fn start(&self, cluster: &Cluster) -> Result<()> {
-        let folder = self.folder.to_string_lossy();
-        cluster.elsewhere(&self.namespace, ["node", "run", "--detach", "--data-dir", &folder]).ok().map(drop)
-    }
-
-    /// What a power cut does to the node's programs; its containers are nobody's then.
-    fn crash(&self) -> Result<()> {
-        let of_the_node = |pid: &i32| {
-            let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let words = String::from_utf8_lossy(&words).into_owned();
-            words.contains(&*self.folder.to_string_lossy())
-        };
-        let processes: Vec<i32> = e2e::leaks::all_processes()?.into_iter().filter(of_the_node).collect();
-        ensure!(processes.len() >= 2, "a node and its launcher: {processes:?}");
-        processes.into_iter().try_for_each(host::kill_9)
-    }
-
-    /// `down` leaves nothing of the node.
-    fn close(&self, cluster: &Cluster) -> Result<()> {
-        let record = std::fs::read(self.folder.join("node.json")).unwrap_or_default();
-        let record: Value = serde_json::from_slice(&record).unwrap_or_default();
-        let id = record["id"].as_str().unwrap_or_default().to_owned();
-        let down = match id.is_empty() {
-            true => Ok(String::new()),
-            false => {
-                let folder = self.folder.to_string_lossy();
-                cluster.elsewhere(&self.namespace, ["down", "--data-dir", &folder]).ok()
-            }
-        };
-        let links = ["lo", "near", "sit0", "tunl0", "ip6tnl0", "gre0", "gretap0", "erspan0"].map(str::to_owned);
-        let (namespace, links) = (&self.namespace, &links);
-        let traces = Traces { data_dir: &self.folder, id, namespace, alone: true, links, spared: None };
-        let clean = traces.check();
-        down.and(clean)
-    }
-}
 
 #[test]
 fn a_machine_joins_is_lost_and_comes_back() -> Result<()> {
@@ -90,18 +19,15 @@ fn a_machine_joins_is_lost_and_comes_back() -> Result<()> {
         let Some(archive) = images::busybox(cluster.folder())? else { return Ok(()) };
         // Either nodes in namespaces or other machines.
         cluster.nodes = 1;
-        let machine = Machine::new(cluster)?;
-        let tested = (|| {
+        with_machine(cluster, |cluster, machine| {
             cluster.up(["--advertise-address", HERE, "--vxlan", "--node-monitor-grace-period", GRACE])?;
-            bad_tokens_are_refused(cluster, &machine)?;
-            joins(cluster, &machine, &archive)?;
+            bad_tokens_are_refused(cluster, machine)?;
+            joins(cluster, machine, &archive)?;
             pods_reach_each_other(cluster)?;
-            is_lost_and_comes_back(cluster, &machine)
-        })();
-        let closed = machine.close(cluster);
-        let ip = e2e::find_program("ip").context("these tests need iproute2")?;
-        cluster.namespace.command(ip).args(["link", "delete", "far"]).output()?;
-        tested.and(closed)
+            is_lost_and_comes_back(cluster, machine)?;
+            its_certificates_are_renewed(cluster, machine)?;
+            stops_and_joins_at_once(cluster, machine)
+        })
     })
 }
 
@@ -110,7 +36,6 @@ fn token(cluster: &Cluster, ttl: &str) -> Result<String> {
 }
 
 fn bad_tokens_are_refused(cluster: &Cluster, machine: &Machine) -> Result<()> {
-    // In this order: who makes a token cleans up what has expired.
     let good = token(cluster, "10m")?;
     let short = token(cluster, "1s")?;
     let (secret, fingerprint) = good.split_once('@').context("a token has a fingerprint")?;
@@ -120,11 +45,11 @@ fn bad_tokens_are_refused(cluster: &Cluster, machine: &Machine) -> Result<()> {
     };
     let wrong = format!("{}@{fingerprint}", turned(secret));
     let foreign = format!("{secret}@{}", turned(fingerprint));
-    let list = eventually("the short one has expired", || {
+    eventually("the short one has expired, and is deleted", || {
         let list = cluster.setpoint(["token", "list"]).ok()?;
-        Ok(list.contains("expired").then_some(list))
+        ensure!(!list.contains(&secret[7..]), "secrets are not shown: {list}");
+        Ok((list.contains(&good[..6]) && !list.contains(&short[..6])).then_some(()))
     })?;
-    ensure!(!list.contains(&secret[7..]), "secrets are not shown: {list}");
     for (token, words) in [
         (short.as_str(), "the token is wrong, or it has expired: make a new one with `setpoint token create`"),
         (&wrong, "the token is wrong, or it has expired"),
@@ -214,7 +139,7 @@ fn is_lost_and_comes_back(cluster: &Cluster, machine: &Machine) -> Result<()> {
     let node = cluster.api().get("/api/v1/nodes/far")?;
     let taints = at(&node, "spec.taints").to_string();
     ensure!(!has_condition(&node, "Ready") && taints.contains("node.kubernetes.io/unreachable"), "{node}");
-    machine.start(cluster)?;
+    machine.run(cluster).ok()?;
     ready(cluster)?;
     eventually("the replaced pod is gone, with its container", || {
         let pods = cluster.api().pods_of("web")?;
@@ -223,4 +148,47 @@ fn is_lost_and_comes_back(cluster: &Cluster, machine: &Machine) -> Result<()> {
     })?;
     // The node is as good as new.
     cluster.api().pod_ready("there").map(drop)
+}
+
+/// Also the one that the kubelet serves with, and its containers go on.
+fn its_certificates_are_renewed(cluster: &Cluster, machine: &Machine) -> Result<()> {
+    let container = |pod: &Value| at(pod, "status.containerStatuses.0.containerID").clone();
+    let before = container(&cluster.api().pod_ready("there")?);
+    let lock = machine.place().lock();
+    let stop = || -> Result<()> {
+        let pid = Pid::from_raw(host::holder(&lock)?).context("a node runs")?;
+        kill_process(pid, Signal::TERM)?;
+        host::holder_ends(&lock)
+    };
+    stop()?;
+    let read = |name: &str| std::fs::read(machine.folder.join(name)).map_err(anyhow::Error::from);
+    let old = [read("kubeconfig")?, read("pki/kubelet.crt")?];
+    machine.run(cluster).env("SETPOINT_RENEW_CERTIFICATES_AFTER", "2s").ok()?;
+    eventually("both certificates are others", || {
+        Ok((read("kubeconfig")? != old[0] && read("pki/kubelet.crt")? != old[1]).then_some(()))
+    })?;
+    eventually("the node goes on with them", || Ok((cluster.shell("there", "echo alive")? == "alive").then_some(())))?;
+    stop()?;
+    machine.run(cluster).ok()?;
+    ready(cluster)?;
+    ensure!(container(&cluster.api().pod_ready("there")?) == before, "another container");
+    Ok(())
+}
+
+/// Neither a machine that was stopped nor one that keeps its data waits for the cluster to find out that it is away.
+fn stops_and_joins_at_once(cluster: &Cluster, machine: &Machine) -> Result<()> {
+    machine.down(cluster)?;
+    let node = cluster.api().get("/api/v1/nodes/far")?;
+    ensure!(at(&node, "status.conditions").to_string().contains("node is shutting down"), "{node}");
+    // Without the certificate that it had: as another machine of this name.
+    std::fs::remove_dir_all(&machine.folder)?;
+    let joined = machine.join(cluster, &token(cluster, "10m")?)?;
+    ensure!(joined.code == 0, "{joined}");
+    ready(cluster)?;
+    machine.crash()?;
+    let node = cluster.api().get("/api/v1/nodes/far")?;
+    ensure!(has_condition(&node, "Ready"), "nobody knows yet: {node}");
+    let again = machine.join(cluster, &token(cluster, "10m")?)?;
+    ensure!(again.code == 0, "{again}");
+    ready(cluster).map(drop)
 }

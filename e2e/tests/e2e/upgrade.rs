@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use e2e::objects::{at, pod};
-use e2e::{Cluster, binary, footprint, with_cluster};
+use e2e::{Cluster, binary, with_cluster};
 use rustix::process::{Signal, kill_process};
 use serde_json::json;
 
@@ -24,7 +24,7 @@ fn other_build(cluster: &Cluster) -> Result<PathBuf> {
 fn another_build_takes_the_containers_over() -> Result<()> {
     with_cluster(|cluster| {
         let next = other_build(cluster)?;
-        let steady = Steady::start(cluster)?;
+        let steady = Steady::start(cluster, &cluster.places()?)?;
         let marks = cluster.folder().join("marks");
         std::fs::create_dir(&marks)?;
         let mut late = pod("late", "until [ -e /marks/go ]; do sleep 0.05; done; echo last words; exit 7");
@@ -54,7 +54,7 @@ fn another_build_takes_the_containers_over() -> Result<()> {
 /// Starts the cluster with this program; the launcher becomes it.
 fn up(cluster: &mut Cluster, program: &Path, steady: &Steady) -> Result<()> {
     cluster.up_with(program)?;
-    let pid = footprint::launcher(cluster)?;
+    let pid = cluster.places()?[0].launcher()?;
     let inode = |path: &Path| std::fs::metadata(path).map(|facts| facts.ino());
     ensure!(inode(Path::new(&format!("/proc/{pid}/exe")))? == inode(program)?, "the launcher is of another build");
     steady.goes_on(cluster)

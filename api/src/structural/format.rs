@@ -45,7 +45,7 @@ pub fn is_known(name: &str) -> bool {
 }
 
 /// Whether a text has a format that is known.
-pub(super) fn matches(name: &str, text: &str) -> bool {
+pub fn matches(name: &str, text: &str) -> bool {
     match normal(name).as_str() {
         "bsonobjectid" => text.len() == 24 && is_hex(text),
         "byte" => base64::engine::general_purpose::STANDARD.decode(text).is_ok() && !text.is_empty(),

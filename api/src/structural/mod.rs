@@ -20,8 +20,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-pub use format::is_known as is_known_format;
-pub use validate::Validator;
+pub use format::{is_known as is_known_format, matches as has_format};
+pub use validate::{Validator, compile_pattern};
 
 /// One node of a schema. Reads what is there: whether a schema is structural is for [`check`] to say.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -14,7 +14,7 @@ use self::pattern::Pattern;
 use super::format;
 use crate::field::{FieldError, Path};
 
-pub use pattern::check as check_pattern;
+pub use pattern::{check as check_pattern, compile as compile_pattern};
 
 /// One node of a schema.
 #[derive(Debug, Default)]

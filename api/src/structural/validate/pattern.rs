@@ -37,7 +37,9 @@ pub fn check(pattern: &str) -> Result<(), String> {
     compile(pattern).map(drop)
 }
 
-fn compile(pattern: &str) -> Result<Regex, String> {
+/// # Errors
+/// Why it is none.
+pub fn compile(pattern: &str) -> Result<Regex, String> {
     let built = RegexBuilder::new(&translate(pattern)).size_limit(SIZE).build();
     built.map_err(|error| {
         let text = error.to_string();

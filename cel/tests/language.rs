@@ -78,11 +78,7 @@ fn errors() {
         assert!(column == 0 || said.contains(&format!("<input>:1:{column}: ")), "{source}: {said}");
     }
     let said = eval("true &&\n  'ä'.x").unwrap_err();
-    assert_eq!(
-        said,
-        "ERROR: <input>:2:6: type 'string' does not support field selection\n |   'ä'.x\n | ...．.^"
-            .replace("...．.", "...．.")
-    );
+    assert_eq!(said, "ERROR: <input>:2:6: type 'string' does not support field selection\n |   'ä'.x\n | ...．.^");
     let failures = [
         ("1 / 0 == 1", "division by zero"),
         ("9223372036854775807 + 1 == 0", "integer overflow"),

@@ -155,6 +155,24 @@ impl Rule {
                 }
                 _ => (size(0).scaled(TEXT), None),
             },
+            Self::ContainsIp | Self::ContainsCidr => {
+                let mut cost = ADDRESS.plus(ADDRESS).scaled(TEXT);
+                if self == Self::ContainsCidr {
+                    cost = cost.plus(ADDRESS.scaled(TEXT)).plus(Range::exactly(1));
+                }
+                (if id.ends_with("_string") { cost.plus(size(1).scaled(TEXT)) } else { cost }, None)
+            }
+            Self::Validate => (size(1).scaled(TEXT).scaled(NAME_PATTERN * PATTERN), None),
+            Self::Authorize => (Range::exactly(AUTHORIZE), None),
+            Self::Selector => (selector(size(1)), None),
+            _ => self.estimate_list(id, args),
+        }
+    }
+
+    /// Of the functions of lists.
+    fn estimate_list(self, id: &str, args: &[Known]) -> Estimate {
+        let size = |index: usize| args.get(index).map_or(Range::UNKNOWN, |known| known.size);
+        match self {
             Self::Slice => {
                 let literal = |index: usize, otherwise: u64| literal(args, index, otherwise);
                 making(1.0, Range::exactly(literal(2, size(0).max).wrapping_sub(literal(1, 0))))
@@ -168,16 +186,7 @@ impl Rule {
                 making(if texts { 2.0 + TEXT } else { 2.0 }, size(by).times(size(by)))
             }
             Self::Sets(factor) => (size(0).times(size(1)).scaled(factor).plus(Range::exactly(1)), None),
-            Self::ContainsIp | Self::ContainsCidr => {
-                let mut cost = ADDRESS.plus(ADDRESS).scaled(TEXT);
-                if self == Self::ContainsCidr {
-                    cost = cost.plus(ADDRESS.scaled(TEXT)).plus(Range::exactly(1));
-                }
-                (if id.ends_with("_string") { cost.plus(size(1).scaled(TEXT)) } else { cost }, None)
-            }
-            Self::Validate => (size(1).scaled(TEXT).scaled(NAME_PATTERN * PATTERN), None),
-            Self::Authorize => (Range::exactly(AUTHORIZE), None),
-            Self::Selector => (selector(size(1)), None),
+            _ => (Range::exactly(1), None),
         }
     }
 

@@ -3,6 +3,8 @@
 //!
 //! Tests with messages of protocol buffers are left out: Kubernetes' data is JSON.
 
+#![allow(clippy::print_stdout, reason = "the counts are for people")]
+
 mod textproto;
 
 use std::collections::{BTreeMap, BTreeSet};

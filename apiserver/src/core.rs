@@ -218,6 +218,26 @@ pub(crate) fn key(row: &Descriptor, namespace: &str, name: &str) -> Bytes {
     format!("{ROOT}{}/{}", row.storage, row.object_key(namespace, name)).into()
 }
 
+/// 409: the object of a PUT is another one than the stored one. Upstream's store says so, with the key that the object has there.
+pub(crate) fn another_uid(row: &Descriptor, key: &str, dry_run: bool, name: &str, asked: &str, own: &str) -> Status {
+    let (group, plural) = (row.info.group.as_str(), row.info.plural.as_str());
+    let prefix = match (group, plural) {
+        ("", "endpoints") => "services/endpoints".to_owned(),
+        ("", "services") => "services/specs".to_owned(),
+        ("", "nodes") => "minions".to_owned(),
+        ("networking.k8s.io", "ingresses") => "ingress".to_owned(),
+        ("apiextensions.k8s.io" | "apiregistration.k8s.io", _) => format!("{group}/{plural}"),
+        _ if row.custom.is_some() => format!("{group}/{plural}"),
+        _ => plural.to_owned(),
+    };
+    let root = if dry_run { "" } else { "/registry" };
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: {root}/{prefix}/{key}, ResourceVersion: 0, AdditionalErrorMsg: \
+         Precondition failed: UID in precondition: {asked}, UID in object meta: {own}"
+    );
+    Status::conflict(qualified(row), name, &why)
+}
+
 pub(crate) fn qualified(row: &Descriptor) -> Qualified<'_> {
     Qualified::new(&row.info.group, &row.info.plural)
 }

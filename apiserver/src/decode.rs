@@ -65,9 +65,7 @@ pub fn object(
         // Nothing in particular is an object without fields.
         object = Value::Object(serde_json::Map::new());
     }
-    check_header(&object).map_err(|why| {
-        unrecognized(format!("couldn't get version/kind; json parse error: json: cannot unmarshal {why}"))
-    })?;
+    check_header(&object).map_err(&unrecognized)?;
     if let Some(version) = object["apiVersion"].as_str().filter(|version| version.matches('/').count() > 1) {
         return Err(unrecognized(format!("unexpected GroupVersion string: {version}")));
     }
@@ -97,6 +95,8 @@ pub fn object(
 pub struct Conformed {
     pub unknown: Vec<String>,
     pub error: Option<String>,
+    /// The same in the words of upstream's converter of maps, which reads patches and applied configurations.
+    pub conversion: Option<String>,
 }
 
 /// Prunes and normalizes an object by its schema; `None` when there is none.
@@ -106,10 +106,10 @@ pub fn conform(custom: Option<&CustomKind>, ty: Option<TypeId>, object: &mut Obj
             Ok(unknown) => (unknown, None),
             Err(error) => (Vec::new(), Some(error)),
         };
-        return Some(Conformed { unknown, error });
+        return Some(Conformed { unknown, error, conversion: None });
     }
-    let Conformance { unknown, errors } = check::conform(SchemaSet::builtin(), ty?, object);
-    Some(Conformed { unknown, error: errors.first().map(ToString::to_string) })
+    let Conformance { unknown, errors, conversion } = check::conform(SchemaSet::builtin(), ty?, object);
+    Some(Conformed { unknown, error: errors.first().map(ToString::to_string), conversion })
 }
 
 /// As [`object`], of a kind that is not built in. Duplicate fields are found in the text, unknown ones in the tree.
@@ -163,7 +163,12 @@ pub fn custom(
 }
 
 /// What Go cannot read version and kind from.
-fn check_header(object: &Value) -> Result<(), String> {
+pub fn check_header(object: &Value) -> Result<(), String> {
+    header_mismatch(object)
+        .map_err(|why| format!("couldn't get version/kind; json parse error: json: cannot unmarshal {why}"))
+}
+
+fn header_mismatch(object: &Value) -> Result<(), String> {
     let into = "Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \
                 \"json:\\\"kind,omitempty\\\"\" }";
     let Value::Object(members) = object else { return Err(format!("{} into {into}", json_type(object))) };
@@ -269,16 +274,10 @@ fn check_kind(object: &mut Object, expected: &GroupVersionKind) -> Result<(), St
     let set = SchemaSet::builtin();
     let known = set.of_kind(&own).filter(|_| own.group != "meta.k8s.io");
     let Some(ty) = known else {
-        let version = &own.version;
-        // The version of a group that has no kinds never comes to the scheme of kinds.
-        let scheme = match set.has_version(&own.group, version) && own.group != "meta.k8s.io" {
-            true => "k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30",
-            false => "pkg/runtime/scheme.go:111",
-        };
         return Err(Status::bad_request(format!(
-            "{kind} in version {version:?} cannot be handled as a {}: no kind {kind:?} is registered for version \
-             {api_version:?} in scheme {scheme:?}",
-            expected.kind
+            "{kind} in version {:?} cannot be handled as a {}: no kind {kind:?} is registered for version {api_version:?} \
+             in scheme \"pkg/runtime/scheme.go:111\"",
+            own.version, expected.kind
         )));
     };
     if own.kind == expected.kind {
@@ -390,7 +389,7 @@ mod tests {
             (
                 r#"{"apiVersion":"events.k8s.io/v1","kind":"Deployment"}"#,
                 "Deployment in version \"v1\" cannot be handled as a Pod: no kind \"Deployment\" is registered for version \
-                 \"events.k8s.io/v1\" in scheme \"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\"",
+                 \"events.k8s.io/v1\" in scheme \"pkg/runtime/scheme.go:111\"",
             ),
             (
                 r#"{"apiVersion":"apps/v1","kind":"Deployment"}"#,
@@ -410,7 +409,7 @@ mod tests {
             (
                 r#"{"apiVersion":"v1","kind":"Nonsense"}"#,
                 "Nonsense in version \"v1\" cannot be handled as a Pod: no kind \"Nonsense\" is registered for version \
-                 \"v1\" in scheme \"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\"",
+                 \"v1\" in scheme \"pkg/runtime/scheme.go:111\"",
             ),
             (
                 r#"{"apiVersion":"v2","kind":"Pod"}"#,

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::body::{self, Body};
 use crate::core::Core;
-use crate::media::Accepted;
+use crate::media::{Accepted, Format};
 use crate::query::Query;
 use crate::reply::{refuse, write};
 
@@ -35,7 +35,10 @@ fn route(core: &Core, request: &Parts, query: &Query) -> Response<Body> {
         return refuse(&Status::method_not_allowed(), &Accepted::JSON);
     }
     match path {
-        "/version" => json_response(&version(), request, query),
+        "/version" => match Accepted::negotiate(&request.headers, query, false) {
+            Ok(accepted) if accepted.format == Format::Json => json_response(&version(), request, query),
+            _ => refuse(&Status::no_representation(&["application/json"], false), &Accepted::JSON),
+        },
         "/healthz" | "/livez" | "/healthz/ping" | "/livez/ping" | "/readyz/ping" => text(StatusCode::OK, "ok"),
         "/readyz" if core.caches.is_ready() => text(StatusCode::OK, "ok"),
         "/readyz" => text(StatusCode::INTERNAL_SERVER_ERROR, "[-]watch-cache failed: not loaded yet"),

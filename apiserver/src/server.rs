@@ -151,7 +151,7 @@ impl Call {
         let accepted = if streams {
             Accepted::JSON
         } else {
-            let lists = request.method() == Method::GET && info.name.is_empty();
+            let lists = matches!(info.verb.as_str(), "list" | "watch");
             Accepted::negotiate(request.headers(), &query, lists).map_err(|refused| match info.verb.as_str() {
                 // These read their options first.
                 "list" | "watch" if refused.details.is_none() => options::list_error(&info, &query).unwrap_or(refused),

@@ -45,6 +45,18 @@ pub trait Strategy: Send + Sync {
         strip(new) != strip(old)
     }
 
+    /// What makes it senseless to allocate anything for the object. Asked before the other rules, which are not asked then.
+    fn before_allocation(&self, _new: &Object) -> Vec<FieldError> {
+        Vec::new()
+    }
+
+    /// All that an update must fulfil: what a new object must, and what is not to change.
+    fn validate_whole_update(&self, new: &Object, old: &Object) -> Vec<FieldError> {
+        let mut errors = self.validate(new);
+        errors.extend(self.validate_update(new, old));
+        errors
+    }
+
     fn validate(&self, _new: &Object) -> Vec<FieldError> {
         Vec::new()
     }

@@ -16,6 +16,9 @@ pub enum JsonPatchError {
     /// No list of objects: a bad request.
     #[error("json: cannot unmarshal {found} into Go value of type {wanted}")]
     Decode { found: &'static str, wanted: &'static str },
+    /// A member of an operation is no text.
+    #[error("json: cannot unmarshal {found} into Go struct field jsonPatchOp.{member} of type string")]
+    DecodeMember { found: &'static str, member: &'static str },
     /// Request entity too large.
     #[error("The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {0}")]
     TooMany(usize),
@@ -60,24 +63,39 @@ pub enum MemberError {
     NotAnIndex(String),
 }
 
+/// The types that upstream reads a patch into.
+pub struct Types {
+    list: &'static str,
+    operation: &'static str,
+    /// Whether texts must be texts.
+    checked: bool,
+}
+
+/// When fields are validated, and when not.
+pub const VALIDATED: Types = Types { list: "[]handlers.jsonPatchOp", operation: "handlers.jsonPatchOp", checked: true };
+pub const UNCHECKED: Types = Types { list: "jsonpatch.Patch", operation: "jsonpatch.Operation", checked: false };
+
 /// A decoded patch.
 #[derive(Clone, Debug)]
 pub struct Patch(Vec<Map<String, Value>>);
 
 impl Patch {
-    pub fn decode(patch: Value) -> Result<Self, JsonPatchError> {
+    pub fn decode(patch: Value, types: &Types) -> Result<Self, JsonPatchError> {
         let operations = match patch {
             Value::Array(operations) => operations,
-            other => {
-                return Err(JsonPatchError::Decode { found: json_type(&other), wanted: "jsonpatch.Patch" });
-            }
+            Value::Null => Vec::new(),
+            other => return Err(JsonPatchError::Decode { found: json_type(&other), wanted: types.list }),
         };
+        if types.checked {
+            operations.iter().try_for_each(check_members)?;
+        }
         if operations.len() > MAX_OPERATIONS {
             return Err(JsonPatchError::TooMany(operations.len()));
         }
         let operations = operations.into_iter().map(|operation| match operation {
             Value::Object(members) => Ok(members),
-            other => Err(JsonPatchError::Decode { found: json_type(&other), wanted: "jsonpatch.Operation" }),
+            Value::Null => Ok(Map::new()),
+            other => Err(JsonPatchError::Decode { found: json_type(&other), wanted: types.operation }),
         });
         Ok(Self(operations.collect::<Result<_, _>>()?))
     }
@@ -87,7 +105,7 @@ impl Patch {
         let mut unknown = Vec::new();
         for (index, operation) in self.0.iter().enumerate() {
             let keys = operation.keys().filter(|key| !MEMBERS.contains(&key.as_str()));
-            unknown.extend(keys.map(|key| format!("json patch unknown field \"[{index}].{key}\"")));
+            unknown.extend(keys.map(|key| format!("unknown field \"[{index}].{key}\"")));
         }
         unknown
     }
@@ -97,6 +115,13 @@ impl Patch {
         let mut copied = 0;
         self.0.iter().try_for_each(|operation| apply(object, operation, &mut copied).map_err(JsonPatchError::Apply))
     }
+}
+
+fn check_members(operation: &Value) -> Result<(), JsonPatchError> {
+    let texts = ["op", "path", "from"].into_iter();
+    let wrong =
+        texts.map(|member| (member, &operation[member])).find(|(_, value)| !value.is_null() && !value.is_string());
+    wrong.map_or(Ok(()), |(member, value)| Err(JsonPatchError::DecodeMember { found: json_type(value), member }))
 }
 
 fn apply(object: &mut Value, operation: &Map<String, Value>, copied_bytes: &mut usize) -> Result<(), ApplyError> {
@@ -264,7 +289,7 @@ mod tests {
 
     fn patched(object: Value, patch: Value) -> Result<Value, JsonPatchError> {
         let mut object = object;
-        Patch::decode(patch)?.apply(&mut object)?;
+        Patch::decode(patch, &VALIDATED)?.apply(&mut object)?;
         Ok(object)
     }
 
@@ -297,8 +322,10 @@ mod tests {
     #[test]
     fn refused_in_upstreams_words() {
         let cases = [
-            (json!({}), "json: cannot unmarshal object into Go value of type jsonpatch.Patch"),
-            (json!(["x"]), "json: cannot unmarshal string into Go value of type jsonpatch.Operation"),
+            (json!({}), "json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"),
+            (json!(["x"]), "json: cannot unmarshal string into Go value of type handlers.jsonPatchOp"),
+            (json!([{"op": 1}]), "json: cannot unmarshal number into Go struct field jsonPatchOp.op of type string"),
+            (json!([null]), "Unexpected kind: unknown"),
             (json!([{"op": "jump", "path": "/a"}]), "Unexpected kind: jump"),
             (json!([{"path": "/a"}]), "Unexpected kind: unknown"),
             (json!([{"op": "add", "value": 1}]), "add operation failed to decode path: missing value"),
@@ -344,17 +371,19 @@ mod tests {
             let error = patched(json!({"a": 1, "l": [1]}), patch.clone()).unwrap_err();
             assert_eq!(error.to_string(), message, "{patch}");
         }
+        let unchecked = Patch::decode(json!({}), &UNCHECKED).unwrap_err().to_string();
+        assert_eq!(unchecked, "json: cannot unmarshal object into Go value of type jsonpatch.Patch");
         let double = json!({"op": "copy", "from": "/a", "path": "/a/-"});
         let error = patched(json!({"a": [1]}), vec![double; 64].into()).unwrap_err();
         assert!(error.to_string().starts_with("Unable to complete the copy, the accumulated size"), "{error}");
         let many: Vec<Value> = (0..=MAX_OPERATIONS).map(|_| json!({})).collect();
-        let error = Patch::decode(many.into()).unwrap_err();
+        let error = Patch::decode(many.into(), &VALIDATED).unwrap_err();
         assert_eq!(error.to_string(), "The allowed maximum operations in a JSON patch is 10000, got 10001");
     }
 
     #[test]
     fn unknown_members_are_reported() {
-        let patch = Patch::decode(json!([{"op": "test", "path": "/a", "note": 1}])).unwrap();
-        assert_eq!(patch.unknown_fields(), ["json patch unknown field \"[0].note\""]);
+        let patch = Patch::decode(json!([{"op": "test", "path": "/a", "note": 1}]), &VALIDATED).unwrap();
+        assert_eq!(patch.unknown_fields(), ["unknown field \"[0].note\""]);
     }
 }

@@ -18,6 +18,8 @@ pub struct Conformance {
     pub unknown: Vec<String>,
     /// The one that upstream reports is the first. The values are left as they were.
     pub errors: Vec<TypeMismatch>,
+    /// The first error as upstream's converter of maps says it (`apimachinery/pkg/runtime/converter.go`).
+    pub conversion: Option<String>,
 }
 
 /// Prunes, checks and normalizes `value` as an instance of the type.
@@ -144,6 +146,7 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn structure(&mut self, ty: &'a Type, value: &mut Value) {
         let Value::Object(members) = value else {
+            self.found.conversion.get_or_insert(format!("cannot restore struct from: {}", scalar::go_kind(value)));
             return self.mismatch(TypeMismatch::value(json_type(value), go_struct(ty)));
         };
         let owner = std::mem::replace(&mut self.place.owner, ty.short_name());
@@ -187,6 +190,8 @@ impl<'a> Walk<'a> {
             Shape::Struct(id) => self.structure(self.set.get(*id), value),
             Shape::Scalar(scalar) => {
                 if let Err(error) = scalar::conform(*scalar, value) {
+                    let conversion = scalar::conversion(*scalar, value, &error, named);
+                    self.found.conversion.get_or_insert(conversion);
                     self.error(renamed(error, *scalar, named), scalar::stops(*scalar));
                 }
             }
@@ -255,6 +260,8 @@ impl<'a> Walk<'a> {
     }
 
     fn shape_mismatch(&mut self, shape: &Shape, value: &Value, named: Option<&str>) {
+        let kind = if matches!(shape, Shape::List(_)) { "slice" } else { "map" };
+        self.found.conversion.get_or_insert(format!("cannot restore {kind} from {}", scalar::go_kind(value)));
         let wanted = named.map_or_else(|| go_type(self.set, shape), str::to_owned);
         self.mismatch(TypeMismatch::value(json_type(value), wanted));
     }

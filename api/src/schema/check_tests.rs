@@ -202,3 +202,28 @@ fn completes_what_go_always_writes() {
     complete(SchemaSet::builtin(), id("v1", "Service"), &mut service);
     assert_eq!(service, json!({"metadata": {}, "spec": {}, "status": {"loadBalancer": {}}}));
 }
+
+#[test]
+fn mismatches_in_the_words_of_the_converter() {
+    let pod = id("v1", "Pod");
+    let cases = [
+        (json!({"spec": 1.5}), "cannot restore struct from: float64"),
+        (json!({"spec": {"containers": {}}}), "cannot restore slice from map"),
+        (json!({"metadata": {"labels": ["a"]}}), "cannot restore map from slice"),
+        (json!({"spec": {"nodeName": 7}}), "cannot convert int64 to string"),
+        (json!({"spec": {"nodeName": true}}), "unrecognized type: string"),
+        (json!({"spec": {"restartPolicy": 7}}), "cannot convert int64 to v1.RestartPolicy"),
+        (json!({"spec": {"priority": "x"}}), "unrecognized type: int32"),
+        (json!({"spec": {"priority": 1.5}}), "cannot convert float64 to int32"),
+        (json!({"spec": {"hostPID": "x"}}), "unrecognized type: bool"),
+        (json!({"metadata": {"creationTimestamp": 7}}), "json: cannot unmarshal number into Go value of type string"),
+        (
+            json!({"spec": {"overhead": {"cpu": "x"}}}),
+            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
+        ),
+    ];
+    for (mut value, expected) in cases {
+        let text = value.to_string();
+        assert_eq!(conform(SchemaSet::builtin(), pod, &mut value).conversion.as_deref(), Some(expected), "{text}");
+    }
+}

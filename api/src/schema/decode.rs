@@ -28,16 +28,10 @@ pub enum StrictError {
     Duplicate(String),
 }
 
-/// The text is not JSON.
+/// The text is not JSON, or holds what no tree can.
 #[derive(Debug, Error)]
-pub struct SyntaxError(#[from] serde_json::Error);
-
-impl std::fmt::Display for SyntaxError {
-    /// In Go's words where there is one way to say it.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0.is_eof() { f.write_str("unexpected end of JSON input") } else { write!(f, "{}", self.0) }
-    }
-}
+#[error("{0}")]
+pub struct SyntaxError(String);
 
 /// The error of `fieldValidation=Strict`.
 pub fn strict_message(errors: &[StrictError]) -> String {
@@ -51,8 +45,9 @@ pub fn json(bytes: &[u8], ty: Option<(&SchemaSet, TypeId)>) -> Result<Decoded, S
     let known = ty.map_or(Known::Untyped, |(set, id)| Known::Struct(set, set.get(id)));
     let mut findings = Findings::default();
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Seed { known, findings: &mut findings }.deserialize(&mut deserializer)?;
-    deserializer.end()?;
+    let value = Seed { known, findings: &mut findings }.deserialize(&mut deserializer);
+    let value = value.and_then(|value| deserializer.end().map(|()| value));
+    let value = value.map_err(|error| SyntaxError(super::syntax::error(bytes).unwrap_or_else(|| error.to_string())))?;
     Ok(Decoded { value, strict: findings.errors })
 }
 

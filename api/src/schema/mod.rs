@@ -3,6 +3,7 @@
 //!
 //! - [`SchemaSet::builtin`] holds the kinds of Kubernetes, read by [`text`] from `api/facts`.
 //! - [`decode`] parses JSON and finds duplicate fields.
+//! - [`syntax`] says what is wrong with a text that is not JSON.
 //! - [`check`] prunes a tree, finds unknown fields and type mismatches, and normalizes as a round trip through Go's structs does;
 //!   [`scalar`] does that for leaves.
 
@@ -14,6 +15,7 @@ use crate::gvk::GroupVersionKind;
 pub mod check;
 pub mod decode;
 mod scalar;
+pub mod syntax;
 pub mod text;
 
 /// Index of a type in its [`SchemaSet`].
@@ -194,11 +196,6 @@ impl SchemaSet {
 
     pub fn of_kind(&self, kind: &GroupVersionKind) -> Option<TypeId> {
         self.by_kind.get(kind).copied()
-    }
-
-    /// Whether the version of the group has kinds.
-    pub fn has_version(&self, group: &str, version: &str) -> bool {
-        self.by_kind.keys().any(|kind| kind.group == group && kind.version == version)
     }
 
     /// As [`Self::of_kind`]; options and watch events are the same type in every group, also in one that only a CRD or an

@@ -47,6 +47,32 @@ pub fn json_type(value: &Value) -> &'static str {
     }
 }
 
+/// The kind of a value that Go has read without a type.
+pub(super) fn go_kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "invalid",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_i64() => "int64",
+        Value::Number(_) => "float64",
+        Value::String(_) => "string",
+        Value::Array(_) => "slice",
+        Value::Object(_) => "map",
+    }
+}
+
+/// `error` in the words of upstream's converter. `named` is the Go type, where the scalar does not say it.
+pub(super) fn conversion(scalar: Scalar, value: &Value, error: &TypeMismatch, named: Option<&str>) -> String {
+    let wanted = go_type(scalar);
+    match (scalar, go_kind(value)) {
+        (Scalar::Bytes, "string") => format!("error decoding from json: {error}"),
+        (Scalar::Bytes, kind) => format!("cannot restore slice from {kind}"),
+        (Scalar::String, "int64") => format!("cannot convert int64 to {}", named.unwrap_or(wanted)),
+        (Scalar::Int32 | Scalar::Int64, "float64") => format!("cannot convert float64 to {}", named.unwrap_or(wanted)),
+        (scalar, _) if stops(scalar) => error.to_string(),
+        _ => format!("unrecognized type: {wanted}"),
+    }
+}
+
 /// The Go type of a scalar.
 pub(super) fn go_type(scalar: Scalar) -> &'static str {
     match scalar {

@@ -87,7 +87,7 @@ fn object_meta() -> Option<(&'static SchemaSet, TypeId)> {
 
 fn own(metadata: &mut Value, path: &str, malformed: Malformed, unknown: &mut Vec<String>) -> Result<(), String> {
     let Some((set, ty)) = object_meta() else { return Ok(()) };
-    let Conformance { unknown: found, errors } = check::conform(set, ty, metadata);
+    let Conformance { unknown: found, errors, .. } = check::conform(set, ty, metadata);
     unknown.extend(found.into_iter().map(|field| format!("{path}.{field}")));
     match (errors.first(), malformed) {
         (None, _) => Ok(()),

@@ -5,6 +5,9 @@ use std::net::Ipv4Addr;
 
 use api::Object;
 use api::field::{ErrorKind, FieldError, Path};
+use api::meta::Meta;
+use api::names;
+use api::status::{Qualified, Status};
 use serde_json::{Value, json};
 use store::Store;
 
@@ -86,6 +89,10 @@ impl Claim<'_> {
             return Ok(());
         }
         let asked = spec["clusterIP"].as_str().or(spec["clusterIPs"][0].as_str()).unwrap_or_default().to_owned();
+        if let Some(error) = self.no_owner(service, &asked, start) {
+            self.errors.push(error);
+            return Ok(());
+        }
         let address =
             if asked.is_empty() { self.any_address(start).await? } else { self.asked_address(&asked).await? };
         let Some(address) = address else { return Ok(()) };
@@ -102,6 +109,34 @@ impl Claim<'_> {
             spec["ipFamilyPolicy"] = "SingleStack".into();
         }
         Ok(())
+    }
+
+    /// Upstream's claim is an IPAddress that names the Service. A name that no path can hold is found out there.
+    fn no_owner(&self, service: &Object, asked: &str, start: u64) -> Option<FieldError> {
+        let at = Path::new("spec").child("parentRef").child("name");
+        let errors: Vec<FieldError> = match service.name() {
+            "" => vec![FieldError::required(&at, "")],
+            name => {
+                let messages = names::path_segment(name).into_iter();
+                messages.map(|message| FieldError::invalid(&at, name, message)).collect()
+            }
+        };
+        if self.dry_run || errors.is_empty() || self.has_address() {
+            return None;
+        }
+        let (first, last) = self.allocator.addresses();
+        let any = Ipv4Addr::from(first + u32::try_from(start % u64::from(last - first + 1)).unwrap_or_default());
+        let (address, which) = match asked {
+            "" => (any.to_string(), String::new()),
+            asked => (asked.to_owned(), format!(" {asked}")),
+        };
+        let why = Status::invalid(Qualified::new("networking.k8s.io", "IPAddress"), &address, &errors).message;
+        let path = Path::new("spec").child("clusterIPs");
+        Some(FieldError::invalid(&path, json!([asked]), format!("failed to allocate IP{which}: {why}")))
+    }
+
+    fn has_address(&self) -> bool {
+        self.before.iter().any(|item| matches!(item, Item::Address(_)))
     }
 
     async fn any_address(&mut self, start: u64) -> Result<Option<Ipv4Addr>, Refused> {
@@ -121,8 +156,7 @@ impl Claim<'_> {
         let path = Path::new("spec").child("clusterIPs");
         // Validation says what is wrong with it.
         let Ok(address) = asked.parse::<Ipv4Addr>() else { return Ok(None) };
-        let had = self.before.iter().any(|item| matches!(item, Item::Address(_)));
-        if had && !self.before.contains(&Item::Address(address)) {
+        if self.has_address() && !self.before.contains(&Item::Address(address)) {
             // It may not change: validation says so.
             return Ok(None);
         }
@@ -154,9 +188,10 @@ impl Claim<'_> {
                 let port = &service["spec"]["ports"][index];
                 let path = Path::new("spec").child("ports").index(index).child("nodePort");
                 let asked = port["nodePort"].as_u64().unwrap_or_default();
-                if let Some(port) = self.port(&path, asked, start.wrapping_add(index as u64)).await? {
-                    service["spec"]["ports"][index]["nodePort"] = port.into();
-                }
+                let Some(port) = self.port(&path, asked, start.wrapping_add(index as u64)).await? else {
+                    return Ok(());
+                };
+                service["spec"]["ports"][index]["nodePort"] = port.into();
             }
         }
         if needs_health_port(service) {

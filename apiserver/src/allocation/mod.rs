@@ -126,6 +126,10 @@ impl Core {
         if !row.allocates {
             return Ok(Reservation::none());
         }
+        let errors = row.strategy.before_allocation(new);
+        if !errors.is_empty() {
+            return Err(Status::invalid(qualified_kind(row), new.name(), &errors));
+        }
         self.allocator.repaired.get_or_try_init(|| repair::claim_all(self, row)).await?;
         let start = self.random();
         let store = &*self.config.store;
@@ -181,7 +185,9 @@ impl Allocator {
             let mut claim =
                 Claim { allocator: self, store, owner: &owner, before: &before, dry_run, added, errors: Vec::new() };
             claim.address(new, start).await?;
-            claim.ports(new, start).await?;
+            if claim.errors.is_empty() {
+                claim.ports(new, start).await?;
+            }
             claim.errors
         };
         if !errors.is_empty() {
@@ -291,6 +297,26 @@ mod tests {
         }
         for headless in [json!({"clusterIP": "None"}), json!({"type": "ExternalName"})] {
             assert!(world.reserve(0, headless, None).await.is_ok());
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_is_of_a_service_with_a_name() {
+        let table = [
+            ("", "spec.parentRef.name: Required value"),
+            (".", "spec.parentRef.name: Invalid value: \".\": may not be '.'"),
+        ];
+        let store = store::Memory::new();
+        for (name, why) in table {
+            let mut new = json!({"metadata": {"name": name, "uid": "u"}, "spec": {}});
+            let refused = allocator().reserve(&store, &mut new, None, 0, false).await.map(drop).unwrap_err();
+            let Refused::Invalid(errors) = refused else { panic!("{refused:?}") };
+            let expected = format!(
+                "spec.clusterIPs: Invalid value: [\"\"]: failed to allocate IP: IPAddress.networking.k8s.io \"10.0.0.1\" \
+                 is invalid: {why}"
+            );
+            assert_eq!(errors.iter().map(FieldError::to_string).collect::<Vec<_>>(), [expected]);
+            assert!(allocator().reserve(&store, &mut new, None, 0, true).await.is_ok(), "a dry run asks nobody");
         }
     }
 

@@ -16,7 +16,13 @@ pub fn ip(at: &Cursor, errors: &mut Errors) {
 }
 
 pub fn range(at: &Cursor, errors: &mut Errors) {
-    let valid = at.str().split_once('/').is_some_and(|(address, bits)| {
+    if !is_range(at.str()) {
+        errors.invalid_text(at, NOT_A_RANGE);
+    }
+}
+
+pub fn is_range(text: &str) -> bool {
+    text.split_once('/').is_some_and(|(address, bits)| {
         let max = match parse(address) {
             Some(IpAddr::V4(_)) => 32,
             Some(IpAddr::V6(_)) => 128,
@@ -25,10 +31,7 @@ pub fn range(at: &Cursor, errors: &mut Errors) {
         !bits.is_empty()
             && bits.bytes().all(|digit| digit.is_ascii_digit())
             && bits.parse().is_ok_and(|bits: u32| bits <= max)
-    });
-    if !valid {
-        errors.invalid_text(at, NOT_A_RANGE);
-    }
+    })
 }
 
 /// An address as Go's old parser read it: with leading zeros, and an IPv4 address written as IPv6 is the IPv4 one.

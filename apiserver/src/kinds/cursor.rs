@@ -2,7 +2,7 @@
 //!
 //! A [`Cursor`] costs no allocation: it points at its parent, and the path is spelled only when an error is reported.
 
-use api::field::{FieldError, Path};
+use api::field::{ErrorKind, FieldError, Path};
 use serde_json::Value;
 
 static NULL: Value = Value::Null;
@@ -163,6 +163,10 @@ impl Errors {
 
     pub fn forbidden(&mut self, at: &Cursor, detail: impl Into<String>) {
         self.push(FieldError::forbidden(&at.path(), detail));
+    }
+
+    pub fn internal(&mut self, at: &Cursor, detail: String) {
+        self.push(FieldError { kind: ErrorKind::Internal, path: at.path(), value: Value::Null, detail });
     }
 
     /// The value at the cursor is wrong.

@@ -61,7 +61,8 @@ impl Strategy for NewEvent {
     }
 
     fn validate_update(&self, new: &Object, old: &Object) -> Vec<FieldError> {
-        const FIXED: [&str; 12] = [
+        // One of them twice, as upstream has it.
+        const FIXED: [&str; 14] = [
             "involvedObject",
             "reason",
             "message",
@@ -69,21 +70,31 @@ impl Strategy for NewEvent {
             "firstTimestamp",
             "lastTimestamp",
             "count",
+            "reason",
             "type",
             "eventTime",
             "action",
             "related",
+            "reportingComponent",
             "reportingInstance",
         ];
         let mut errors = Errors::default();
         if !same_field(new, old, "series") {
             series(new, &mut errors);
         }
-        for name in FIXED.into_iter().chain(["reportingComponent"]) {
+        for name in FIXED {
             if !same_field(new, old, name) {
                 let shown = if name == "reportingComponent" { "reportingController" } else { name };
                 let at = Cursor::root(new, shown);
-                errors.invalid(&at.showing(field(new, name)), IS_IMMUTABLE);
+                let value = field(new, name);
+                // Of a text that is not there Go has an empty one; of a time or an object nothing.
+                match name {
+                    "action" | "message" | "reason" | "type" | "reportingComponent" | "reportingInstance" => {
+                        errors.invalid_text(&at.showing(value), IS_IMMUTABLE);
+                    }
+                    "count" if value.is_null() => errors.invalid_as(&at, 0, IS_IMMUTABLE),
+                    _ => errors.invalid(&at.showing(value), IS_IMMUTABLE),
+                }
             }
         }
         errors.into_vec()
@@ -191,6 +202,10 @@ mod tests {
         bad = event.clone();
         bad["reason"] = json!("Other");
         let fixed = "reason: Invalid value: \"Other\": field is immutable";
+        assert_eq!(texts(NewEvent.validate_update(&bad, &event)), [fixed, fixed]);
+        bad = event.clone();
+        bad["action"] = Value::Null;
+        let fixed = "action: Invalid value: \"\": field is immutable";
         assert_eq!(texts(NewEvent.validate_update(&bad, &event)), [fixed]);
     }
 }

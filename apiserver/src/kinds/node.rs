@@ -105,6 +105,15 @@ fn content(node: &Value, errors: &mut Errors) {
     for range in ranges.items() {
         addresses::range(&range, errors);
     }
+    let bad = ranges.items().enumerate().find(|(_, range)| !addresses::is_range(range.str()));
+    if let Some((index, range)) = bad.filter(|_| ranges.len() > 1) {
+        let detail = format!(
+            "invalid PodCIDRs. failed to check with dual stack with error:invalid CIDR[{index}]: <nil> (invalid CIDR \
+             address: {})",
+            range.str()
+        );
+        errors.internal(&ranges, detail);
+    }
     let families: BTreeSet<bool> = ranges.items().map(|range| range.str().contains(':')).collect();
     if ranges.len() > families.len() {
         errors.invalid(&ranges, "may specify no more than one CIDR for each IP family");

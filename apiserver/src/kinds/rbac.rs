@@ -41,7 +41,12 @@ impl Strategy for Role {
                 errors.required_because(&selectors, detail);
             }
             for selector in selectors.items() {
+                let before = errors.len();
                 label_selector(&selector, &mut errors);
+                if errors.len() > before {
+                    // Upstream tries to use it, too.
+                    errors.invalid_as(&selector, Value::Null, "invalid label selector.");
+                }
             }
         }
         errors.into_vec()

@@ -82,7 +82,10 @@ impl Decoded {
         defaults(&mut object);
         let managers = match tracking {
             Tracking::Off => existing.map(|existing| existing.managers.clone()).unwrap_or_default(),
-            Tracking::Known(managed) => Managers::new(managed),
+            Tracking::Known(managed) => {
+                complete(&mut object);
+                Managers::new(managed)
+            }
             Tracking::Changes => {
                 complete(&mut object);
                 target.track(&mut object, existing)
@@ -126,10 +129,9 @@ impl Admitted {
         row.strategy.prepare_for_create(object);
         let reservation = target.core.reserve(row, object, None, target.dry_run).await?;
         normalize(object);
-        let mut errors = metadata::validate(row, object);
-        errors.extend(row.strategy.validate(object));
+        let mut errors = row.strategy.validate(object);
         errors.extend(row.strategy.validate_create(object));
-        errors.extend(self.managers.errors());
+        let errors = metadata::of_create(row, object, errors, self.managers.errors());
         if !errors.is_empty() {
             return Err(Status::invalid(qualified_kind(row), object.name(), &errors));
         }
@@ -165,15 +167,13 @@ impl Admitted {
         if row.generation && counts && row.strategy.bumps_generation(object, old) {
             meta::set(object, "generation", old.generation() + 1);
         }
-        let mut errors = metadata::validate(row, object);
-        errors.extend(self.managers.errors());
-        errors.extend(metadata::validate_update(object, old));
-        if target.subresource.is_empty() {
-            errors.extend(row.strategy.validate(object));
-            errors.extend(row.strategy.validate_update(object, old));
+        let errors = if target.subresource.is_empty() {
+            row.strategy.validate_whole_update(object, old)
         } else {
-            errors.extend(row.strategy.validate_subresource(target.subresource, object, old));
-        }
+            row.strategy.validate_subresource(target.subresource, object, old)
+        };
+        let managers = self.managers.errors();
+        let errors = metadata::of_update(row, target.subresource, (object, old), errors, managers);
         if !errors.is_empty() {
             return Err(Status::invalid(qualified_kind(row), object.name(), &errors));
         }

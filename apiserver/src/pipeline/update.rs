@@ -7,7 +7,7 @@ use api::status::{Qualified, Reason, Status};
 
 use super::stages::{CommitError, Decoded};
 use super::{Committed, Target};
-use crate::core::{Existing, qualified};
+use crate::core::{Existing, another_uid, qualified};
 use crate::metadata;
 use crate::query::parse_uint;
 use crate::request::RequestInfo;
@@ -74,6 +74,9 @@ impl Target<'_> {
         let allowed = self.row.create_on_update || change.always_creates();
         let new = if allowed { change.create()? } else { None };
         let Some(new) = new else { return Err(self.not_found(name)) };
+        if change.names_uid() && !new.object.uid().is_empty() {
+            return Err(self.another_uid(name, new.object.uid(), ""));
+        }
         match self.create_named(name, new).await {
             // Somebody else was faster: what is there now is changed.
             Err(status) if status.reason == Reason::AlreadyExists && change.always_creates() => Ok(None),
@@ -133,11 +136,14 @@ impl Target<'_> {
     fn check_uid(&self, name: &str, new: &Object, old: &Existing) -> Result<(), Status> {
         let uid = new.uid();
         if !uid.is_empty() && uid != old.object.uid() {
-            let own = old.object.uid();
-            let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {own}");
-            return Err(Status::conflict(qualified(self.row), name, &why));
+            return Err(self.another_uid(name, uid, old.object.uid()));
         }
         Ok(())
+    }
+
+    fn another_uid(&self, name: &str, asked: &str, own: &str) -> Status {
+        let key = self.row.object_key(self.namespace, name);
+        another_uid(self.row, &key, self.dry_run, name, asked, own)
     }
 
     fn check_version(&self, name: &str, new: &Object, old: &Existing) -> Result<(), Status> {

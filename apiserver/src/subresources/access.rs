@@ -3,13 +3,12 @@
 
 use api::Object;
 use api::field::{FieldError, Path};
-use api::status::Status;
+use api::status::{Qualified, Status};
 use serde_json::{Value, json};
 
 use super::review::named_user;
 use crate::authorizer::Decision;
 use crate::call::Call;
-use crate::core::qualified_kind;
 use crate::request::RequestInfo;
 
 /// The status of the review.
@@ -17,7 +16,8 @@ pub(super) async fn access(call: &Call, review: &Object) -> Result<Value, Status
     let own = call.row.info.kind == "SelfSubjectAccessReview";
     let errors = validate(review, own, call.row.info.namespaced.then_some(&*call.info.namespace));
     if !errors.is_empty() {
-        return Err(Status::invalid(qualified_kind(&call.row), "", &errors));
+        // Upstream has dropped the kind by then.
+        return Err(Status::invalid(Qualified::new(&call.row.info.group, ""), "", &errors));
     }
     let spec = &review["spec"];
     let user = if own { call.user.clone() } else { named_user(spec) };

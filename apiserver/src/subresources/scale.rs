@@ -126,9 +126,10 @@ impl Rescale<'_> {
         };
         let wanted = match &self.how {
             How::Replace(scale) => scale.clone(),
-            How::Patch(patch) => patch.apply_to(live.object.clone())?,
+            How::Patch(patch) => patch.apply_to(&live.object)?,
             How::Apply(config) => {
-                let applied = config.apply(tracker, Some(live))?;
+                let api_version = self.call.row.gvk().api_version();
+                let applied = config.apply(tracker, Some(live)).map_err(|status| in_scale(status, &api_version))?;
                 return Ok((normal(applied.object), applied.managed));
             }
         };
@@ -136,6 +137,16 @@ impl Rescale<'_> {
         let managed = tracker.update(Some(&live.object), &wanted, live.managers.decode());
         Ok((wanted, managed.map_err(Status::internal)?))
     }
+}
+
+/// Upstream's managers of a Scale speak its version.
+fn in_scale(mut status: Status, parent_version: &str) -> Status {
+    let renamed = |text: &str| text.replace(&format!(" using {parent_version}"), &format!(" using {SCALE_VERSION}"));
+    status.message = renamed(&status.message);
+    for cause in status.details.iter_mut().flat_map(|details| &mut details.causes) {
+        cause.message = renamed(&cause.message);
+    }
+    status
 }
 
 fn kind() -> GroupVersionKind {

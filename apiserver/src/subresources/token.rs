@@ -123,7 +123,10 @@ async fn bind(call: &Call, request: &Object, claims: &mut TokenClaims) -> Result
             let secret = must_get(call, "secrets", call.namespace(), name).await?;
             claims.secret.insert(bound(&secret)).uid.clone()
         }
-        _ => return Err(Status::bad_request(format!("cannot bind token to object of type {kind}"))),
+        _ => {
+            let slash = if kind.group.is_empty() { "/" } else { "" };
+            return Err(Status::bad_request(format!("cannot bind token to object of type {slash}{kind}")));
+        }
     };
     let asked = text("uid");
     if !asked.is_empty() && asked != uid {

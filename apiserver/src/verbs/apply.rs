@@ -109,12 +109,15 @@ impl ApplyToStored<'_> {
         let kind = target.row.gvk();
         let ty = SchemaSet::builtin().of_kind(&kind);
         if let Some(conformed) = decode::conform(target.row.custom.as_deref(), ty, &mut object)
-            && let Some(error) = conformed.error
+            && let Some(error) = conformed.conversion.or(conformed.error)
         {
-            let (namespace, name) = (object.namespace(), object.name());
+            let (namespace, name) = (self.config.object.namespace(), self.config.object.name());
             let slash = if kind.group.is_empty() { "/" } else { "" };
-            let shown = format!("{namespace}/{name}; {slash}{}, Kind={}", kind.api_version(), kind.kind);
-            return Err(Status::plain(format!("failed to convert new object ({shown}) to proper version: {error}")));
+            let message = format!(
+                "failed to convert new object ({namespace}/{name}; {slash}{kind}) to proper version: unable to convert \
+                 unstructured object to {slash}{kind}: {error}"
+            );
+            return Err(Status::plain(message));
         }
         if let Some(shape) = target.row.shape {
             shape.store(&mut object);

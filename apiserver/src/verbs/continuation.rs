@@ -1,12 +1,21 @@
 //! Continue tokens: where the next page of a list starts, and at which revision. In upstream's form, so that a client may
 //! go on at another server.
 
+use api::schema::syntax::error as json_error;
 use api::status::Status;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
+use base64::{DecodeError, Engine, alphabet};
 use serde::{Deserialize, Serialize};
 
 const VERSION: &str = "meta.k8s.io/v1";
+/// Go does not mind bits after the last byte.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone),
+);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Continuation {
@@ -33,8 +42,11 @@ impl Continuation {
     pub fn decode(text: &str) -> Result<Self, Status> {
         let wrong = |why: String| Status::bad_request(format!("invalid continue token: {why}"));
         let invalid = |why: &dyn std::fmt::Display| wrong(format!("continue key is not valid: {why}"));
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|error| invalid(&error))?;
-        let token: Token = serde_json::from_slice(&bytes).map_err(|error| invalid(&error))?;
+        let bytes = LENIENT.decode(text).map_err(|error| invalid(&illegal(&error, text)))?;
+        let token: Token = serde_json::from_slice(&bytes).map_err(|error| match json_error(&bytes) {
+            Some(why) => invalid(&why),
+            None => invalid(&error),
+        })?;
         if token.v != VERSION {
             let version = token.v;
             return Err(invalid(&format!("server does not recognize this encoded version {version}")));
@@ -54,6 +66,16 @@ impl Continuation {
     }
 }
 
+/// In Go's words.
+fn illegal(error: &DecodeError, text: &str) -> String {
+    let at = match error {
+        DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => *at,
+        DecodeError::InvalidLength(_) => text.len().saturating_sub(1),
+        DecodeError::InvalidPadding => text.find('=').unwrap_or_default(),
+    };
+    format!("illegal base64 data at input byte {at}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,11 +87,18 @@ mod tests {
             assert_eq!(Continuation::decode(&continuation.encode()).as_ref(), Ok(&continuation));
         }
         let table = [
-            ("*", "invalid continue token: continue key is not valid"),
-            ("e30", "invalid continue token: continue key is not valid"),
+            ("*", "illegal base64 data at input byte 0"),
+            ("abcd=", "illegal base64 data at input byte 4"),
+            ("abcde", "illegal base64 data at input byte 4"),
+            ("bad", "invalid character 'm' looking for beginning of value"),
+            ("e30", ""),
         ];
-        for (token, message) in table {
-            assert!(Continuation::decode(token).unwrap_err().message.starts_with(message));
+        for (token, why) in table {
+            let message = Continuation::decode(token).unwrap_err().message;
+            assert!(
+                message.starts_with(&format!("invalid continue token: continue key is not valid: {why}")),
+                "{message}"
+            );
         }
         let outside = Continuation { revision: Some(1), start: "../secrets/x".into() };
         assert_eq!(Continuation::decode(&outside.encode()).unwrap_err().code, 400);

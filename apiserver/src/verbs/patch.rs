@@ -1,17 +1,19 @@
 //! PATCH: JSON, merge and strategic merge patches, applied to the stored object until no other write comes between.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use api::Object;
 use api::field::{FieldError, Path};
 use api::gvk::GroupVersionKind;
-use api::patch::json::{JsonPatchError, Patch};
-use api::patch::merge;
+use api::patch::json::{JsonPatchError, Patch, UNCHECKED, VALIDATED};
+use api::patch::merge::{self, MergePatchError};
 use api::patch::strategic::{self, Answer};
+use api::schema::check::json_type;
 use api::schema::decode::{StrictError, strict_message};
 use api::schema::{SchemaSet, TypeId};
 use api::status::{Qualified, Status};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::body::Body;
 use crate::call::Call;
@@ -54,55 +56,79 @@ enum Mechanism {
 }
 
 impl Mechanism {
-    /// The patch and what strict decoding says about its text.
-    fn decode(content_type: &str, bytes: &[u8]) -> Result<(Self, Vec<String>), Status> {
-        let wrong = |error: &dyn std::fmt::Display| Status::bad_request(format!("error decoding patch: {error}"));
-        let decoded = api::schema::decode::json(bytes, None).map_err(|error| wrong(&error))?;
+    /// The patch and what strict decoding says about its text. Upstream reads a patch twice where fields are to be validated;
+    /// what is wrong with it is said by the first reader.
+    fn decode(content_type: &str, bytes: &[u8], validation: FieldValidation) -> Result<(Self, Vec<String>), Status> {
+        let validates = validation != FieldValidation::Ignore;
+        let prefix = if validates && content_type != STRATEGIC { "error decoding patch: " } else { "" };
+        let wrong = |error: &dyn std::fmt::Display| Status::bad_request(format!("{prefix}{error}"));
+        let decoded = api::schema::decode::json(bytes, None);
+        if content_type == MERGE && !validates && decoded.is_err() {
+            return Err(wrong(&MergePatchError::NotAnObject));
+        }
+        let decoded = decoded.map_err(|error| wrong(&error))?;
         let mut strict: Vec<String> = decoded.strict.iter().map(StrictError::to_string).collect();
         let patch = decoded.value;
         match content_type {
             JSON => {
-                let patch = Patch::decode(patch).map_err(|error| json_patch_status(&error))?;
+                let types = if validates { &VALIDATED } else { &UNCHECKED };
+                let patch = Patch::decode(patch, types).map_err(|error| json_patch_status(&error, &wrong))?;
                 strict.extend(patch.unknown_fields());
                 let strict = strict.into_iter().map(|error| format!("json patch {error}")).collect();
                 Ok((Self::Json(patch), strict))
             }
-            MERGE => Ok((Self::Merge(patch), strict)),
+            MERGE if validates && !(patch.is_object() || patch.is_null()) => Err(wrong(&no_map(&patch))),
+            MERGE if patch.is_object() || patch.is_array() => Ok((Self::Merge(patch), strict)),
+            MERGE => Err(Status::bad_request(MergePatchError::NotAnObject.to_string())),
+            _ if patch.is_null() => Ok((Self::Strategic(json!({})), strict)),
+            _ if !patch.is_object() => Err(wrong(&no_map(&patch))),
             _ => Ok((Self::Strategic(patch), strict)),
         }
     }
 
     /// What a message shows of a patch that makes no valid object: the patched object, or the patch as Go prints a map.
-    fn shown(&self, patched: &Object) -> String {
+    fn shown(&self, ty: Option<TypeId>, object: &Object) -> String {
         match self {
-            Self::Strategic(patch) => go_text(patch),
-            _ => patched.to_string(),
+            Self::Strategic(patch) => go_text(&strategic::without_instructions(patch.clone())),
+            _ => self.apply(ty, object).map(|patched| patched.to_string()).unwrap_or_default(),
         }
     }
 
-    fn apply(&self, ty: Option<TypeId>, mut object: Object) -> Result<Object, Status> {
+    fn apply(&self, ty: Option<TypeId>, object: &Object) -> Result<Object, Status> {
         match self {
             Self::Json(patch) => {
-                patch.apply(&mut object).map_err(|error| json_patch_status(&error))?;
+                let mut object = object.clone();
+                patch.apply(&mut object).map_err(|error| json_patch_status(&error, &bad_request))?;
                 Ok(object)
             }
+            // Taken as what shall be there instead.
+            Self::Merge(patch) if patch.is_array() => Ok(patch.clone()),
             Self::Merge(patch) => {
+                let mut object = object.clone();
                 merge::apply(&mut object, patch).map_err(|error| Status::bad_request(error.to_string()))?;
                 Ok(object)
             }
             Self::Strategic(patch) => {
                 // Without a type there are no merge keys: upstream offers this patch for built-in kinds only.
                 let ty = ty.ok_or_else(|| Status::unsupported_media_type(&[JSON, MERGE]))?;
-                strategic::apply(SchemaSet::builtin(), ty, &object, patch.clone()).map_err(|error| {
+                strategic::apply(SchemaSet::builtin(), ty, object, patch.clone()).map_err(|error| {
                     match error.answer() {
                         Answer::BadRequest => Status::bad_request(error.to_string()),
                         Answer::Unprocessable => Status::unprocessable(error.to_string()),
-                        Answer::Internal => Status::internal(error),
+                        Answer::Unknown => Status::plain(error.to_string()),
                     }
                 })
             }
         }
     }
+}
+
+fn bad_request(why: &dyn std::fmt::Display) -> Status {
+    Status::bad_request(why.to_string())
+}
+
+fn no_map(patch: &Value) -> String {
+    format!("json: cannot unmarshal {} into Go value of type map[string]interface {{}}", json_type(patch))
 }
 
 /// A value as Go's `%v` prints it.
@@ -120,9 +146,10 @@ fn go_text(value: &Value) -> String {
     }
 }
 
-fn json_patch_status(error: &JsonPatchError) -> Status {
+/// `undecoded` is what is answered when it is no such patch.
+fn json_patch_status(error: &JsonPatchError, undecoded: &dyn Fn(&dyn std::fmt::Display) -> Status) -> Status {
     match error {
-        JsonPatchError::Decode { .. } => Status::bad_request(error.to_string()),
+        JsonPatchError::Decode { .. } | JsonPatchError::DecodeMember { .. } => undecoded(error),
         JsonPatchError::TooMany(_) => Status::too_large(&error.to_string()),
         // Upstream does not say which operation.
         JsonPatchError::Apply(_) => Status::unprocessable(UNPROCESSABLE),
@@ -155,7 +182,7 @@ impl<'a> Patching<'a> {
         let bytes = call.bytes(body).await?;
         let options = WriteOptions::parse(&call.query, "PatchOptions")?;
         let names_managers = bytes.windows(MANAGED.len()).any(|part| part == MANAGED);
-        let decoded = Mechanism::decode(&content_type, &bytes);
+        let decoded = Mechanism::decode(&content_type, &bytes, options.field_validation);
         if decoded.is_err() {
             // Upstream reads the patch when it has the object.
             call.core.must_read(&call.row, call.namespace(), &call.info.name).await?;
@@ -168,23 +195,30 @@ impl<'a> Patching<'a> {
     }
 
     /// Patches and checks one object of the kind.
-    pub fn apply_to(&self, object: Object) -> Result<Object, Status> {
+    pub fn apply_to(&self, original: &Object) -> Result<Object, Status> {
         let set = SchemaSet::builtin();
         let ty = set.of_kind(&self.kind);
-        let mut object = self.mechanism.apply(ty, object)?;
+        let invalid = |why: &str| invalid_patch(&self.mechanism.shown(ty, original), why);
+        let mut object = self.mechanism.apply(ty, original)?;
         let mut strict = self.strict.clone();
+        let is_strategic = matches!(self.mechanism, Mechanism::Strategic(_));
+        if !is_strategic {
+            decode::check_header(&object).map_err(|why| invalid(&why))?;
+        }
         keep_reset(&mut object);
-        let text = self.mechanism.shown(&object);
-        if let Some(Conformed { unknown, error }) = decode::conform(self.custom.as_deref(), ty, &mut object) {
+        if let Some(Conformed { unknown, error, conversion }) = decode::conform(self.custom.as_deref(), ty, &mut object)
+        {
+            // This patch is made an object by a converter of maps, the others by the decoder of JSON.
+            let error = if is_strategic { conversion.or(error) } else { error };
             if let Some(error) = error {
-                return Err(invalid_patch(&text, &error));
+                return Err(invalid(&error));
             }
             if self.validation != FieldValidation::Ignore {
                 strict.extend(unknown.into_iter().map(|path| StrictError::Unknown(path).to_string()));
             }
             if self.validation == FieldValidation::Strict && !strict.is_empty() {
                 let prefix = strict_message(&[]);
-                return Err(invalid_patch(&text, &format!("{prefix}{}", strict.join(", "))));
+                return Err(invalid(&format!("{prefix}{}", strict.join(", "))));
             }
         }
         self.warnings.extend(strict);
@@ -200,14 +234,14 @@ struct PatchStored<'a> {
 
 impl Change for PatchStored<'_> {
     fn apply(&self, old: &Existing) -> Result<Decoded, Status> {
-        let mut object = old.object.clone();
+        let mut original = Cow::Borrowed(&old.object);
         if self.patch.names_managers {
-            old.managers.put_into(&mut object);
+            old.managers.put_into(original.to_mut());
         }
         if let Some(shape) = self.row.shape {
-            shape.serve(&mut object);
+            shape.serve(original.to_mut());
         }
-        let mut object = self.patch.apply_to(object)?;
+        let mut object = self.patch.apply_to(&original)?;
         if let Some(shape) = self.row.shape {
             shape.store(&mut object);
         }
@@ -218,4 +252,47 @@ impl Change for PatchStored<'_> {
 fn invalid_patch(text: &str, why: &str) -> Status {
     let error = FieldError::invalid(&Path::new("patch"), text, why);
     Status::invalid(Qualified::new("", ""), "", &[error])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patches_are_refused_in_the_words_of_their_first_reader() {
+        const NO_MAP: &str = "json: cannot unmarshal array into Go value of type map[string]interface {}";
+        use FieldValidation::{Ignore, Strict, Warn};
+        let table = [
+            (JSON, "[{\"op\":", Warn, "error decoding patch: unexpected end of JSON input"),
+            (JSON, "[{\"op\":", Ignore, "unexpected end of JSON input"),
+            (
+                JSON,
+                "{}",
+                Strict,
+                "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp",
+            ),
+            (JSON, "{}", Ignore, "json: cannot unmarshal object into Go value of type jsonpatch.Patch"),
+            (JSON, "null", Warn, ""),
+            (MERGE, "[]", Warn, &format!("error decoding patch: {NO_MAP}")),
+            (MERGE, "[]", Ignore, ""),
+            (MERGE, "7", Ignore, "Invalid JSON Patch"),
+            (MERGE, "{", Ignore, "Invalid JSON Patch"),
+            (MERGE, "null", Warn, "Invalid JSON Patch"),
+            (STRATEGIC, "[]", Warn, NO_MAP),
+            (STRATEGIC, "{x", Warn, "invalid character 'x' looking for beginning of object key string"),
+            (STRATEGIC, "null", Warn, ""),
+        ];
+        for (content_type, patch, validation, expected) in table {
+            let error = Mechanism::decode(content_type, patch.as_bytes(), validation).err();
+            let message = error.map(|status| status.message).unwrap_or_default();
+            assert_eq!(message, expected, "{content_type} {patch} {validation:?}");
+        }
+    }
+
+    #[test]
+    fn a_followed_patch_is_shown_without_instructions() {
+        let patch = json!({"spec": {"$setElementOrder/ports": [], "ports": [{"$patch": "replace"}, {"port": 90}]}});
+        let mechanism = Mechanism::Strategic(patch);
+        assert_eq!(mechanism.shown(None, &json!({})), "map[spec:map[ports:[map[port:90]]]]");
+    }
 }

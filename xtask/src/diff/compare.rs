@@ -192,7 +192,13 @@ impl Comparison<'_> {
             }
             if missing.is_empty() && extra.is_empty() {
                 let detail = format!("ours {our_causes:?}; upstream {their_causes:?}");
-                self.add(Class::Message, "causes", "another order".into(), detail);
+                let sorted = |causes: &[String]| {
+                    let mut causes = causes.to_vec();
+                    causes.sort();
+                    causes
+                };
+                let what = if sorted(&our_causes) == sorted(&their_causes) { "another order" } else { "more or fewer" };
+                self.add(Class::Message, "causes", what.into(), detail);
             }
             return;
         }

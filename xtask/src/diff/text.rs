@@ -2,6 +2,11 @@
 
 use super::pairs::{Pairs, Side};
 
+/// A sentence up to the diff of Go's structs at its end, with Go's names and all that is null.
+fn without_diff(text: &str) -> &str {
+    text.split("\n@@ ").next().unwrap_or(text)
+}
+
 /// Sentences that quote a struct show Go's names and order for its members; what is said about it follows.
 fn without_structs(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
@@ -22,10 +27,15 @@ fn without_structs(text: &str) -> String {
     if depth > 0 { text.to_owned() } else { kept }
 }
 
+/// Longer ones are no words of a sentence.
+const LONG: usize = 100;
+
 /// A sentence in which uids, times, revisions, generated names and allocated addresses are replaced by what they are.
 pub fn neutral(text: &str, side: Side, pairs: &Pairs) -> String {
-    let text = &without_structs(text);
+    let text = &without_structs(without_diff(text));
     let lower = text.to_lowercase();
+    // Of the addresses from which servers take one at random.
+    let allocates = text.contains("failed to allocate IP: ");
     let of_revisions = lower.contains("resource version") || lower.contains("resourceversion");
     let mut neutral = String::with_capacity(text.len());
     for token in tokens(text) {
@@ -43,7 +53,7 @@ pub fn neutral(text: &str, side: Side, pairs: &Pairs) -> String {
             "<scheme>"
         } else if token.strip_prefix("kube-api-access-").is_some_and(|end| end.len() == 5) {
             "<volume of the token>"
-        } else if pairs.addresses.knows(side, token) {
+        } else if pairs.addresses.knows(side, token) || allocates && token.starts_with("10.96.") {
             "<address>"
         } else {
             token
@@ -75,6 +85,7 @@ pub fn general(text: &str) -> String {
         let closes = token.matches(')').count();
         if depth == 0 {
             let word = token.split_once('(').map_or(token, |(before, _)| before);
+            let word = if word.len() > LONG { "<long>" } else { word };
             short.push_str(if token.bytes().all(|byte| byte.is_ascii_digit()) { "N" } else { word });
             if opens > 0 {
                 short.push_str("(..)");
@@ -139,6 +150,8 @@ mod tests {
             ("at 2026-01-02T03:04:05Z, 123 of 77", "at <time>, 123 of 77"),
             ("resource version 123 of g-x2z4b", "resource version <revision> of <name>"),
             ("10.96.0.7, taken", "<address>, taken"),
+            ("may not change\n@@ -1,2 +1,2 @@\n- a", "may not change"),
+            ("failed to allocate IP: 10.96.9.9", "failed to allocate IP: <address>"),
             ("Invalid value: {\"a\":{\"b\":1}}: wrong", "Invalid value: {..}: wrong"),
         ];
         for (text, expected) in cases {

@@ -48,8 +48,8 @@ pub enum StrategicPatchError {
 pub enum Answer {
     BadRequest,
     Unprocessable,
-    /// Upstream passes these on as they are, which ends as an internal error.
-    Internal,
+    /// Upstream passes these on as they are: 500, without a reason.
+    Unknown,
 }
 
 impl StrategicPatchError {
@@ -60,7 +60,7 @@ impl StrategicPatchError {
             | Self::RetainKeysFormat
             | Self::SetElementOrderFormat => Answer::BadRequest,
             Self::ListOfLists => Answer::Unprocessable,
-            _ => Answer::Internal,
+            _ => Answer::Unknown,
         }
     }
 

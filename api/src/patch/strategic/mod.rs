@@ -176,6 +176,28 @@ fn without_nulls(value: Value) -> Value {
     }
 }
 
+/// What is left of a patch when it has been followed: messages show it so.
+pub fn without_instructions(patch: Value) -> Value {
+    fn strip(value: &mut Value) {
+        match value {
+            Value::Object(members) => {
+                members.retain(|key, _| {
+                    ![DIRECTIVE, RETAIN_KEYS].contains(&key.as_str()) && !key.starts_with(SET_ELEMENT_ORDER)
+                });
+                members.values_mut().for_each(strip);
+            }
+            Value::Array(items) => {
+                items.retain(|item| item.get(DIRECTIVE).is_none());
+                items.iter_mut().for_each(strip);
+            }
+            _ => {}
+        }
+    }
+    let mut patch = patch;
+    strip(&mut patch);
+    patch
+}
+
 /// Objects with `$patch` are instructions about something that is not there, so they vanish.
 fn without_directives(value: Value) -> Option<Value> {
     Some(match value {

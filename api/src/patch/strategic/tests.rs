@@ -299,33 +299,33 @@ fn errors_in_upstreams_words() {
         (
             containers(json!([{"image": "x", "tty": true}])),
             "map: map[image:x tty:true] does not contain declared merge key: name",
-            Answer::Internal,
+            Answer::Unknown,
         ),
         (
             containers(json!([{"$patch": "delete"}])),
             "map: map[$patch:delete] does not contain declared merge key: name",
-            Answer::Internal,
+            Answer::Unknown,
         ),
         (
             containers(json!([{"name": "a", "$patch": "odd"}])),
             "unknown patch type: odd in map: map[$patch:odd name:a]",
-            Answer::Internal,
+            Answer::Unknown,
         ),
         (
             containers(json!([{"name": "a", "$patch": "merge"}])),
             "merging lists cannot yet be specified in the patch",
-            Answer::Internal,
+            Answer::Unknown,
         ),
         (
             json!({"metadata": {"$patch": "merge"}}),
             "unknown patch type: merge in map: map[$patch:merge]",
-            Answer::Internal,
+            Answer::Unknown,
         ),
-        (containers(json!(["a"])), "list element types are not identical: [[map[name:a]] [a]]", Answer::Internal),
+        (containers(json!(["a"])), "list element types are not identical: [[map[name:a]] [a]]", Answer::Unknown),
         (
             json!({"metadata": {"finalizers": [["b"]]}}),
             "list element types are not identical: [[a] [[b]]]",
-            Answer::Internal,
+            Answer::Unknown,
         ),
     ]);
     let empty = json!({"metadata": {"finalizers": []}});
@@ -349,23 +349,23 @@ fn errors_about_directives_beside_a_list() {
         (
             json!({"metadata": {"$setElementOrder/finalizers": "b"}}),
             "expected a []interface {}, but received a string",
-            Answer::Internal,
+            Answer::Unknown,
         ),
         (
             json!({"spec": {"$setElementOrder/volumes": [], "volumes": []}}),
             "no elements in any of the given slices",
-            Answer::Internal,
+            Answer::Unknown,
         ),
         (json!({"spec": {"$retainKeys": "x"}}), "invalid patch format of retainKeys", Answer::BadRequest),
         (
             json!({"spec": {"$setElementOrder/odd": ["b"]}}),
             r#"unable to find api field in struct PodSpec for the json field "odd""#,
-            Answer::Internal,
+            Answer::Unknown,
         ),
         (
             json!({"spec": {"containers": [{"name": "a"}], "$setElementOrder/containers": [{"name": "b"}]}}),
             "The order in patch list:\n[map[name:a]]\n doesn't match $setElementOrder list:\n[map[name:b]]\n",
-            Answer::Internal,
+            Answer::Unknown,
         ),
     ]);
 }

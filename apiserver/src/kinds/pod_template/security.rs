@@ -52,7 +52,7 @@ pub fn pod(spec: &Cursor, errors: &mut Errors) {
     seccomp(&at.child("seccompProfile"), errors);
     app_armor(&at.child("appArmorProfile"), errors);
     errors.one_of_if_set(&at.child("supplementalGroupsPolicy"), &["Merge", "Strict"]);
-    errors.one_of_if_set(&at.child("seLinuxChangePolicy"), &["MountOption", "Recursive"]);
+    errors.one_of_if_set(&at.child("seLinuxChangePolicy"), &["Recursive"]);
 }
 
 fn ids(at: &Cursor, fields: &[&str], errors: &mut Errors) {

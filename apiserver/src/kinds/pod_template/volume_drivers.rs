@@ -20,7 +20,7 @@ fn required_fields(name: &str) -> &'static [&'static str] {
         "persistentVolumeClaim" => &["claimName"],
         "rbd" => &["monitors", "image"],
         "cephfs" => &["monitors"],
-        "quobyte" => &["registry", "volume"],
+        "quobyte" => &["volume"],
         "flexVolume" | "csi" => &["driver"],
         "azureFile" => &["secretName", "shareName"],
         "vsphereVolume" => &["volumePath"],
@@ -34,6 +34,9 @@ fn required_fields(name: &str) -> &'static [&'static str] {
 }
 
 pub fn source(name: &str, volume: &Cursor, at: &Cursor, pod_name: &str, errors: &mut Errors) {
+    if name == "quobyte" {
+        registries(at, errors);
+    }
     for field in required_fields(name) {
         let field = at.child(field);
         if field.is_empty() && !field.value.is_object() {
@@ -71,6 +74,26 @@ pub fn source(name: &str, volume: &Cursor, at: &Cursor, pod_name: &str, errors: 
             }
         }
         _ => {}
+    }
+}
+
+fn registries(quobyte: &Cursor, errors: &mut Errors) {
+    const PAIRS: &str = "must be a host:port pair or multiple pairs separated by commas";
+    const MAX_TENANT: usize = 64;
+    let (at, tenant) = (quobyte.child("registry"), quobyte.child("tenant"));
+    if at.is_empty() {
+        return errors.required_because(&at, PAIRS);
+    }
+    if tenant.len() > MAX_TENANT {
+        return errors.required_because(&tenant, "must be a UUID and may not exceed a length of 64 characters");
+    }
+    let is_pair = |text: &str| match text.rsplit_once(':') {
+        Some((host, _)) if host.contains(':') => host.starts_with('[') && host.ends_with(']'),
+        Some((host, port)) => !format!("{host}{port}").contains(['[', ']']),
+        None => false,
+    };
+    for _ in at.str().split(',').filter(|pair| !is_pair(pair)) {
+        errors.invalid(&at, PAIRS);
     }
 }
 

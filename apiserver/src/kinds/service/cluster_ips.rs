@@ -32,7 +32,6 @@ pub fn related(service: &Value, errors: &mut Errors) {
     errors.one_of_if_set(&policy, &["PreferDualStack", "RequireDualStack", "SingleStack"]);
     if addresses_are_valid(&ips, errors) {
         match_families(service, &ips, &families, errors);
-        single_stack(&spec, errors);
     }
 }
 
@@ -71,7 +70,11 @@ fn match_families(service: &Value, ips: &Cursor, families: &Cursor, errors: &mut
 }
 
 /// What a cluster with IPv4 addresses for Services cannot give.
-fn single_stack(spec: &Cursor, errors: &mut Errors) {
+pub fn single_stack(service: &Value, errors: &mut Errors) {
+    if kind(service) == "ExternalName" {
+        return;
+    }
+    let spec = Cursor::root(service, "spec");
     let (policy, families) = (spec.child("ipFamilyPolicy"), spec.child("ipFamilies"));
     let before = errors.len();
     if policy.str() == "SingleStack" {

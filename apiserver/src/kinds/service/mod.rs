@@ -36,6 +36,22 @@ impl Strategy for Service {
         fields::infer_families(new, Some(old));
     }
 
+    fn before_allocation(&self, new: &Object) -> Vec<FieldError> {
+        let mut errors = Errors::default();
+        cluster_ips::related(new, &mut errors);
+        if errors.is_empty() {
+            cluster_ips::single_stack(new, &mut errors);
+        }
+        errors.into_vec()
+    }
+
+    /// Changes first.
+    fn validate_whole_update(&self, new: &Object, old: &Object) -> Vec<FieldError> {
+        let mut errors = self.validate_update(new, old);
+        errors.extend(self.validate(new));
+        errors
+    }
+
     fn validate(&self, new: &Object) -> Vec<FieldError> {
         let mut errors = Errors::default();
         validation::service(new, &mut errors);

@@ -17,7 +17,10 @@ fn texts(errors: Vec<api::field::FieldError>) -> Vec<String> {
 
 fn check(table: &[(&str, Value, &[&str])]) {
     for (name, spec, expected) in table {
-        assert_eq!(texts(Service.validate(&service(spec.clone()))), *expected, "{name}");
+        let service = service(spec.clone());
+        let first = Service.before_allocation(&service);
+        let errors = if first.is_empty() { Service.validate(&service) } else { first };
+        assert_eq!(texts(errors), *expected, "{name}");
     }
 }
 

@@ -80,7 +80,7 @@ fn service(core: &Core) -> (&'static str, &'static str, Value) {
         "apiVersion": "v1", "kind": "Service",
         "metadata": metadata(&json!({"component": "apiserver", "provider": "kubernetes"})),
         "spec": {
-            "clusterIP": first, "type": "ClusterIP", "sessionAffinity": "None",
+            "clusterIP": first, "type": "ClusterIP", "sessionAffinity": "None", "ipFamilyPolicy": "SingleStack",
             "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}],
         },
     });

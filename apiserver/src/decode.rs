@@ -15,6 +15,7 @@ use serde_json::Value;
 use serde_saphyr::options::DuplicateKeyPolicy;
 
 use crate::custom::CustomKind;
+use crate::empties;
 use crate::managed::keep_reset;
 use crate::media::{PROTOBUF, SUPPORTED};
 use crate::options::FieldValidation;
@@ -108,7 +109,9 @@ pub fn conform(custom: Option<&CustomKind>, ty: Option<TypeId>, object: &mut Obj
         };
         return Some(Conformed { unknown, error, conversion: None });
     }
-    let Conformance { unknown, errors, conversion } = check::conform(SchemaSet::builtin(), ty?, object);
+    let ty = ty?;
+    let conform = |object: &mut Object| check::conform(SchemaSet::builtin(), ty, object);
+    let Conformance { unknown, errors, conversion } = empties::without(object, conform);
     Some(Conformed { unknown, error: errors.first().map(ToString::to_string), conversion })
 }
 
@@ -272,12 +275,12 @@ fn check_kind(object: &mut Object, expected: &GroupVersionKind) -> Result<(), St
         return Ok(());
     }
     let set = SchemaSet::builtin();
-    let known = set.of_kind(&own).filter(|_| own.group != "meta.k8s.io");
-    let Some(ty) = known else {
+    let Some(ty) = registered(&own) else {
         return Err(Status::bad_request(format!(
-            "{kind} in version {:?} cannot be handled as a {}: no kind {kind:?} is registered for version {api_version:?} \
-             in scheme \"pkg/runtime/scheme.go:111\"",
-            own.version, expected.kind
+            "{kind} in version {:?} cannot be handled as a {}: {}",
+            own.version,
+            expected.kind,
+            unregistered(&own)
         )));
     };
     if own.kind == expected.kind {
@@ -293,14 +296,32 @@ fn check_kind(object: &mut Object, expected: &GroupVersionKind) -> Result<(), St
             "{kind} in version {version:?} cannot be handled as a {wanted}: {error}"
         )));
     }
+    Err(Status::bad_request(format!(
+        "{kind} in version {:?} cannot be handled as a {}: {}",
+        own.version,
+        expected.kind,
+        unconvertible(&own, expected)
+    )))
+}
+
+/// The type of a kind of objects.
+pub(crate) fn registered(kind: &GroupVersionKind) -> Option<TypeId> {
+    SchemaSet::builtin().of_kind(kind).filter(|_| kind.group != "meta.k8s.io")
+}
+
+/// What upstream's scheme says of a kind that it does not have.
+pub(crate) fn unregistered(own: &GroupVersionKind) -> String {
+    let (kind, version) = (&own.kind, own.api_version());
+    format!("no kind {kind:?} is registered for version {version:?} in scheme \"pkg/runtime/scheme.go:111\"")
+}
+
+/// What it says of an object of another kind than the wanted one.
+pub(crate) fn unconvertible(own: &GroupVersionKind, expected: &GroupVersionKind) -> String {
     let package = match expected.group.split('.').next().unwrap_or_default() {
         "" | "events" => "core",
         package => package,
     };
-    Err(Status::bad_request(format!(
-        "{kind} in version {:?} cannot be handled as a {}: converting ({}.{kind}) to ({package}.{}): unknown conversion",
-        own.version, expected.kind, own.version, expected.kind
-    )))
+    format!("converting ({}.{}) to ({package}.{}): unknown conversion", own.version, own.kind, expected.kind)
 }
 
 /// The beginning of a body for a message: JSON as it is, anything else in hexadecimal.

@@ -28,6 +28,7 @@ pub mod config;
 mod core;
 pub mod custom;
 mod decode;
+mod empties;
 mod events;
 pub mod front;
 mod gated;

@@ -24,10 +24,18 @@ pub struct Conformance {
 
 /// Prunes, checks and normalizes `value` as an instance of the type.
 pub fn conform(set: &SchemaSet, ty: TypeId, value: &mut Value) -> Conformance {
-    let mut walk = Walk { set, place: Place::default(), silent: false, stopped: false, found: Conformance::default() };
+    let mut walk = Walk::new(set);
     if value.is_null() {
         *value = Value::Object(Map::new());
     }
+    walk.structure(set.get(ty), value);
+    walk.found
+}
+
+/// As [`conform`], of an object that is about to be stored: upstream's stored form, protobuf, does not tell an empty list or map from
+/// none.
+pub fn conform_stored(set: &SchemaSet, ty: TypeId, value: &mut Value) -> Conformance {
+    let mut walk = Walk { stored: true, ..Walk::new(set) };
     walk.structure(set.get(ty), value);
     walk.found
 }
@@ -140,10 +148,17 @@ struct Walk<'a> {
     silent: bool,
     /// Upstream has stopped at an error before.
     stopped: bool,
+    /// Empty lists and maps are none.
+    stored: bool,
     found: Conformance,
 }
 
 impl<'a> Walk<'a> {
+    fn new(set: &'a SchemaSet) -> Self {
+        let (place, found) = (Place::default(), Conformance::default());
+        Self { set, place, silent: false, stopped: false, stored: false, found }
+    }
+
     fn structure(&mut self, ty: &'a Type, value: &mut Value) {
         let Value::Object(members) = value else {
             self.found.conversion.get_or_insert(format!("cannot restore struct from: {}", scalar::go_kind(value)));
@@ -181,7 +196,12 @@ impl<'a> Walk<'a> {
             Form::Plain | Form::Wrapped => self.shape(&field.shape, value, field.go_type.as_deref()),
             form => self.schema_union(form, &field.shape, value),
         }
-        !value.is_null() && (field.presence != Presence::OmitEmpty || !is_zero(value))
+        let omitted = match field.presence {
+            Presence::OmitEmpty => is_zero(value),
+            Presence::Always => self.stored && matches!(field.shape, Shape::List(_) | Shape::Map(_)) && is_zero(value),
+            Presence::Explicit => false,
+        };
+        !value.is_null() && !omitted
     }
 
     /// `named` is the Go type that errors quote, where the shape does not say it.

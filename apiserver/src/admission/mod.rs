@@ -9,6 +9,7 @@ mod node_restriction;
 mod priority;
 mod runtime_class;
 mod service_account;
+mod taint_nodes;
 
 use std::time::Duration;
 
@@ -104,6 +105,7 @@ pub fn chain() -> Vec<Box<dyn Admission>> {
     vec![
         Box::new(namespace_lifecycle::NamespaceLifecycle),
         Box::new(node_restriction::NodeRestriction),
+        Box::new(taint_nodes::TaintNodesByCondition),
         Box::new(service_account::ServiceAccount),
         Box::new(priority::Priority),
         Box::new(default_tolerations::DefaultTolerationSeconds),

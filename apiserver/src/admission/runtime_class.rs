@@ -20,11 +20,6 @@ impl Admission for RuntimeClass {
                 return Ok(());
             }
             let class = class(cx, pod).await?;
-            let defines = class.as_ref().is_some_and(|class| !class["overhead"].is_null());
-            // Empty, it is gone before validation.
-            if !defines && pod["spec"]["overhead"].as_object().is_some_and(serde_json::Map::is_empty) {
-                return Err(forbidden(cx, UNDEFINED));
-            }
             match class {
                 Some(class) => fill_in(&mut pod["spec"], &class).map_err(|why| forbidden(cx, &why)),
                 None => Ok(()),

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::strategy::CustomStrategy;
 use super::{Common, CustomKind, ScalePaths};
-use crate::registry::{Descriptor, Held, Selectable, row};
+use crate::registry::{Descriptor, Held, Selectable, row, version_hash};
 
 /// One definition and its rows.
 pub struct Definition {
@@ -127,6 +127,8 @@ impl Reading<'_> {
         info.short_names = texts("shortNames");
         info.categories = texts("categories");
         info.namespaced = self.spec["scope"] == "Namespaced";
+        let stored = self.spec["versions"].as_array().into_iter().flatten().find(|version| version["storage"] == true);
+        info.storage_version_hash = stored.map(|stored| version_hash(group, name(stored), kind));
         descriptor.generation = true;
         descriptor.unconditional_update = false;
         descriptor.selectable = Held::Shared(selectable.clone());

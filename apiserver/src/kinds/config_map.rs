@@ -60,7 +60,8 @@ pub fn immutable(new: &Value, old: &Value, data: &[&str], errors: &mut Errors) {
         errors.forbidden(&Cursor::root(new, "immutable"), DETAIL);
     }
     for name in data {
-        if !same_field(new, old, name) {
+        // An empty map is another one than none.
+        if !same_field(new, old, name) || field(new, name).is_null() != field(old, name).is_null() {
             errors.forbidden(&Cursor::root(new, name), DETAIL);
         }
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::cursor::{Cursor, Errors, field, text};
 use super::edit::{default_text, default_to, get_mut, object_mut, set};
-use super::equality::same_field;
+use super::equality::{changed, same_field};
 use super::pod_template::spec;
 use super::selectors::{label_selector, selects_everything};
 use super::workload;
@@ -45,7 +45,7 @@ impl Strategy for DaemonSet {
     }
 
     fn bumps_generation(&self, new: &Object, old: &Object) -> bool {
-        !same_field(new, old, "spec")
+        changed(new, old, "spec")
     }
 
     fn validate(&self, new: &Object) -> Vec<FieldError> {

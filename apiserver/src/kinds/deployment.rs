@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::cursor::{Cursor, Errors, field, text};
 use super::edit::{copy, default_text, default_to, get_mut, object_mut};
-use super::equality::same_field;
+use super::equality::changed;
 use super::workload;
 use crate::strategy::Strategy;
 
@@ -42,7 +42,7 @@ impl Strategy for Deployment {
 
     /// Annotations are copied to ReplicaSets: a change of them is one that the controller has to see.
     fn bumps_generation(&self, new: &Object, old: &Object) -> bool {
-        !same_field(new, old, "spec") || !same_field(field(new, "metadata"), field(old, "metadata"), "annotations")
+        changed(new, old, "spec") || changed(field(new, "metadata"), field(old, "metadata"), "annotations")
     }
 
     fn validate(&self, new: &Object) -> Vec<FieldError> {

@@ -9,7 +9,7 @@ use api::names;
 use super::addresses;
 use super::cursor::{Cursor, Errors, list};
 use super::edit::{default_text, list_mut};
-use super::equality::same_field;
+use super::equality::changed;
 use super::selectors::label_name;
 use crate::strategy::Strategy;
 
@@ -45,7 +45,7 @@ impl Strategy for Endpoints {
     }
 
     fn bumps_generation(&self, new: &Object, old: &Object) -> bool {
-        !same_field(new, old, "subsets")
+        changed(new, old, "subsets")
     }
 
     fn warnings(&self, new: &Object) -> Vec<String> {

@@ -25,38 +25,66 @@ const AMOUNTS: [&str; 5] = ["limits", "requests", "overhead", "capacity", "alloc
 
 /// Equal, where null, an empty list and a zero scalar count as absent, and amounts are compared by value.
 pub fn same(left: &Value, right: &Value) -> bool {
-    match (left, right) {
-        (Value::Object(left), Value::Object(right)) => same_members(left, right),
-        (Value::Array(left), Value::Array(right)) => {
-            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| same(left, right))
-        }
-        _ => left == right || (is_nothing("", left) && is_nothing("", right)),
-    }
+    Zeros::Absent.same(left, right)
 }
 
 /// As [`same`], of the member `name` of two objects.
 pub fn same_field(left: &Value, right: &Value, name: &str) -> bool {
     let (left, right) = (super::cursor::field(left, name), super::cursor::field(right, name));
-    same_named(name, left, right)
+    Zeros::Absent.same_named(name, left, right)
 }
 
-fn same_members(left: &Map<String, Value>, right: &Map<String, Value>) -> bool {
-    let one_way = |from: &Map<String, Value>, to: &Map<String, Value>| {
-        from.iter().all(|(name, value)| same_named(name, value, to.get(name).unwrap_or(&Value::Null)))
-    };
-    one_way(left, right) && right.iter().all(|(name, value)| left.contains_key(name) || is_nothing(name, value))
+/// Whether the member `name` of a stored object is another one in its complete new state. There, zeros that mean nothing have
+/// gone: one that is there was set, and not to set it is something else.
+pub fn changed(new: &Value, old: &Value, name: &str) -> bool {
+    let (new, old) = (super::cursor::field(new, name), super::cursor::field(old, name));
+    !Zeros::Set.same_named(name, new, old)
 }
 
-fn same_named(name: &str, left: &Value, right: &Value) -> bool {
-    if is_nothing(name, left) && is_nothing(name, right) {
-        return true;
-    }
-    match (left, right) {
-        (Value::Object(left), Value::Object(right)) if AMOUNTS.contains(&name) => {
-            left.len() == right.len()
-                && left.iter().all(|(name, amount)| right.get(name).is_some_and(|other| same_amount(amount, other)))
+/// What false, 0 and empty texts are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Zeros {
+    Absent,
+    Set,
+}
+
+impl Zeros {
+    fn same(self, left: &Value, right: &Value) -> bool {
+        match (left, right) {
+            (Value::Object(left), Value::Object(right)) => self.same_members(left, right),
+            (Value::Array(left), Value::Array(right)) => {
+                left.len() == right.len() && left.iter().zip(right).all(|(left, right)| self.same(left, right))
+            }
+            _ => left == right || (self.is_nothing("", left) && self.is_nothing("", right)),
         }
-        _ => same(left, right),
+    }
+
+    fn same_members(self, left: &Map<String, Value>, right: &Map<String, Value>) -> bool {
+        let one_way = |from: &Map<String, Value>, to: &Map<String, Value>| {
+            from.iter().all(|(name, value)| self.same_named(name, value, to.get(name).unwrap_or(&Value::Null)))
+        };
+        one_way(left, right)
+            && right.iter().all(|(name, value)| left.contains_key(name) || self.is_nothing(name, value))
+    }
+
+    fn same_named(self, name: &str, left: &Value, right: &Value) -> bool {
+        if self.is_nothing(name, left) && self.is_nothing(name, right) {
+            return true;
+        }
+        match (left, right) {
+            (Value::Object(left), Value::Object(right)) if AMOUNTS.contains(&name) => {
+                left.len() == right.len()
+                    && left.iter().all(|(name, amount)| right.get(name).is_some_and(|other| same_amount(amount, other)))
+            }
+            _ => self.same(left, right),
+        }
+    }
+
+    fn is_nothing(self, name: &str, value: &Value) -> bool {
+        match value {
+            Value::Bool(_) | Value::Number(_) | Value::String(_) if self == Self::Set => false,
+            value => is_nothing(name, value),
+        }
     }
 }
 
@@ -98,6 +126,19 @@ mod tests {
         for (name, left, right, expected) in table {
             assert_eq!(same(&left, &right), expected, "{name}");
             assert_eq!(same(&right, &left), expected, "{name}, swapped");
+        }
+    }
+
+    #[test]
+    fn a_zero_that_is_stored_was_set() {
+        let table = [
+            (json!({"a": false}), json!({}), true),
+            (json!({"a": 0}), json!({"a": null}), true),
+            (json!({"a": [], "labels": {}}), json!({}), false),
+            (json!({"limits": {"cpu": "1"}}), json!({"limits": {"cpu": "1000m"}}), false),
+        ];
+        for (new, old, expected) in table {
+            assert_eq!(changed(&json!({"spec": new}), &json!({"spec": old}), "spec"), expected, "{new} {old}");
         }
     }
 }

@@ -15,6 +15,7 @@ use super::{Committed, Target};
 use crate::admission::Operation;
 use crate::allocation::Reservation;
 use crate::core::{Existing, key, qualified_kind, store_error};
+use crate::empties::{self, Empties};
 use crate::managed::Managers;
 use crate::rbac::escalation;
 use crate::{gated, metadata};
@@ -88,7 +89,7 @@ impl Decoded {
             }
             Tracking::Changes => {
                 complete(&mut object);
-                target.track(&mut object, existing)
+                empties::without(&mut object, |object| target.track(object, existing))
             }
         };
         let name = object.name().to_owned();
@@ -127,8 +128,12 @@ impl Admitted {
         }
         gated::drop_disabled(object);
         row.strategy.prepare_for_create(object);
-        let reservation = target.core.reserve(row, object, None, target.dry_run).await?;
-        normalize(object);
+        // What a write to a subresource creates is given nothing (upstream): the next write of the object is.
+        let reservation = match target.subresource {
+            "" => target.core.reserve(row, object, None, target.dry_run).await?,
+            _ => Reservation::none(),
+        };
+        normalize(object, target.dry_run);
         let mut errors = row.strategy.validate(object);
         errors.extend(row.strategy.validate_create(object));
         let errors = metadata::of_create(row, object, errors, self.managers.errors());
@@ -139,6 +144,7 @@ impl Admitted {
         target.warnings.extend(row.inert.map(|why| format!("{} {why}", row.info.kind)));
         let name = object.name().to_owned();
         validating_admission(target, Operation::Create, &name, object, None).await?;
+        let _ = Empties::take(object);
         Ok(Validated { object: self.object, managers: self.managers, reservation })
     }
 
@@ -161,7 +167,7 @@ impl Admitted {
             other => row.strategy.prepare_for_subresource(other, object, old),
         }
         let reservation = target.core.reserve(row, object, Some(old), target.dry_run).await?;
-        normalize(object);
+        normalize(object, target.dry_run);
         // Where a pod runs is no change of what is wanted: upstream's binding goes past the strategy.
         let counts = !matches!(target.subresource, "status" | "binding");
         if row.generation && counts && row.strategy.bumps_generation(object, old) {
@@ -182,6 +188,7 @@ impl Admitted {
         }
         let name = object.name().to_owned();
         validating_admission(target, Operation::Update, &name, object, Some(old)).await?;
+        let _ = Empties::take(object);
         Ok(Validated { object: self.object, managers: self.managers, reservation })
     }
 }
@@ -260,13 +267,18 @@ impl Validated {
     }
 }
 
-/// Writes the zero values that Go writes, so that what is stored is what upstream would show.
-fn normalize(object: &mut Object) {
+/// Writes the zero values that Go writes, so that what is stored is what upstream would show. Upstream's dry runs answer without
+/// a round trip through its stored form.
+fn normalize(object: &mut Object, dry_run: bool) {
     let set = SchemaSet::builtin();
-    if let Some(ty) = set.of_kind(&kind_of(object)) {
-        check::conform(set, ty, object);
+    let Some(ty) = set.of_kind(&kind_of(object)) else { return };
+    empties::without(object, |object| {
+        match dry_run {
+            true => check::conform(set, ty, object),
+            false => check::conform_stored(set, ty, object),
+        };
         check::complete(set, ty, object);
-    }
+    });
 }
 
 /// As [`normalize`], of what has been conformed already.

@@ -9,6 +9,8 @@ use api::names;
 use api::resource::{ResourceInfo, SubresourceInfo};
 use api::schema::{SchemaSet, TypeId};
 use api::table::{self, Columns};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 use super::held::Held;
 use crate::custom::CustomKind;
@@ -109,6 +111,7 @@ pub(crate) fn row(group: &str, version: &str, kind: &str, plural: &str) -> Descr
         singular: kind.to_lowercase(),
         namespaced: true,
         verbs: owned(&ALL_VERBS),
+        storage_version_hash: Some(version_hash(group, version, kind)),
         ..ResourceInfo::default()
     };
     Descriptor {
@@ -131,6 +134,12 @@ pub(crate) fn row(group: &str, version: &str, kind: &str, plural: &str) -> Descr
         custom: None,
         inert: None,
     }
+}
+
+/// By which clients see that the form in which a kind is stored has changed (upstream's `StorageVersionHash`).
+pub(crate) fn version_hash(group: &str, version: &str, kind: &str) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, format!("{group}/{version}/{kind}").as_bytes());
+    STANDARD.encode(&digest.as_ref()[..8])
 }
 
 impl Descriptor {
@@ -185,6 +194,7 @@ impl Descriptor {
 
     pub(super) fn review(mut self) -> Self {
         self.role = Role::Review;
+        self.info.storage_version_hash = None;
         self.verbs(&["create"])
     }
 
@@ -268,6 +278,12 @@ impl Descriptor {
         let verbs = verbs.iter().map(|&verb| verb.to_owned()).collect();
         self.info.subresources.push(SubresourceInfo { name: name.to_owned(), kind, verbs });
         self.info.subresources.sort_by(|a, b| a.name.cmp(&b.name));
+        self
+    }
+
+    /// Upstream stores it in this version.
+    pub(super) fn hashed_as(mut self, group: &str, version: &str) -> Self {
+        self.info.storage_version_hash = Some(version_hash(group, version, &self.info.kind));
         self
     }
 

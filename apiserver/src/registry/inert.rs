@@ -69,6 +69,7 @@ fn storage() -> Vec<Descriptor> {
             .inert(driver),
         storage("VolumeAttributesClass", "volumeattributesclasses")
             .short(&["vac"])
+            .hashed_as("storage.k8s.io", "v1beta1")
             .cluster()
             .returns_deleted()
             .inert(driver),
@@ -97,7 +98,9 @@ fn requests() -> Vec<Descriptor> {
             .status()
             .inert("is stored, but requests are not handed on to other API servers yet"),
         autoscaler("v2"),
-        autoscaler("v1").stored_as("autoscaling/horizontalpodautoscalers", &AUTOSCALER_V1),
+        autoscaler("v1")
+            .stored_as("autoscaling/horizontalpodautoscalers", &AUTOSCALER_V1)
+            .hashed_as("autoscaling", "v2"),
         row("batch", "v1", "Job", "jobs")
             .category("all")
             .generation()

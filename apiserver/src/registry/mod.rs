@@ -13,8 +13,8 @@ use std::sync::Arc;
 use api::resource::ResourceInfo;
 
 pub use custom::{CustomRows, DEFINITIONS};
-pub(crate) use descriptor::row;
 pub use descriptor::{Descriptor, Role, Selectable, Shape};
+pub(crate) use descriptor::{row, version_hash};
 pub use held::Held;
 
 /// All served resources.
@@ -113,5 +113,10 @@ mod tests {
         }
         assert!(registry.get("", "v1", "pods").is_some_and(|row| row.info.namespaced));
         assert!(registry.find("events.k8s.io", "events").is_some_and(|row| row.storage == "core/events"));
+        let hash =
+            |group, plural| registry.find(group, plural).and_then(|row| row.info.storage_version_hash.as_deref());
+        assert_eq!(hash("policy", "poddisruptionbudgets"), Some("EVWiDmWqyJw="));
+        assert_eq!(hash("events.k8s.io", "events"), hash("", "events"));
+        assert_eq!(hash("authentication.k8s.io", "tokenreviews"), None);
     }
 }

@@ -148,7 +148,8 @@ fn small_groups() -> Vec<Descriptor> {
             .selectable(EVENT_FIELDS)
             .create_on_update()
             .without_dependents()
-            .stored_as("core/events", &EVENTS_V1),
+            .stored_as("core/events", &EVENTS_V1)
+            .hashed_as("", "v1"),
         row("coordination.k8s.io", "v1", "Lease", "leases").create_on_update().versioned_update().relaxed(),
         row("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices").generation(),
         row("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses").short(&["pc"]).cluster().generation(),
@@ -174,6 +175,7 @@ fn extensions() -> Vec<Descriptor> {
         row("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions")
             .short(&["crd", "crds"])
             .category("api-extensions")
+            .hashed_as("apiextensions.k8s.io", "v1beta1")
             .cluster()
             .generation()
             .status()

@@ -4,7 +4,7 @@ use api::Object;
 use api::field::{FieldError, Path};
 use api::meta::Meta;
 use api::status::{Qualified, Status};
-use http::header::LOCATION;
+use http::header::{CACHE_CONTROL, LOCATION};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -24,6 +24,7 @@ pub(crate) async fn log(call: &Call, request: Request<Body>) -> Result<Reply, St
         // Nobody has logs of it yet.
         let mut response = Response::new(body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
         return Ok(Reply::Raw(response));
     };
     let mut query = Parameters::default();
@@ -84,10 +85,11 @@ pub(crate) async fn port_forward(call: &Call, request: Request<Body>) -> Result<
 
 /// `nodes/<name>[:<port>]/proxy/<path>`: any path of the kubelet.
 pub(crate) async fn proxy(call: &Call, request: Request<Body>) -> Result<Reply, Status> {
+    let name = call.info.name.split(':').next().unwrap_or_default();
     if call.info.rest.is_empty() && !call.info.path.ends_with('/') && matches!(call.info.verb.as_str(), "get") {
+        call.core.must_read(&call.row, "", name).await?;
         return redirect(&request);
     }
-    let name = call.info.name.split(':').next().unwrap_or_default();
     let mut query = Parameters::default();
     call.query.pairs().for_each(|(key, value)| query.add(key, value));
     let path = format!("/{}", call.info.rest);

@@ -20,7 +20,9 @@ use crate::user::UserInfo;
 pub(crate) async fn review(call: &Call, body: Body) -> Result<Reply, Status> {
     let options = WriteOptions::parse(&call.query, "CreateOptions")?;
     let mut review = call.object(body, &options).await?;
-    let status = match call.row.info.kind.as_str() {
+    let managers = call.target(false).track(&mut review, None);
+    let kind = call.row.info.kind.as_str();
+    let status = match kind {
         "SelfSubjectReview" => {
             meta::set(&mut review, "creationTimestamp", time(call.core.now()));
             json!({"userInfo": user_info(&call.user)})
@@ -35,6 +37,9 @@ pub(crate) async fn review(call: &Call, body: Body) -> Result<Reply, Status> {
         _ => access::access(call, &review).await?,
     };
     review["status"] = status;
+    if kind != "SelfSubjectRulesReview" {
+        managers.put_into(&mut review);
+    }
     Ok(Reply::Value { code: StatusCode::CREATED, value: review })
 }
 

@@ -50,16 +50,12 @@ pub(crate) async fn scale(call: &Call, body: Body) -> Result<Reply, Status> {
             call.target(options.dry_run).update(name, &change).await?.json
         }
     };
-    let (mut parent, managers) = read_stored(&json).map_err(Status::internal)?;
+    let (mut parent, _) = read_stored(&json).map_err(Status::internal)?;
     call.row.load(&mut parent, 0)?;
     if call.info.verb == "get" {
         check_count(&call.row, &parent)?;
     }
     let mut scale = scale_of(&call.row, &parent)?;
-    if call.info.verb != "get" {
-        // Only a write tells whose the count is (upstream).
-        Managers::new(to_scale(&managers.decode(), &replicas_in(&call.row))).put_into(&mut scale);
-    }
     if scale["spec"]["replicas"] == 0 {
         // Go leaves out a zero here.
         scale["spec"] = json!({});

@@ -41,7 +41,9 @@ pub(crate) async fn select(call: &Call) -> Result<List, Status> {
     let (options, selection) = wanted(call, false)?;
     let prefix = selection.key_prefix(&call.row);
     if !options.continue_token.is_empty() {
-        let from = Continuation::decode(&options.continue_token)?;
+        let mut from = Continuation::decode(&options.continue_token)?;
+        // What a token says is below what is listed.
+        from.start = format!("{prefix}{}", from.start.trim_start_matches('/'));
         if !matches!(options.resource_version.as_str(), "" | "0") {
             return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
         }
@@ -111,11 +113,11 @@ fn read_cache(call: &Call, limit: usize, selection: &Selection, prefix: &str, co
     // Without selectors the prefix says it all, but for the one object that a name asks for.
     let wanted: Option<&dyn Fn(&Stored) -> bool> =
         if selects || !selection.name.is_empty() { Some(&matches) } else { None };
-    let (snapshot, rest) = cache.page(prefix, start.trim_start_matches('/'), limit, complete, wanted);
+    let (snapshot, rest) = cache.page(prefix, start, limit, complete, wanted);
     let (revision, items) = (snapshot.revision, snapshot.objects);
     let next = |last: &Arc<Stored>| {
         let start = call.row.object_key(&last.namespace, &last.name) + "\0";
-        Continuation { revision: Some(revision), start }.encode()
+        Continuation { revision: Some(revision), start: below(prefix, &start) }.encode()
     };
     let continue_token = items.last().filter(|_| rest > 0).map(next).unwrap_or_default();
     // Only a count of everything is exact; with selectors upstream gives none.
@@ -135,7 +137,7 @@ async fn read_store(
     let root = format!("{ROOT}{}/", call.row.storage);
     let mut range = prefix_range(&format!("{root}{prefix}"));
     if let Some(from) = from {
-        let start = Bytes::from(format!("{root}{}", from.start.trim_start_matches('/')));
+        let start = Bytes::from(format!("{root}{}", from.start));
         range.start = range.start.max(start);
     }
     let mut items = Vec::new();
@@ -143,7 +145,7 @@ async fn read_store(
         let wanted = if options.limit == 0 { 0 } else { options.limit - items.len() };
         // Without selectors every key counts; with them more are read at once.
         let chunk = if wanted == 0 || !selection.has_selectors() { wanted } else { wanted.max(CHUNK) };
-        let page = read_page(call, &range, revision, chunk, from).await?;
+        let page = read_page(call, &range, revision, chunk, from.map(|from| below(prefix, &from.start))).await?;
         let (read, left) = (page.items.len(), page.count - page.items.len().min(page.count));
         let mut last = None;
         for (index, item) in page.items.into_iter().enumerate() {
@@ -157,7 +159,7 @@ async fn read_store(
             if options.limit > 0 && items.len() == options.limit {
                 let remaining = (rest > 0 && !selection.has_selectors()).then_some(rest);
                 let start = last.as_ref().map(|key| relative(key, &root)).unwrap_or_default() + "\0";
-                let next = Continuation { revision: Some(revision), start };
+                let next = Continuation { revision: Some(revision), start: below(prefix, &start) };
                 let continue_token = if rest > 0 { next.encode() } else { String::new() };
                 return Ok(List { revision, continue_token, remaining, items });
             }
@@ -173,20 +175,26 @@ fn relative(key: &[u8], root: &str) -> String {
     String::from_utf8_lossy(key.get(root.len()..).unwrap_or_default()).into_owned()
 }
 
+/// A key relative to the resource as one relative to what is listed of it.
+fn below(prefix: &str, key: &str) -> String {
+    key.strip_prefix(prefix).unwrap_or(key).to_owned()
+}
+
+/// `start` is where a token that came with the request says to go on.
 async fn read_page(
     call: &Call,
     range: &Range,
     revision: u64,
     limit: usize,
-    from: Option<&Continuation>,
+    start: Option<String>,
 ) -> Result<store::Page, Status> {
     let store = &call.core.config.store;
     match store.range(range.clone(), Some(Revision(revision)), limit).await {
         Ok(page) => Ok(page),
         Err(store::Error::Compacted { .. }) => {
-            let Some(from) = from else { return Err(Status::expired(EXPIRED)) };
+            let Some(start) = start else { return Err(Status::expired(EXPIRED)) };
             let mut status = Status::expired(CONTINUE_EXPIRED);
-            status.continue_token = Continuation { revision: None, start: from.start.clone() }.encode();
+            status.continue_token = Continuation { revision: None, start }.encode();
             Err(status)
         }
         Err(store::Error::Future { .. }) => {

@@ -26,6 +26,7 @@ use crate::pipeline::{Change, Decoded};
 use crate::registry::Descriptor;
 use crate::reply::Reply;
 use crate::verbs::apply::APPLY;
+use crate::verbs::patched::{self, Identity};
 use crate::warnings::Warnings;
 
 const JSON: &str = "application/json-patch+json";
@@ -202,10 +203,17 @@ impl<'a> Patching<'a> {
         let mut object = self.mechanism.apply(ty, original)?;
         let mut strict = self.strict.clone();
         let is_strategic = matches!(self.mechanism, Mechanism::Strategic(_));
-        if !is_strategic {
-            decode::check_header(&object).map_err(|why| invalid(&why))?;
-        }
         keep_reset(&mut object);
+        match (&self.mechanism, &self.custom) {
+            (Mechanism::Strategic(_), _) => patched::name(&mut object, &self.kind),
+            (_, Some(_)) => decode::check_header(&object).map_err(|why| invalid(&why))?,
+            (_, None) => match patched::identify(&mut object, &self.kind).map_err(|why| invalid(&why))? {
+                Identity::Nothing(lost) if self.validation != FieldValidation::Ignore => {
+                    strict.extend(lost.into_iter().map(|name| StrictError::Unknown(name).to_string()));
+                }
+                Identity::Nothing(_) | Identity::Same => {}
+            },
+        }
         if let Some(Conformed { unknown, error, conversion }) = decode::conform(self.custom.as_deref(), ty, &mut object)
         {
             // This patch is made an object by a converter of maps, the others by the decoder of JSON.

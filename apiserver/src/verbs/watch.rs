@@ -260,6 +260,10 @@ impl Events {
                 if let Some(ty) = set.of_kind(&self.row.gvk()) {
                     check::complete(set, ty, &mut object);
                 }
+                if let ("apps", "Deployment" | "ReplicaSet") = (&*info.group, &*info.kind) {
+                    // Only in what upstream works with this is no pointer.
+                    object["spec"]["replicas"] = 0.into();
+                }
                 object
             }
         };

@@ -43,6 +43,8 @@ pub struct Options {
     pub controllers: bool,
     /// kube-scheduler, too.
     pub scheduler: bool,
+    /// Its processes go with the thread that starts them, however that ends.
+    pub bound: bool,
 }
 
 impl Default for Options {
@@ -55,6 +57,7 @@ impl Default for Options {
             arguments: Vec::new(),
             controllers: false,
             scheduler: false,
+            bound: false,
         }
     }
 }
@@ -73,6 +76,7 @@ pub struct Upstream {
     folder: TempDir,
     /// The namespace was there before and goes on: what was added to it is taken away.
     lent: bool,
+    bound: bool,
 }
 
 /// Builds what is missing, starts it, and waits until it is ready.
@@ -101,7 +105,8 @@ pub fn start(options: &Options) -> Result<Upstream> {
     };
     network::prepare(&namespace)?;
     let ready_after = Duration::ZERO;
-    let mut upstream = Upstream { kubeconfig, address, namespace, ready_after, children: Vec::new(), folder, lent };
+    let (children, bound) = (Vec::new(), options.bound);
+    let mut upstream = Upstream { kubeconfig, address, namespace, ready_after, children, folder, lent, bound };
     if let Err(error) = upstream.start(options, &pki) {
         let logs = upstream.log_ends();
         return Err(error.context(logs));
@@ -160,6 +165,9 @@ impl Upstream {
         let mut command = self.namespace.command(part.path()?);
         command.args(arguments).current_dir(self.folder.path());
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        if self.bound {
+            crate::command::bind(&mut command);
+        }
         let child = command.spawn().with_context(|| format!("start {}", part.name()))?;
         self.children.push((part, child));
         Ok(())

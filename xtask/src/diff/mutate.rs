@@ -3,7 +3,10 @@
 use api::schema::{Scalar, SchemaSet, Shape, TypeId};
 use serde_json::{Value, json};
 
+use super::kinds::Kind;
 use super::random::Random;
+use super::step::merge;
+use super::stories::changes;
 use super::values;
 
 /// A member or element, from the root.
@@ -18,8 +21,9 @@ enum Key {
 /// Fields of metadata that hold no surprise are left to the stories.
 const ADDED_DEPTH: usize = 2;
 
-/// Adds a field that the schema has, somewhere in the object.
-pub fn add(random: &mut Random, object: &mut Value, ty: TypeId, wild: usize) {
+/// Adds a field that the schema has, somewhere in the object; to a kind without a schema here, something that makes it.
+pub fn add(random: &mut Random, object: &mut Value, kind: &Kind, wild: usize) {
+    let Some(ty) = kind.schema() else { return merge(object, &changes::own(random, kind.kind)) };
     let mut structs = Vec::new();
     structs_of(object, ty, &mut Vec::new(), &mut structs);
     let Some((place, ty)) = pick_deep(random, &structs) else { return };
@@ -232,18 +236,18 @@ fn at<'a>(value: &'a mut Value, place: &[Key]) -> Option<&'a mut Value> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::kinds::KINDS;
+    use super::super::kinds;
     use super::*;
 
     #[test]
     fn something_is_added_and_something_is_wrong() {
         let mut random = Random::new(3);
-        for kind in KINDS {
+        for kind in kinds::all() {
             let good = kind.object("a");
             let mut changed = 0;
             for _ in 0..20 {
                 let mut object = good.clone();
-                add(&mut random, &mut object, kind.schema(), 10);
+                add(&mut random, &mut object, kind, 10);
                 let text = spoil(&mut random, &mut object);
                 changed += usize::from(text.is_some() || object != good);
             }

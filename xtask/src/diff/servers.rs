@@ -11,7 +11,7 @@ use tempfile::TempDir;
 const ADDRESS: &str = "127.0.0.1:7443";
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// Dropped, both end.
+/// Dropped, both end; also when the thread that starts them does, or is killed.
 pub struct Servers {
     pub ours: PathBuf,
     pub theirs: PathBuf,
@@ -27,17 +27,15 @@ impl Servers {
             Some(binary) => binary.to_owned(),
             None => build()?,
         };
-        let upstream = upstream::start(&upstream::Options::default())?;
+        let upstream = upstream::start(&upstream::Options { bound: true, ..Default::default() })?;
         upstream.namespace.enter()?;
         let folder = tempfile::tempdir().context("make a temporary directory")?;
         // Endpoints of `kubernetes` are the same for both.
         let advertised = format!("{}:6443", upstream::ADDRESS);
-        let child = Command::new(&binary)
-            .arg(folder.path())
-            .args([ADDRESS, &advertised])
-            .stdin(Stdio::null())
-            .spawn()
-            .with_context(|| format!("start {}", binary.display()))?;
+        let mut command = Command::new(&binary);
+        command.arg(folder.path()).args([ADDRESS, &advertised]).stdin(Stdio::null());
+        e2e::command::bind(&mut command);
+        let child = command.spawn().with_context(|| format!("start {}", binary.display()))?;
         let (ours, theirs) = (folder.path().join("kubeconfig"), upstream.kubeconfig.clone());
         let mut servers = Self { ours, theirs, child, _folder: folder, _upstream: upstream };
         servers.wait()?;
@@ -67,7 +65,8 @@ impl Drop for Servers {
 fn build() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "-p", "apiserver", "--example", "alone"]);
+    // With the features that the tests of all crates are built with: most of it is there already.
+    command.args(["build", "--workspace", "--example", "alone"]);
     // What cargo tells about this package makes build scripts that look at it run again, and all that depends on them.
     let told = std::env::vars_os().map(|(name, _)| name);
     for name in told.filter(|name| name.to_string_lossy().starts_with("CARGO_")) {

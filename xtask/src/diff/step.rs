@@ -152,7 +152,7 @@ impl Memory {
 }
 
 /// A JSON merge patch (RFC 7396).
-fn merge(target: &mut Value, patch: &Value) {
+pub fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(changes) = patch else {
         *target = patch.clone();
         return;

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::cursor::{Cursor, Errors, IS_IMMUTABLE, field, flag, list, number, size, text};
 use super::edit::{copy, default_text, default_to, get_mut, list_mut, object_mut, set};
-use super::equality::{same, same_field};
+use super::equality::{changed, same, same_field};
 use super::selectors::{label_selector, selects};
 use super::workload;
 use crate::strategy::Strategy;
@@ -47,7 +47,7 @@ impl Strategy for Job {
     }
 
     fn bumps_generation(&self, new: &Object, old: &Object) -> bool {
-        !same_field(new, old, "spec")
+        changed(new, old, "spec")
     }
 
     fn validate(&self, new: &Object) -> Vec<FieldError> {

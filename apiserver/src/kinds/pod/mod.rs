@@ -45,7 +45,7 @@ impl Strategy for Pod {
     }
 
     fn bumps_generation(&self, new: &Object, old: &Object) -> bool {
-        !super::equality::same_field(new, old, "spec")
+        super::equality::changed(new, old, "spec")
     }
 
     fn validate(&self, new: &Object) -> Vec<FieldError> {

@@ -5,7 +5,7 @@ use api::field::FieldError;
 
 use super::super::cursor::{Cursor, Errors};
 use super::super::edit::get_mut;
-use super::super::equality::same_field;
+use super::super::equality::changed;
 use super::{defaults, spec};
 use crate::strategy::Strategy;
 
@@ -20,7 +20,7 @@ impl Strategy for PodTemplate {
     }
 
     fn bumps_generation(&self, new: &Object, old: &Object) -> bool {
-        !same_field(new, old, "template")
+        changed(new, old, "template")
     }
 
     fn validate(&self, new: &Object) -> Vec<FieldError> {

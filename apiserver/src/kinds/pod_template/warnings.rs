@@ -49,10 +49,7 @@ pub fn of_spec(spec: &Cursor, annotations: &Value, annotations_path: &str) -> Ve
         }
     }
     for constraint in spec.child("topologySpreadConstraints").items() {
-        let selector = constraint.child("labelSelector");
-        if !selector.is_set() {
-            warnings.push(format!("{}: a null labelSelector results in matching no pod", selector.path()));
-        }
+        selects_nothing(&constraint, &mut warnings);
     }
     for (name, text) in DEPRECATED_ANNOTATIONS {
         if !field(annotations, name).is_null() {
@@ -63,6 +60,13 @@ pub fn of_spec(spec: &Cursor, annotations: &Value, annotations_path: &str) -> Ve
         for (name, text) in DEPRECATED_VOLUMES {
             if volume.has(name) {
                 warnings.push(format!("{}: {text}", volume.child(name).path()));
+            }
+        }
+    }
+    for volume in spec.child("volumes").items() {
+        for source in volume.child("projected").child("sources").items() {
+            if source.value.as_object().is_some_and(serde_json::Map::is_empty) {
+                warnings.push(format!("volume {:?} (Projected) has no sources provided", volume.text("name")));
             }
         }
     }
@@ -83,7 +87,49 @@ pub fn of_spec(spec: &Cursor, annotations: &Value, annotations_path: &str) -> Ve
         }
     }
     ports(spec, &mut warnings);
+    port_names(spec, &mut warnings);
+    let grace = spec.child("terminationGracePeriodSeconds");
+    if number(spec.value, "terminationGracePeriodSeconds").is_some_and(|seconds| seconds < 0) {
+        let path = grace.path();
+        warnings.push(format!("{path}: must be >= 0; negative values are invalid and will be treated as 1"));
+    }
+    let affinities = spec.child("affinity");
+    for kind in ["podAffinity", "podAntiAffinity"] {
+        let affinity = affinities.child(kind);
+        for term in affinity.child("requiredDuringSchedulingIgnoredDuringExecution").items() {
+            selects_nothing(&term, &mut warnings);
+        }
+        for term in affinity.child("preferredDuringSchedulingIgnoredDuringExecution").items() {
+            selects_nothing(&term.child("podAffinityTerm"), &mut warnings);
+        }
+    }
     warnings
+}
+
+fn selects_nothing(term: &Cursor, warnings: &mut Vec<String>) {
+    let selector = term.child("labelSelector");
+    if !selector.is_set() {
+        warnings.push(format!("{}: a null labelSelector results in matching no pod", selector.path()));
+    }
+}
+
+fn port_names(spec: &Cursor, warnings: &mut Vec<String>) {
+    let mut seen: BTreeMap<String, String> = BTreeMap::new();
+    for list_name in super::defaults::CONTAINER_LISTS {
+        for container in spec.child(list_name).items() {
+            for port in container.child("ports").items().filter(|port| !port.text("name").is_empty()) {
+                let (name, path) = (port.text("name").to_owned(), port.path().to_string());
+                if let Some(other) = seen.get(&name) {
+                    warnings.push(format!(
+                        "{path}: duplicate port name {name:?} with {other}, services and probes that select ports by name \
+                         will use {other}"
+                    ));
+                } else {
+                    seen.insert(name, path);
+                }
+            }
+        }
+    }
 }
 
 fn repeated(at: &Cursor, name: &str, warnings: &mut Vec<String>) {
@@ -128,6 +174,14 @@ fn ports(spec: &Cursor, warnings: &mut Vec<String>) {
                 let key = format!("{}/{}", port.number("containerPort").unwrap_or_default(), port.text("protocol"));
                 let others = seen.entry(key).or_default();
                 let path = port.path().to_string();
+                if !port.text("hostIP").is_empty() && port.number("hostPort").unwrap_or_default() == 0 {
+                    let (name, address) = (port.text("name"), port.text("hostIP"));
+                    let (number, protocol) = (port.number("containerPort").unwrap_or_default(), port.text("protocol"));
+                    warnings.push(format!(
+                        "{path}: hostIP set without hostPort: {{Name:{name} HostPort:0 ContainerPort:{number} \
+                         Protocol:{protocol} HostIP:{address}}}"
+                    ));
+                }
                 for (other_path, other) in others.iter() {
                     if let Some(what) = overlap(value, other) {
                         warnings.push(format!("{path}: {what} port definition with {other_path}"));

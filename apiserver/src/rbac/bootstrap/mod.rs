@@ -67,9 +67,6 @@ fn heading(line: &str) -> Option<Wanted> {
     }
     if let Some(role_kind) = kind.strip_suffix("Binding") {
         object["roleRef"] = json!({"apiGroup": GROUP, "kind": role_kind, "name": name});
-        object["subjects"] = json!([]);
-    } else {
-        object["rules"] = json!([]);
     }
     while let Some(word) = words.next() {
         let argument = words.next()?;
@@ -88,11 +85,14 @@ fn heading(line: &str) -> Option<Wanted> {
 
 impl Wanted {
     fn add(&mut self, detail: &str) -> Option<()> {
-        if let Some(rules) = self.object["rules"].as_array_mut() {
-            rules.push(serde_json::to_value(rule(detail)?).ok()?);
+        let (list, item) = if self.object["roleRef"].is_object() {
+            ("subjects", subject(detail)?)
         } else {
-            self.object["subjects"].as_array_mut()?.push(subject(detail)?);
-        }
+            ("rules", serde_json::to_value(rule(detail)?).ok()?)
+        };
+        // Nobody manages a list that is not there.
+        let list = self.object.as_object_mut()?.entry(list).or_insert_with(|| json!([]));
+        list.as_array_mut()?.push(item);
         Some(())
     }
 }
@@ -145,7 +145,7 @@ mod tests {
         let mut edit = metadata("edit");
         edit["labels"]["rbac.authorization.k8s.io/aggregate-to-admin"] = json!("true");
         let selector = json!({"matchLabels": {"rbac.authorization.k8s.io/aggregate-to-edit": "true"}});
-        let expected = json!({"apiVersion": API_VERSION, "kind": "ClusterRole", "metadata": edit, "rules": [],
+        let expected = json!({"apiVersion": API_VERSION, "kind": "ClusterRole", "metadata": edit,
             "aggregationRule": {"clusterRoleSelectors": [selector]}});
         assert_eq!(find("clusterroles", "edit"), expected);
         let mut reader = metadata("extension-apiserver-authentication-reader");

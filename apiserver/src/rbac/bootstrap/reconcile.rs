@@ -33,10 +33,10 @@ pub(super) fn reconcile(existing: &Object, wanted: &Object) -> Reconciled {
         if ["apiGroup", "kind", "name"].iter().any(|key| existing["roleRef"][key] != wanted["roleRef"][key]) {
             return Reconciled::Replace;
         }
-        extend(&mut new["subjects"], missing_subjects(existing, wanted));
+        extend(&mut new, "subjects", missing_subjects(existing, wanted));
     } else {
         let missing = coverage::missing(&rules(existing), &rules(wanted));
-        extend(&mut new["rules"], missing.iter().filter_map(|rule| serde_json::to_value(rule).ok()).collect());
+        extend(&mut new, "rules", missing.iter().filter_map(|rule| serde_json::to_value(rule).ok()).collect());
         aggregate(&mut new, existing, wanted);
     }
     if new == *existing { Reconciled::Right } else { Reconciled::Changed(new) }
@@ -69,14 +69,16 @@ fn aggregate(new: &mut Object, existing: &Object, wanted: &Object) {
     let own = list(existing);
     let missing: Vec<Value> = list(wanted).into_iter().filter(|selector| !own.contains(selector)).collect();
     if !missing.is_empty() {
-        extend(&mut new["aggregationRule"]["clusterRoleSelectors"], missing);
+        extend(&mut new["aggregationRule"], "clusterRoleSelectors", missing);
     }
 }
 
-fn extend(list: &mut Value, more: Vec<Value>) {
+/// A list that gains nothing is not made either.
+fn extend(object: &mut Object, list: &str, more: Vec<Value>) {
     if more.is_empty() {
         return;
     }
+    let list = &mut object[list];
     match list.as_array_mut() {
         Some(list) => list.extend(more),
         None => *list = more.into(),

@@ -75,7 +75,7 @@ impl Story {
             return self.changes();
         }
         let mut object = self.kind.object("a");
-        mutate::add(&mut self.random, &mut object, self.kind.schema(), WILD);
+        mutate::add(&mut self.random, &mut object, self.kind, WILD);
         if self.random.percent(30) {
             // Duplicate fields are for bodies of objects.
             let _ = mutate::spoil(&mut self.random, &mut object);
@@ -140,7 +140,7 @@ impl Story {
         let name = self.a_name();
         let mut object = self.kind.object(name);
         if self.random.percent(60) {
-            mutate::add(&mut self.random, &mut object, self.kind.schema(), WILD / 2);
+            mutate::add(&mut self.random, &mut object, self.kind, WILD / 2);
         }
         if self.random.percent(50) {
             // Another manager has other labels.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::kinds::{KINDS, Kind};
+use super::super::kinds::{self, Kind};
 use super::super::step::{Action, Content, Request, Scenario, Step};
 
 pub fn scenarios() -> Vec<Scenario> {
@@ -15,7 +15,7 @@ pub fn scenarios() -> Vec<Scenario> {
         reviews(),
         bodies(),
     ];
-    scenarios.extend(KINDS.iter().filter(|kind| kind.weight > 0).map(life));
+    scenarios.extend(kinds::all().filter(|kind| !kind.dry).map(life));
     scenarios
 }
 

@@ -59,7 +59,7 @@ impl Story {
         let mut object = self.kind.object("a");
         object["status"] = json!({});
         for _ in 0..6 {
-            mutate::add(&mut self.random, &mut object, self.kind.schema(), WILD);
+            mutate::add(&mut self.random, &mut object, self.kind, WILD);
         }
         let status = object["status"].clone();
         if self.random.percent(30) {

@@ -12,7 +12,7 @@ impl Story {
         let name = self.a_name();
         let mut object = self.kind.object(name);
         for _ in 0..self.random.weighted(&[5, 4, 2]) {
-            mutate::add(&mut self.random, &mut object, self.kind.schema(), WILD);
+            mutate::add(&mut self.random, &mut object, self.kind, WILD);
         }
         if self.random.percent(8) {
             object["metadata"]["finalizers"] = json!(["example.com/f"]);
@@ -48,7 +48,7 @@ impl Story {
             (Some(of), 60..70) => {
                 let mut object = self.kind.object(name);
                 object["metadata"]["resourceVersion"] = format!("${{rv:{of}}}").into();
-                mutate::add(&mut self.random, &mut object, self.kind.schema(), WILD);
+                mutate::add(&mut self.random, &mut object, self.kind, WILD);
                 request.json(object)
             }
             (_, 70..75) => {
@@ -59,7 +59,7 @@ impl Story {
             }
             _ => {
                 let mut object = self.kind.object(name);
-                mutate::add(&mut self.random, &mut object, self.kind.schema(), WILD);
+                mutate::add(&mut self.random, &mut object, self.kind, WILD);
                 let spoiled = if self.random.percent(40) { mutate::spoil(&mut self.random, &mut object) } else { None };
                 match spoiled {
                     Some(text) => request.body("application/json", Content::Text(text)),

@@ -96,7 +96,9 @@ async fn wrong_updates_and_deletions_are_refused_too() {
             "/api/v1/namespaces/default/configmaps/a",
             json!({"metadata": {"name": "a", "uid": "x", "resourceVersion": "1"}}),
             409,
-            "Operation cannot be fulfilled on configmaps \"a\": Precondition failed: UID in precondition: x, UID in object meta",
+            "Operation cannot be fulfilled on configmaps \"a\": StorageError: invalid object, Code: 4, Key: \
+             /registry/configmaps/default/a, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in \
+             precondition: x, UID in object meta",
         ),
         (
             "POST",

@@ -5,11 +5,12 @@
 //!                                      ^------------------- shrink: again with less, while the difference stays
 //! ```
 //! - [`stories`] decides what is asked, of [`kinds`], with [`values`] and [`mutate`]d objects; [`step`] is one request.
-//! - [`servers`] starts both; [`peer`] talks to one of them.
+//! - [`servers`] starts both, [`definitions`] gives them the custom kinds; [`peer`] talks to one of them.
 //! - [`compare`] finds differences, with [`pairs`] of what servers make up and [`text`] without it; [`causes`] groups them.
 
 mod causes;
 mod compare;
+mod definitions;
 mod kinds;
 mod mutate;
 mod pairs;
@@ -74,7 +75,7 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 async fn compare_all(options: &Options, servers: &Servers) -> Result<Causes> {
-    let mut runner = Runner::new(servers)?;
+    let mut runner = Runner::new(servers).await?;
     let mut causes = Causes::default();
     let scenarios = stories::scenarios(options.seed, options.requests, &options.focus);
     let mut news = Instant::now();

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::causes;
 use super::compare::{self, Difference};
+use super::definitions;
 use super::pairs::Pairs;
 use super::peer::{Answer, Peer, Watch};
 use super::servers::Servers;
@@ -35,8 +36,9 @@ pub struct Runner {
 pub type Found = (Wire, Difference);
 
 impl Runner {
-    pub fn new(servers: &Servers) -> Result<Self> {
-        let (ours, theirs) = (Peer::new(&servers.ours)?, Peer::new(&servers.theirs)?);
+    pub async fn new(servers: &Servers) -> Result<Self> {
+        let (mut ours, mut theirs) = (Peer::new(&servers.ours)?, Peer::new(&servers.theirs)?);
+        definitions::define(&mut ours, &mut theirs).await?;
         Ok(Self { ours, theirs, namespaces: 0, sent: 0, watches: 0, last: None })
     }
 

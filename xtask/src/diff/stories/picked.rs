@@ -61,7 +61,7 @@ const PATHS: [&str; 30] = [
     "/api/v1/namespaces/${ns}/pods/a/b/c/d",
     "/api/v1/namespaces/none/configmaps",
     "/api/v1/namespaces/none/configmaps/a",
-    "/api/v1/watch/configmaps?timeoutSeconds=1",
+    "/api/v1/watch/namespaces/${ns}/configmaps?timeoutSeconds=1",
     "/api/v1/namespaces//pods",
     "//api/v1/pods",
     "/api/v1/configmaps/a",

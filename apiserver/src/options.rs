@@ -101,7 +101,7 @@ impl DeleteOptions {
             }
         };
         let dry_run: Vec<&str> = body["dryRun"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let mut errors = dry_run_errors(&dry_run);
+        let mut errors = Vec::new();
         let path = Path::new("propagationPolicy");
         let orphan_dependents = body["orphanDependents"].as_bool();
         let propagation = match body["propagationPolicy"].as_str() {
@@ -118,6 +118,7 @@ impl DeleteOptions {
             let detail = "orphanDependents and deletionPropagation cannot be both set";
             errors.insert(0, FieldError::invalid(&path, policy, detail));
         }
+        errors.extend(dry_run_errors(&dry_run));
         refuse("DeleteOptions", &errors)?;
         let precondition = |key: &str| body["preconditions"][key].as_str().map(str::to_owned);
         Ok(Self {

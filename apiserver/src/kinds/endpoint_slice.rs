@@ -64,12 +64,11 @@ impl Strategy for EndpointSlice {
     }
 
     /// Endpoints that were there before are left alone.
-    fn validate_whole_update(&self, new: &Object, old: &Object) -> Vec<FieldError> {
+    fn validate_again(&self, new: &Object, old: &Object) -> Vec<FieldError> {
         let mut errors = self.validate(new);
         if same_field(new, old, "endpoints") {
             errors.retain(|error| !error.path.as_str().starts_with("endpoints"));
         }
-        errors.extend(self.validate_update(new, old));
         errors
     }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::cursor::{Cursor, Errors, IS_IMMUTABLE, field, list};
 use super::edit::get_mut;
 use super::pod_template::resources::{Owner, amount_of, resource_name};
-use super::quantities::canonicalize;
+use super::quantities::{canonicalize, parse_value};
 use crate::strategy::Strategy;
 
 /// Resources without a domain that a quota may limit, beside huge pages.
@@ -49,6 +49,29 @@ impl Strategy for ResourceQuota {
             canonicalize(status, "hard");
             canonicalize(status, "used");
         }
+    }
+
+    /// Requests that are more than their limits.
+    fn warnings(&self, new: &Object) -> Vec<String> {
+        let hard = field(field(new, "spec"), "hard");
+        let amount = |name: &str| parse_value(field(hard, name));
+        let mut warnings = Vec::new();
+        for resource in ["cpu", "memory", "storage", "ephemeral-storage"] {
+            let bare = matches!(resource, "cpu" | "memory").then(|| resource.to_owned());
+            let names = [Some(format!("requests.{resource}")), bare];
+            let asked = names.into_iter().flatten().find_map(|name| amount(&name).map(|asked| (name, asked)));
+            let limited = format!("limits.{resource}");
+            if let (Some((name, asked)), Some(limit)) = (asked, amount(&limited))
+                && asked > limit
+            {
+                warnings.push(format!("ResourceQuota {name} ({asked}) should be less than {limited} ({limit})"));
+            }
+        }
+        warnings
+    }
+
+    fn warnings_of_update(&self, _new: &Object, _old: &Object) -> Vec<String> {
+        Vec::new()
     }
 
     fn validate(&self, new: &Object) -> Vec<FieldError> {

@@ -11,6 +11,7 @@ use super::cursor::{Cursor, Errors, IS_IMMUTABLE, field, text};
 use super::edit::get_mut;
 use super::pod_template::resources::{Owner, requirements};
 use super::pod_template::tolerations::tolerations;
+use super::pod_template::warnings::deprecated_label;
 use super::quantities::canonicalize;
 use super::selectors::labels;
 use crate::strategy::Strategy;
@@ -23,6 +24,16 @@ impl Strategy for RuntimeClass {
         if let Some(overhead) = get_mut(new, "overhead") {
             canonicalize(overhead, "podFixed");
         }
+    }
+
+    fn warnings(&self, new: &Object) -> Vec<String> {
+        let scheduling = Cursor::root(new, "scheduling");
+        let texts = scheduling
+            .child("nodeSelector")
+            .entries()
+            .filter_map(|(name, _)| deprecated_label(name))
+            .collect::<Vec<_>>();
+        texts.into_iter().map(|text| format!("scheduling.nodeSelector: {text}")).collect()
     }
 
     fn validate(&self, new: &Object) -> Vec<FieldError> {

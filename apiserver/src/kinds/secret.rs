@@ -34,6 +34,19 @@ impl Strategy for Secret {
         }
     }
 
+    /// Upstream tries to use a certificate and its key.
+    fn warnings(&self, new: &Object) -> Vec<String> {
+        if text(new, "type") != "kubernetes.io/tls" {
+            return Vec::new();
+        }
+        let lacks_pem = |key: &str| {
+            let bytes = STANDARD.decode(text(field(new, "data"), key)).unwrap_or_default();
+            !String::from_utf8_lossy(&bytes).contains("-----BEGIN")
+        };
+        let what = [("tls.crt", "certificate"), ("tls.key", "key")].into_iter().find(|(key, _)| lacks_pem(key));
+        what.map(|(_, what)| format!("tls: failed to find any PEM data in {what} input")).into_iter().collect()
+    }
+
     fn validate(&self, new: &Object) -> Vec<FieldError> {
         let mut errors = Errors::default();
         let data = Cursor::root(new, "data");

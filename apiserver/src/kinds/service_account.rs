@@ -1,10 +1,13 @@
 //! ServiceAccount.
 
 use api::Object;
+use api::meta::Meta;
 use serde_json::json;
 
 use super::edit::list_mut;
 use crate::strategy::Strategy;
+
+const ENFORCES: &str = "kubernetes.io/enforce-mountable-secrets";
 
 #[derive(Debug)]
 pub struct ServiceAccount;
@@ -16,6 +19,16 @@ impl Strategy for ServiceAccount {
             let name = secret["name"].take();
             *secret = if name.is_null() { json!({}) } else { json!({"name": name}) };
         }
+    }
+
+    fn warnings(&self, new: &Object) -> Vec<String> {
+        let found = new.annotations().is_some_and(|annotations| annotations.contains_key(ENFORCES));
+        let text = "deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets";
+        if found { vec![format!("metadata.annotations[{ENFORCES}]: {text}")] } else { Vec::new() }
+    }
+
+    fn warnings_of_update(&self, new: &Object, old: &Object) -> Vec<String> {
+        if self.warnings(old).is_empty() { self.warnings(new) } else { Vec::new() }
     }
 
     fn prepare_for_update(&self, new: &mut Object, _old: &Object) {

@@ -9,6 +9,7 @@ use api::names;
 use super::cursor::{Cursor, Errors, IS_IMMUTABLE, text};
 use super::edit::default_to;
 use super::equality::same_field;
+use super::pod_template::warnings::deprecated_label;
 use super::selectors::label_name;
 use crate::strategy::Strategy;
 
@@ -23,6 +24,17 @@ impl Strategy for StorageClass {
     fn defaults(&self, new: &mut Object, _old: Option<&Object>) {
         default_to(new, "reclaimPolicy", "Delete");
         default_to(new, "volumeBindingMode", "Immediate");
+    }
+
+    fn warnings(&self, new: &Object) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for topology in Cursor::root(new, "allowedTopologies").items() {
+            for expression in topology.child("matchLabelExpressions").items() {
+                let key = expression.child("key");
+                warnings.extend(deprecated_label(key.str()).map(|text| format!("{}: {text}", key.path())));
+            }
+        }
+        warnings
     }
 
     fn validate(&self, new: &Object) -> Vec<FieldError> {

@@ -28,7 +28,7 @@ pub(crate) fn of_create(
         ("events.k8s.io", _) => "KM",
         _ => "MK",
     };
-    let mut errors = found.in_order(order, kind);
+    let mut errors = found.in_order(order, kind, Vec::new());
     if errors.is_empty() {
         errors.extend(found.object(&found.any_name));
     }
@@ -39,21 +39,21 @@ pub(crate) fn of_update(
     row: &Descriptor,
     subresource: &str,
     (new, old): (&Object, &Object),
-    kind: Vec<FieldError>,
+    (kind, kind_change): (Vec<FieldError>, Vec<FieldError>),
     managers: Vec<FieldError>,
 ) -> Vec<FieldError> {
     let found = Found::in_object(row, new, Some(old), managers);
     let mut errors: Vec<FieldError> = found.object(&found.any_name).chain(found.change()).collect();
-    errors.extend(found.in_order(order_of_update(row, subresource), kind));
+    errors.extend(found.in_order(order_of_update(row, subresource), kind, kind_change));
     errors
 }
 
-/// What a kind's validation of an update consists of: the rules for all metadata (M), for changes of metadata (C), and those of
-/// the kind (K).
+/// What a kind's validation of an update consists of: the rules for all metadata (M), for changes of metadata (C), those of the
+/// kind (K), and those of the kind for changes (D).
 fn order_of_update(row: &Descriptor, subresource: &str) -> &'static str {
     match (row.info.group.as_str(), row.info.plural.as_str(), subresource) {
-        ("certificates.k8s.io", ..) => "MKC",
-        ("", "pods", "ephemeralcontainers" | "resize") => "CMK",
+        ("certificates.k8s.io", ..) => "MKDC",
+        ("", "pods", "ephemeralcontainers" | "resize") => "CMKD",
         (
             "policy" | "flowcontrol.apiserver.k8s.io" | "admissionregistration.k8s.io" | "storage.k8s.io",
             _,
@@ -61,24 +61,27 @@ fn order_of_update(row: &Descriptor, subresource: &str) -> &'static str {
         )
         | ("batch", "cronjobs", "status")
         | ("policy", ..)
-        | ("", "events", _) => "K",
-        (_, _, "status" | "finalize" | "binding") => "CK",
+        | ("", "events", _) => "KD",
+        (_, _, "status" | "finalize" | "binding") => "CKD",
         ("admissionregistration.k8s.io" | "discovery.k8s.io" | "flowcontrol.apiserver.k8s.io", ..)
         | ("", "limitranges", _)
-        | ("storage.k8s.io", "csinodes" | "volumeattachments", _) => "MK",
+        | ("storage.k8s.io", "csinodes" | "volumeattachments", _) => "MKD",
         ("rbac.authorization.k8s.io" | "node.k8s.io", ..)
         | ("", "nodes" | "namespaces", _)
         | ("batch", "jobs", _)
         | ("networking.k8s.io", "ipaddresses", _)
         | ("resource.k8s.io", "resourceclaimtemplates", _)
-        | ("storage.k8s.io", "csistoragecapacities" | "storageclasses", _) => "MKC",
-        ("resource.k8s.io", "resourceclaims" | "deviceclasses", _) => "MCK",
-        ("", "podtemplates" | "resourcequotas", _) => "CK",
+        | ("storage.k8s.io", "csistoragecapacities" | "storageclasses", _) => "MKCD",
+        ("resource.k8s.io", "resourceclaims" | "deviceclasses", _) => "MCKD",
+        ("events.k8s.io", ..) => "KCD",
+        ("", "services", _) | ("apps", "daemonsets", _) => "CDK",
+        ("", "configmaps" | "secrets", _) => "CDMK",
+        ("", "podtemplates" | "resourcequotas", _) => "CKD",
         ("" | "apiregistration.k8s.io", ..)
         | ("apps", "controllerrevisions", _)
         | ("networking.k8s.io", "ingresses" | "ingressclasses", _)
-        | ("storage.k8s.io", "volumeattributesclasses", _) => "CMK",
-        _ => "CK",
+        | ("storage.k8s.io", "volumeattributesclasses", _) => "CMKD",
+        _ => "CKD",
     }
 }
 
@@ -131,13 +134,14 @@ impl Found {
         [&self.changes, &self.maps, &self.managers].into_iter().flatten().cloned()
     }
 
-    fn in_order(&self, order: &str, kind: Vec<FieldError>) -> Vec<FieldError> {
-        let mut kind = Some(kind);
+    fn in_order(&self, order: &str, kind: Vec<FieldError>, kind_change: Vec<FieldError>) -> Vec<FieldError> {
+        let (mut kind, mut kind_change) = (Some(kind), Some(kind_change));
         let mut errors = Vec::new();
         for part in order.chars() {
             match part {
                 'M' => errors.extend(self.object(&self.name).chain(self.standard_finalizers.iter().cloned())),
                 'C' => errors.extend(self.change().chain(self.standard_finalizers.iter().cloned())),
+                'D' => errors.extend(kind_change.take().unwrap_or_default()),
                 _ => errors.extend(kind.take().unwrap_or_default()),
             }
         }
@@ -307,7 +311,7 @@ mod tests {
         assert!(check(json!({"name": "A_", "namespace": "b"}))[0].contains("a lowercase RFC 1123 subdomain"));
     }
 
-    /// `N` a bad name, `L` a bad label, `U` another uid, `F` a finalizer of nobody, `K` what the kind says.
+    /// `N` a bad name, `L` a bad label, `U` another uid, `F` a finalizer of nobody, `K` and `D` what the kind says.
     #[test]
     fn kinds_repeat_what_is_wrong_with_metadata() {
         let registry = Registry::built_in();
@@ -316,11 +320,12 @@ mod tests {
             ("policy", "poddisruptionbudgets", "", "", "K"),
             ("", "events", "", "", "K"),
             ("node.k8s.io", "runtimeclasses", "", "", "NLK"),
-            ("", "configmaps", "old", "", "LULULFNLFK"),
-            ("apps", "deployments", "old", "", "LULULFK"),
-            ("rbac.authorization.k8s.io", "roles", "old", "", "LULFKULF"),
-            ("policy", "poddisruptionbudgets", "old", "", "LULK"),
-            ("", "pods", "old", "status", "LULULFK"),
+            ("", "configmaps", "old", "", "LULULFDNLFK"),
+            ("apps", "deployments", "old", "", "LULULFKD"),
+            ("rbac.authorization.k8s.io", "roles", "old", "", "LULFKULFD"),
+            ("policy", "poddisruptionbudgets", "old", "", "LULKD"),
+            ("", "services", "old", "", "LULULFDK"),
+            ("", "pods", "old", "status", "LULULFKD"),
         ];
         for (group, plural, old, subresource, expected) in cases {
             let row = registry.get(group, "v1", plural).unwrap();
@@ -329,13 +334,13 @@ mod tests {
                 json!({"metadata": {"name": name, "namespace": namespace, "uid": uid, "labels": {"a b": ""},
                     "finalizers": ["x"]}})
             };
-            let kind = vec![FieldError::required(&Path::new("K"), "")];
+            let said = |what: &str| vec![FieldError::required(&Path::new(what), "")];
             let errors = match old {
-                "" => of_create(row, &with("A%", "1"), kind, Vec::new()),
+                "" => of_create(row, &with("A%", "1"), said("K"), Vec::new()),
                 _ => {
                     let (mut new, old) = (with("a", "2"), with("a", "1"));
                     new["metadata"]["generateName"] = "A_".into();
-                    of_update(row, subresource, (&new, &old), kind, Vec::new())
+                    of_update(row, subresource, (&new, &old), (said("K"), said("D")), Vec::new())
                 }
             };
             let letter = |error: &FieldError| match error.path.as_str() {
@@ -344,6 +349,7 @@ mod tests {
                 "metadata.uid" => 'U',
                 "metadata.finalizers[0]" => 'F',
                 "K" => 'K',
+                "D" => 'D',
                 _ => '?',
             };
             let mut letters: Vec<char> = errors.iter().map(letter).collect();

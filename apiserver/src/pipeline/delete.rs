@@ -2,7 +2,7 @@
 
 use api::Object;
 use api::meta::{self, Meta};
-use api::status::{Qualified, Status};
+use api::status::Status;
 use bytes::Bytes;
 use jiff::{Timestamp, ToSpan};
 use serde_json::Value;
@@ -11,7 +11,7 @@ use store::{Durability, Expect, Revision, Write};
 use super::stages::{CommitError, Validated};
 use super::{Committed, Target};
 use crate::admission::Operation;
-use crate::core::{Existing, key, qualified, store_error};
+use crate::core::{Existing, key, qualified, qualified_kind, store_error};
 use crate::metadata::{self, FOREGROUND, ORPHAN};
 use crate::options::{DeleteOptions, Propagation};
 use crate::registry::Descriptor;
@@ -80,7 +80,7 @@ impl Target<'_> {
 
     pub(crate) fn check_delete_preconditions(&self, old: &Object, options: &DeleteOptions) -> Result<(), Status> {
         // Upstream names the kind here, not the resource.
-        let kind = Qualified::new(&self.row.info.group, &self.row.info.kind);
+        let kind = qualified_kind(self.row);
         if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != old.uid()) {
             let why = format!(
                 "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been \

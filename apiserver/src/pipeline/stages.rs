@@ -174,9 +174,9 @@ impl Admitted {
             meta::set(object, "generation", old.generation() + 1);
         }
         let errors = if target.subresource.is_empty() {
-            row.strategy.validate_whole_update(object, old)
+            (row.strategy.validate_again(object, old), row.strategy.validate_update(object, old))
         } else {
-            row.strategy.validate_subresource(target.subresource, object, old)
+            (row.strategy.validate_subresource(target.subresource, object, old), Vec::new())
         };
         let managers = self.managers.errors();
         let errors = metadata::of_update(row, target.subresource, (object, old), errors, managers);

@@ -90,7 +90,7 @@ impl Mechanism {
     /// What a message shows of a patch that makes no valid object: the patched object, or the patch as Go prints a map.
     fn shown(&self, ty: Option<TypeId>, object: &Object) -> String {
         match self {
-            Self::Strategic(patch) => go_text(&strategic::without_instructions(patch.clone())),
+            Self::Strategic(patch) => go_text(&strategic::without_instructions(patch.clone(), object)),
             _ => self.apply(ty, object).map(|patched| patched.to_string()).unwrap_or_default(),
         }
     }
@@ -299,8 +299,10 @@ mod tests {
 
     #[test]
     fn a_followed_patch_is_shown_without_instructions() {
-        let patch = json!({"spec": {"$setElementOrder/ports": [], "ports": [{"$patch": "replace"}, {"port": 90}]}});
+        let patch = json!({"spec": {"$retainKeys": ["ports"], "ports": [{"$patch": "replace"}, {"port": 90}]}});
         let mechanism = Mechanism::Strategic(patch);
-        assert_eq!(mechanism.shown(None, &json!({})), "map[spec:map[ports:[map[port:90]]]]");
+        let there = json!({"spec": {}});
+        assert_eq!(mechanism.shown(None, &there), "map[spec:map[ports:[map[$patch:replace] map[port:90]]]]");
+        assert_eq!(mechanism.shown(None, &json!({})), "map[spec:map[$retainKeys:[ports] ports:[map[port:90]]]]");
     }
 }

@@ -176,25 +176,19 @@ fn without_nulls(value: Value) -> Value {
     }
 }
 
-/// What is left of a patch when it has been followed: messages show it so.
-pub fn without_instructions(patch: Value) -> Value {
-    fn strip(value: &mut Value) {
-        match value {
-            Value::Object(members) => {
-                members.retain(|key, _| {
-                    ![DIRECTIVE, RETAIN_KEYS].contains(&key.as_str()) && !key.starts_with(SET_ELEMENT_ORDER)
-                });
-                members.values_mut().for_each(strip);
-            }
-            Value::Array(items) => {
-                items.retain(|item| item.get(DIRECTIVE).is_none());
-                items.iter_mut().for_each(strip);
-            }
-            _ => {}
+/// What is left of a patch when it has been followed: messages show it so. Of what `original` has not, upstream takes the
+/// instructions out where it finds them inside of objects.
+pub fn without_instructions(mut patch: Value, original: &Value) -> Value {
+    if let Value::Object(members) = &mut patch {
+        members.retain(|key, _| key != RETAIN_KEYS && !key.starts_with(SET_ELEMENT_ORDER));
+        for (key, value) in members.iter_mut().filter(|(_, value)| value.is_object()) {
+            let taken = value.take();
+            *value = match original.get(key) {
+                Some(before @ Value::Object(_)) => without_instructions(taken, before),
+                _ => without_directives(taken).unwrap_or_default(),
+            };
         }
     }
-    let mut patch = patch;
-    strip(&mut patch);
     patch
 }
 

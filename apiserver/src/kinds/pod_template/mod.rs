@@ -21,6 +21,7 @@ mod security;
 pub mod spec;
 mod spread;
 pub mod tolerations;
+mod virtual_paths;
 mod volume_defaults;
 pub mod volume_drivers;
 mod volumes;

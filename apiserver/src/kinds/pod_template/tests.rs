@@ -456,8 +456,10 @@ fn warnings_name_what_has_no_effect() {
         "containers": [{
             "name": "a",
             "env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}, {"name": "A", "value": "$(A)3"}],
-            "ports": [{"containerPort": 80, "protocol": "TCP"}, {"containerPort": 80, "protocol": "TCP"}],
+            "ports": [{"containerPort": 80, "protocol": "TCP"}, {"containerPort": 80, "protocol": "TCP"},
+                {"containerPort": 81, "protocol": "TCP", "hostIP": "1.2.3.4"}],
         }],
+        "affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "a"}]}},
         "imagePullSecrets": [{"name": "a"}, {"name": "a"}],
     }});
     let expected = [
@@ -465,6 +467,10 @@ fn warnings_name_what_has_no_effect() {
         "spec.imagePullSecrets[1].name: duplicate name \"a\"",
         "spec.containers[0].env[1]: hides previous definition of \"A\", which may be dropped when using apply",
         "spec.containers[0].ports[1]: duplicate port definition with spec.containers[0].ports[0]",
+        "spec.containers[0].ports[2]: hostIP set without hostPort: {Name: HostPort:0 ContainerPort:81 Protocol:TCP \
+         HostIP:1.2.3.4}",
+        "spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].labelSelector: a null labelSelector \
+         results in matching no pod",
     ];
     assert_eq!(super::warnings::of_spec(&Cursor::root(&pod, "spec"), &Value::Null, "metadata.annotations"), expected);
 }

@@ -45,13 +45,6 @@ impl Strategy for Service {
         errors.into_vec()
     }
 
-    /// Changes first.
-    fn validate_whole_update(&self, new: &Object, old: &Object) -> Vec<FieldError> {
-        let mut errors = self.validate_update(new, old);
-        errors.extend(self.validate(new));
-        errors
-    }
-
     fn validate(&self, new: &Object) -> Vec<FieldError> {
         let mut errors = Errors::default();
         validation::service(new, &mut errors);

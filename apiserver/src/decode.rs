@@ -22,6 +22,8 @@ use crate::options::FieldValidation;
 
 /// There is no message of a kind that is not built in.
 const CUSTOM_SUPPORTED: [&str; 2] = ["application/json", "application/yaml"];
+/// What the reader of YAML puts before its errors, except about bodies.
+const CONVERTING: &str = "error converting YAML to JSON: ";
 /// How much of a body a message quotes.
 const QUOTED: usize = 30;
 
@@ -57,10 +59,11 @@ pub fn object(
         let decoded = protobuf::decode_object(set, bytes, Some(expected));
         (decoded.map_err(|error| unrecognized(error.to_string()))?, Vec::new())
     } else {
-        let json = to_json(bytes, content_type)?.map_err(&unrecognized)?;
+        let (json, mut strict) = to_json(bytes, content_type)?.map_err(&unrecognized)?;
         let decoded = api::schema::decode::json(&json, ty.map(|id| (set, id)))
             .map_err(|error| unrecognized(format!("couldn't get version/kind; json parse error: {error}")))?;
-        (decoded.value, decoded.strict)
+        strict.extend(decoded.strict);
+        (decoded.value, strict)
     };
     if object.is_null() {
         // Nothing in particular is an object without fields.
@@ -81,12 +84,12 @@ pub fn object(
             return Err(cannot(&error));
         }
     } else {
-        strict.retain(|error| matches!(error, StrictError::Duplicate(_)));
+        strict.retain(|error| !matches!(error, StrictError::Unknown(_)));
     }
     match validation {
         FieldValidation::Strict if !strict.is_empty() => Err(cannot(&strict_message(&strict))),
         FieldValidation::Warn => {
-            Ok(DecodedBody { object, warnings: strict.iter().map(StrictError::to_string).collect() })
+            Ok(DecodedBody { object, warnings: strict.iter().map(StrictError::warning).collect() })
         }
         _ => Ok(DecodedBody { object, warnings: Vec::new() }),
     }
@@ -130,10 +133,11 @@ pub fn custom(
         let (quoted, kind) = (quote(bytes), &expected.kind);
         Status::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {why} ({quoted})"))
     };
-    let json = to_json(bytes, content_type)?.map_err(&unrecognized)?;
+    let (json, mut strict) = to_json(bytes, content_type)?.map_err(&unrecognized)?;
     let decoded = api::schema::decode::json(&json, None)
         .map_err(|error| unrecognized(format!("couldn't get version/kind; json parse error: {error}")))?;
-    let (mut object, mut strict) = (decoded.value, decoded.strict);
+    let mut object = decoded.value;
+    strict.extend(decoded.strict);
     let text = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
     let own = GroupVersionKind::from_api_version(&text("apiVersion"), &text("kind"));
     if own.kind.is_empty() {
@@ -159,7 +163,7 @@ pub fn custom(
     match validation {
         FieldValidation::Strict if !strict.is_empty() => Err(cannot(&strict_message(&strict))),
         FieldValidation::Warn => {
-            Ok(DecodedBody { object, warnings: strict.iter().map(StrictError::to_string).collect() })
+            Ok(DecodedBody { object, warnings: strict.iter().map(StrictError::warning).collect() })
         }
         _ => Ok(DecodedBody { object, warnings: Vec::new() }),
     }
@@ -194,7 +198,7 @@ pub fn options(bytes: &[u8], content_type: &str, kind: &str) -> Result<Value, St
         let decoded = protobuf::decode_object(set, bytes, Some(&expected));
         return decoded.map_err(|error| Status::bad_request(error.to_string()));
     }
-    let json = to_json(bytes, content_type)?.map_err(Status::bad_request)?;
+    let (json, _) = to_json(bytes, content_type)?.map_err(Status::bad_request)?;
     let decoded = api::schema::decode::json(&json, None);
     let wrong = |error| Status::bad_request(format!("couldn't get version/kind; json parse error: {error}"));
     let mut options = decoded.map_err(wrong)?.value;
@@ -216,11 +220,20 @@ pub fn options(bytes: &[u8], content_type: &str, kind: &str) -> Result<Value, St
     }
 }
 
-/// The outer error: the format is not known. The inner one: the body is not of that format.
-fn to_json(bytes: &[u8], content_type: &str) -> Result<Result<Bytes, String>, Status> {
+/// The outer error: the format is not known. The inner one: the body is not of that format. Beside the JSON, what strict readers
+/// of YAML do not accept.
+#[allow(clippy::type_complexity, reason = "two kinds of failure and one answer")]
+fn to_json(bytes: &[u8], content_type: &str) -> Result<Result<(Bytes, Vec<StrictError>), String>, Status> {
+    let plain = |error: String| error.strip_prefix(CONVERTING).map_or(error.clone(), str::to_owned);
     match content_type {
-        "" | "application/json" => Ok(Ok(Bytes::copy_from_slice(bytes))),
-        "application/yaml" => Ok(yaml(bytes).map(|value| value.to_string().into())),
+        "" | "application/json" => Ok(Ok((Bytes::copy_from_slice(bytes), Vec::new()))),
+        "application/yaml" => Ok(match yaml(bytes) {
+            Ok(value) => Ok((value.to_string().into(), Vec::new())),
+            Err(error) => lenient_yaml(bytes).map_err(plain).map(|value| {
+                let twice = plain(error).trim_start_matches("yaml: unmarshal errors:\n  ").to_owned();
+                (value.to_string().into(), vec![StrictError::Yaml(twice)])
+            }),
+        }),
         _ => Err(Status::unsupported_media_type(&SUPPORTED)),
     }
 }

@@ -91,7 +91,10 @@ fn add_warnings(call: &Call, headers: &mut HeaderMap) {
 /// The error of a call, with the warnings that came before it.
 pub(crate) fn refuse_call(call: &Call, status: &Status) -> Response<Body> {
     let mut response = refuse(status, &call.accepted);
-    add_warnings(call, response.headers_mut());
+    // Upstream's router refuses a media type before anybody could warn.
+    if status.code != 415 || status.details.is_none() {
+        add_warnings(call, response.headers_mut());
+    }
     response
 }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use api::names;
 use api::status::{Qualified, Status};
 use futures::future::BoxFuture;
+use http::header::WARNING;
 use http::{Method, Request, Response};
 use tokio_util::sync::CancellationToken;
 
@@ -123,12 +124,24 @@ async fn answer(core: Arc<Core>, user: UserInfo, request: Request<Body>) -> Resp
         Ok(None) => return refuse(&Status::no_such_path(), &Accepted::JSON),
         Err(status) => return refuse(&status, &Accepted::JSON),
     };
+    let deprecation = row.deprecation;
     match Call::begin(core, row, user, info, query, &request) {
         Ok(call) => match call.answer(request).await {
             Ok(reply) => respond(&call, reply),
             Err(status) => refuse_call(&call, &status),
         },
-        Err(status) => refuse(&status, &Accepted::JSON),
+        Err(status) => {
+            let mut response = refuse(&status, &Accepted::JSON);
+            // Not by the router, as far as clients can tell.
+            if status.code == 406 && status.details.is_none() {
+                let warnings = Warnings::default();
+                warnings.add(deprecation);
+                for text in warnings.headers() {
+                    response.headers_mut().append(WARNING, text);
+                }
+            }
+            response
+        }
     }
 }
 

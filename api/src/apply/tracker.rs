@@ -41,6 +41,11 @@ pub enum ApplyError {
     Conflicts(Conflicts),
     #[error("failed to create typed patch object ({object}): {misfits}")]
     Misfits { object: String, misfits: Misfits },
+    /// What is there cannot be compared with anything.
+    #[error(
+        "failed to create manager for existing fields: failed to convert new object ({object}) to smd typed: {misfits}"
+    )]
+    Existing { object: String, misfits: Misfits },
     #[error("failed to decode managed fields: {0}")]
     Stored(#[from] EntryError),
     #[error(transparent)]
@@ -154,11 +159,14 @@ impl<'a> Tracker<'a> {
         config: &Object,
         force: bool,
     ) -> Result<Applied, ApplyError> {
-        self.check(config)?;
+        self.check_kind(config)?;
         let managed = match live {
-            Some(live) if managed.is_empty() => self.track(&self.empty(), live, managed, BEFORE_FIRST_APPLY)?,
+            Some(live) if managed.is_empty() => self
+                .track(&self.empty(), live, managed, BEFORE_FIRST_APPLY)
+                .map_err(|error| self.existing(live, error))?,
             _ => managed,
         };
+        self.check(config)?;
         let live = live.map_or_else(|| self.empty(), Object::clone);
         let mut spelled = live.clone();
         self.updater().place()?.spell_out_nulls(&mut spelled);
@@ -170,20 +178,34 @@ impl<'a> Tracker<'a> {
         Ok(Applied { object, managed })
     }
 
-    fn check(&self, config: &Object) -> Result<(), ApplyError> {
+    fn existing(&self, live: &Object, error: UpdateError) -> ApplyError {
+        let misfits = self.updater().place().ok().and_then(|place| check(place, live).err());
+        match (misfits, &error) {
+            (Some(misfits), UpdateError::Key(_)) => ApplyError::Existing { object: self.named(live), misfits },
+            _ => error.into(),
+        }
+    }
+
+    /// As upstream names an object in its messages.
+    fn named(&self, object: &Object) -> String {
+        format!("{}/{}; {}", object.namespace(), object.name(), kind_text(self.api_version, self.kind))
+    }
+
+    fn check_kind(&self, config: &Object) -> Result<(), ApplyError> {
         let text = |key: &str| config[key].as_str().unwrap_or_default();
         let (api_version, kind) = (text("apiVersion"), text("kind"));
         if (api_version, kind) != (self.api_version, self.kind) {
             return Err(ApplyError::BadRequest(format!("invalid object type: {}", kind_text(api_version, kind))));
         }
+        Ok(())
+    }
+
+    fn check(&self, config: &Object) -> Result<(), ApplyError> {
         if config.pointer("/metadata/managedFields").is_some_and(|list| !list.is_null()) {
             return Err(ApplyError::BadRequest("metadata.managedFields must be nil".to_owned()));
         }
         let place = self.updater().place()?;
-        check(place, config).map_err(|misfits| {
-            let (namespace, name) = (config.namespace(), config.name());
-            ApplyError::Misfits { object: format!("{namespace}/{name}; {}", kind_text(api_version, kind)), misfits }
-        })
+        check(place, config).map_err(|misfits| ApplyError::Misfits { object: self.named(config), misfits })
     }
 
     /// Kubectl may take what it has itself applied from the client's side before.

@@ -26,6 +26,19 @@ pub enum StrictError {
     Unknown(String),
     #[error("duplicate field {0:?}")]
     Duplicate(String),
+    /// What the reader of YAML says about a key that stands there twice.
+    #[error("yaml: unmarshal errors:\n  {0}")]
+    Yaml(String),
+}
+
+impl StrictError {
+    /// As a warning says it.
+    pub fn warning(&self) -> String {
+        match self {
+            Self::Yaml(text) => text.clone(),
+            other => other.to_string(),
+        }
+    }
 }
 
 /// The text is not JSON, or holds what no tree can.

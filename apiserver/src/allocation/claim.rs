@@ -163,10 +163,15 @@ impl Claim<'_> {
         let (first, last) = self.allocator.addresses();
         if !(first..=last).contains(&u32::from(address)) {
             let Cidr { address: base, prefix } = self.allocator.cidr;
-            let detail = format!(
-                "failed to allocate IP {address}: the provided IP ({address}) is not in the valid range. The range of \
-                 valid IPs is {base}/{prefix}"
-            );
+            // Both ends of the range are in it, but for nobody.
+            let why = if self.dry_run || (first - 1..=last + 1).contains(&u32::from(address)) {
+                format!(
+                    "the provided IP ({address}) is not in the valid range. The range of valid IPs is {base}/{prefix}"
+                )
+            } else {
+                "the provided network does not match the current range".to_owned()
+            };
+            let detail = format!("failed to allocate IP {address}: {why}");
             self.errors.push(FieldError::invalid(&path, json!([asked]), detail));
             return Ok(None);
         }

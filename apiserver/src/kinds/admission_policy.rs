@@ -1,12 +1,20 @@
 //! ValidatingAdmissionPolicy and its binding.
 
+use std::collections::BTreeSet;
+
 use api::Object;
 use api::field::FieldError;
+use api::meta::Meta;
+use api::names;
 use serde_json::{Value, json};
 
+use super::admission_rules::{conditions, match_resources};
 use super::cursor::{Cursor, Errors};
 use super::edit::{default_to, get_mut, list_mut};
+use super::selectors::label_selector;
 use crate::strategy::Strategy;
+
+const NO_EXPRESSION: &str = "expression is not specified";
 
 #[derive(Debug)]
 pub struct Policy;
@@ -19,7 +27,7 @@ impl Strategy for Policy {
         if let Some(spec) = get_mut(new, "spec") {
             default_to(spec, "failurePolicy", "Fail");
             if let Some(constraints) = get_mut(spec, "matchConstraints") {
-                match_resources(constraints);
+                default_resources(constraints);
             }
         }
     }
@@ -27,33 +35,120 @@ impl Strategy for Policy {
     fn validate(&self, new: &Object) -> Vec<FieldError> {
         let mut errors = Errors::default();
         let spec = Cursor::root(new, "spec");
-        let policy = spec.child("failurePolicy");
-        errors.one_of(&policy, &["Fail", "Ignore"]);
+        errors.one_of(&spec.child("failurePolicy"), &["Fail", "Ignore"]);
+        let kind = spec.child("paramKind");
+        if kind.is_set() {
+            param_kind(&kind, &mut errors);
+        }
         let constraints = spec.child("matchConstraints");
-        if !constraints.is_set() {
+        if constraints.is_set() {
+            match_resources(&constraints, &mut errors);
+            if constraints.child("resourceRules").is_empty() {
+                errors.required(&constraints.child("resourceRules"));
+            }
+        } else {
             errors.required(&constraints);
-        } else if constraints.child("resourceRules").is_empty() {
-            errors.required(&constraints.child("resourceRules"));
+        }
+        conditions(&spec.child("matchConditions"), &mut errors);
+        for variable in spec.child("variables").items() {
+            for (name, detail) in [("name", "name is not specified"), ("expression", NO_EXPRESSION)] {
+                if variable.text(name).trim().is_empty() {
+                    errors.required_because(&variable.child(name), detail);
+                }
+            }
         }
         let (validations, annotations) = (spec.child("validations"), spec.child("auditAnnotations"));
         if validations.is_empty() && annotations.is_empty() {
             let detail = "validations or auditAnnotations must contain at least one item";
             errors.required_because(&validations, detail);
+            errors.required_because(&annotations, detail);
         }
         for validation in validations.items() {
-            let expression = validation.child("expression");
-            if expression.str().trim().is_empty() {
-                errors.required_because(&expression, "expression is not specified");
-            }
+            self::validation(&validation, &mut errors);
         }
+        audit_annotations(new.name(), &annotations, &mut errors);
         errors.into_vec()
+    }
+}
+
+fn validation(at: &Cursor, errors: &mut Errors) {
+    if at.text("expression").trim().is_empty() {
+        errors.required_because(&at.child("expression"), NO_EXPRESSION);
+    }
+    for name in ["messageExpression", "message"] {
+        let text = at.child(name);
+        if !text.str().is_empty() && text.str().trim().is_empty() {
+            errors.invalid(&text, "must be non-empty if specified");
+        } else if name == "message" && text.str().trim().contains(['\n', '\r']) {
+            errors.invalid(&text, "must not contain line breaks");
+        }
+    }
+    errors.one_of_if_set(&at.child("reason"), &["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"]);
+}
+
+fn audit_annotations(policy: &str, at: &Cursor, errors: &mut Errors) {
+    const MAX: usize = 20;
+    const MAX_EXPRESSION: usize = 5 * 1024;
+    if at.len() > MAX {
+        errors.invalid(at, format!("must not have more than {MAX} auditAnnotations"));
+    }
+    let mut seen = BTreeSet::new();
+    for annotation in at.items() {
+        let (key, expression) = (annotation.child("key"), annotation.child("valueExpression"));
+        let name = format!("{policy}/{}", key.str());
+        for message in names::qualified_name(&name) {
+            errors.invalid_as(&key, name.as_str(), message);
+        }
+        match expression.str().trim().len() {
+            0 => errors.required_because(&expression, "valueExpression is not specified"),
+            length if length > MAX_EXPRESSION => {
+                errors.required_because(&expression, format!("must not exceed {MAX_EXPRESSION} bytes in length"));
+            }
+            _ => {}
+        }
+        if !seen.insert(key.str()) {
+            errors.duplicate(&key);
+        }
+    }
+}
+
+fn param_kind(at: &Cursor, errors: &mut Errors) {
+    let (api_version, kind) = (at.child("apiVersion"), at.child("kind"));
+    let parts: Vec<&str> = api_version.str().split('/').collect();
+    match parts.as_slice() {
+        [""] => errors.required(&api_version),
+        [version] => group_and_version(&api_version, "", version, errors),
+        [group, version] => group_and_version(&api_version, group, version, errors),
+        _ => errors.invalid(&api_version, format!("unexpected GroupVersion string: {}", api_version.str())),
+    }
+    if kind.str().is_empty() {
+        errors.required(&kind);
+    } else {
+        let wrong = names::dns1035_label(&kind.str().to_lowercase());
+        if !wrong.is_empty() {
+            let detail = format!("may have mixed case, but should otherwise match: {}", wrong.join(","));
+            errors.invalid(&kind, detail);
+        }
+    }
+}
+
+fn group_and_version(at: &Cursor, group: &str, version: &str, errors: &mut Errors) {
+    let wrong = if group.is_empty() { Vec::new() } else { names::dns1123_subdomain(group) };
+    if !wrong.is_empty() {
+        errors.invalid_as(at, group, wrong.join(","));
+    }
+    let wrong = names::dns1035_label(version);
+    if version.is_empty() {
+        errors.invalid(at, "version must be specified");
+    } else if !wrong.is_empty() {
+        errors.invalid_as(at, version, wrong.join(","));
     }
 }
 
 impl Strategy for Binding {
     fn defaults(&self, new: &mut Object, _old: Option<&Object>) {
         if let Some(resources) = get_mut(new, "spec").and_then(|spec| get_mut(spec, "matchResources")) {
-            match_resources(resources);
+            default_resources(resources);
         }
     }
 
@@ -63,19 +158,64 @@ impl Strategy for Binding {
         let name = spec.child("policyName");
         if name.str().is_empty() {
             errors.required(&name);
+        } else {
+            errors.messages(&name, names::dns1123_subdomain(name.str()));
         }
-        let actions = spec.child("validationActions");
-        if actions.is_empty() {
-            errors.required(&actions);
+        let (parameters, resources) = (spec.child("paramRef"), spec.child("matchResources"));
+        if parameters.is_set() {
+            param_ref(&parameters, &mut errors);
         }
-        for action in actions.items() {
-            errors.one_of_if_set(&action, &["Audit", "Deny", "Warn"]);
+        if resources.is_set() {
+            match_resources(&resources, &mut errors);
         }
+        actions(&spec.child("validationActions"), &mut errors);
         errors.into_vec()
     }
 }
 
-fn match_resources(resources: &mut Value) {
+fn param_ref(at: &Cursor, errors: &mut Errors) {
+    const EXCLUSIVE: &str = "name and selector are mutually exclusive";
+    let (name, selector, action) = (at.child("name"), at.child("selector"), at.child("parameterNotFoundAction"));
+    let both = !name.str().is_empty() && selector.is_set();
+    if !name.str().is_empty() {
+        errors.messages(&name, names::path_segment(name.str()));
+        if both {
+            errors.forbidden(&name, EXCLUSIVE);
+        }
+    }
+    if selector.is_set() {
+        label_selector(&selector, errors);
+        if both {
+            errors.forbidden(&selector, EXCLUSIVE);
+        }
+    }
+    if name.str().is_empty() && !selector.is_set() {
+        errors.required_because(at, "one of name or selector must be specified");
+    }
+    errors.one_of(&action, &["Deny", "Allow"]);
+}
+
+fn actions(at: &Cursor, errors: &mut Errors) {
+    let mut seen = BTreeSet::new();
+    for action in at.items() {
+        if !["Audit", "Deny", "Warn"].contains(&action.str()) {
+            errors.not_supported(&action, &["Audit", "Deny", "Warn"]);
+        }
+        if !seen.insert(action.str()) {
+            errors.duplicate(&action);
+        }
+    }
+    if seen.contains("Deny") && seen.contains("Warn") {
+        let detail = "must not contain both Deny and Warn (repeating the same validation failure information in the API \
+                      response and headers serves no purpose)";
+        errors.invalid(at, detail);
+    }
+    if seen.is_empty() {
+        errors.required_because(at, "at least one validation action is required");
+    }
+}
+
+fn default_resources(resources: &mut Value) {
     default_to(resources, "matchPolicy", "Equivalent");
     default_to(resources, "namespaceSelector", json!({}));
     default_to(resources, "objectSelector", json!({}));
@@ -93,7 +233,8 @@ mod tests {
     #[test]
     fn a_policy_says_what_it_is_about_and_what_holds() {
         let mut policy = json!({"spec": {
-            "matchConstraints": {"resourceRules": [{"resources": ["pods"]}]},
+            "matchConstraints": {"resourceRules": [
+                {"operations": ["*"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}]},
             "validations": [{"expression": "true"}],
         }});
         Policy.defaults(&mut policy, None);
@@ -109,6 +250,7 @@ mod tests {
         let expected = [
             "spec.matchConstraints: Required value",
             "spec.validations: Required value: validations or auditAnnotations must contain at least one item",
+            "spec.auditAnnotations: Required value: validations or auditAnnotations must contain at least one item",
         ];
         assert_eq!(errors, expected);
         let errors = Binding.validate(&json!({"spec": {"policyName": "a", "validationActions": ["No"]}}));

@@ -217,6 +217,12 @@ impl Errors {
         self.push(FieldError::too_long(&at.path(), max_bytes));
     }
 
+    /// More elements than `max`.
+    pub fn too_many(&mut self, at: &Cursor, max: usize) {
+        let detail = format!("must have at most {max} items");
+        self.push(FieldError { kind: ErrorKind::TooMany, path: at.path(), value: at.len().into(), detail });
+    }
+
     /// Required and one of `valid`; the two errors that follow from that.
     pub fn one_of(&mut self, at: &Cursor, valid: &[&str]) {
         if at.str().is_empty() {
@@ -237,6 +243,11 @@ impl Errors {
         if at.int().unwrap_or_default() < 0 {
             self.invalid(at, IS_NEGATIVE);
         }
+    }
+
+    /// For checks that spell their paths themselves.
+    pub fn with(&mut self, check: impl FnOnce(&mut Vec<FieldError>)) {
+        check(&mut self.0);
     }
 
     pub fn is_empty(&self) -> bool {

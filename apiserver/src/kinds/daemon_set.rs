@@ -92,6 +92,10 @@ impl Strategy for DaemonSet {
     fn warnings(&self, new: &Object) -> Vec<String> {
         workload::template_warnings(new)
     }
+
+    fn warnings_of_update(&self, new: &Object, old: &Object) -> Vec<String> {
+        if template_generation(new) == template_generation(old) { Vec::new() } else { self.warnings(new) }
+    }
 }
 
 fn template_generation(object: &Value) -> i64 {

@@ -93,6 +93,10 @@ impl Strategy for Deployment {
     fn warnings(&self, new: &Object) -> Vec<String> {
         workload::warnings(new)
     }
+
+    fn warnings_of_update(&self, new: &Object, old: &Object) -> Vec<String> {
+        workload::if_counted(new, old, workload::template_warnings)
+    }
 }
 
 fn strategy(at: &Cursor, errors: &mut Errors) {

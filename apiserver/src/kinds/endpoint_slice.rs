@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use api::Object;
-use api::field::{ErrorKind, FieldError};
+use api::field::FieldError;
 use api::meta::Meta;
 use api::names;
 use serde_json::Value;
@@ -86,6 +86,14 @@ impl Strategy for EndpointSlice {
             warnings.push("spec.addressType: FQDN endpoints are deprecated".to_owned());
             return warnings;
         }
+        self.warnings_of_update(new, new)
+    }
+
+    fn warnings_of_update(&self, new: &Object, _old: &Object) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if text(new, "addressType") == "FQDN" {
+            return warnings;
+        }
         for endpoint in Cursor::root(new, "endpoints").items() {
             for address in endpoint.child("addresses").items() {
                 warnings.extend(addresses::warning(address.path().as_str(), address.str()));
@@ -118,8 +126,7 @@ fn drop_topology(new: &mut Object, old: Option<&Object>) -> bool {
 fn too_many(at: &Cursor, max: usize, errors: &mut Errors) -> bool {
     let count = at.len();
     if count > max {
-        let detail = format!("must have at most {max} items");
-        errors.push(FieldError { kind: ErrorKind::TooMany, path: at.path(), value: count.into(), detail });
+        errors.too_many(at, max);
     }
     count > max
 }

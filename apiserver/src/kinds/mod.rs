@@ -5,6 +5,7 @@
 
 mod addresses;
 mod admission_policy;
+mod admission_rules;
 mod api_service;
 mod autoscaler;
 mod certificate_request;
@@ -50,6 +51,7 @@ mod stateful_set;
 mod storage_class;
 mod volume_attachment;
 mod volume_attributes_class;
+mod webhook_client;
 mod webhooks;
 mod workload;
 

@@ -45,6 +45,11 @@ impl Strategy for PriorityClass {
         errors.into_vec()
     }
 
+    /// What does not change needs no rules.
+    fn validate_again(&self, _new: &Object, _old: &Object) -> Vec<FieldError> {
+        Vec::new()
+    }
+
     fn validate_update(&self, new: &Object, old: &Object) -> Vec<FieldError> {
         let mut errors = Errors::default();
         if number(new, "value") != number(old, "value") {

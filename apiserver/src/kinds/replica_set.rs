@@ -55,6 +55,10 @@ impl Strategy for ReplicaSet {
     fn warnings(&self, new: &Object) -> Vec<String> {
         workload::warnings(new)
     }
+
+    fn warnings_of_update(&self, new: &Object, old: &Object) -> Vec<String> {
+        workload::if_counted(new, old, workload::template_warnings)
+    }
 }
 
 #[cfg(test)]

@@ -114,13 +114,22 @@ impl Strategy for StatefulSet {
 
     fn warnings(&self, new: &Object) -> Vec<String> {
         let mut warnings = workload::template_warnings(new);
-        if number(field(new, "spec"), "revisionHistoryLimit").is_some_and(|limit| limit < 0) {
-            let text = "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is \
-                recommended";
-            warnings.push(text.to_owned());
-        }
+        warnings.extend(history_warning(new));
         warnings
     }
+
+    fn warnings_of_update(&self, new: &Object, old: &Object) -> Vec<String> {
+        let mut warnings = workload::if_counted(new, old, workload::template_warnings);
+        warnings.extend(history_warning(new));
+        warnings
+    }
+}
+
+fn history_warning(new: &Object) -> Option<String> {
+    let text =
+        "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended";
+    let limit = number(field(new, "spec"), "revisionHistoryLimit");
+    limit.is_some_and(|limit| limit < 0).then(|| text.to_owned())
 }
 
 /// A PersistentVolumeClaim that pods get one of each.

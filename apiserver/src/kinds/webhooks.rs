@@ -1,13 +1,17 @@
 //! MutatingWebhookConfiguration and ValidatingWebhookConfiguration.
 
+use std::collections::BTreeSet;
+
 use api::Object;
 use api::field::FieldError;
 use api::names;
 use serde_json::json;
 
-use super::cursor::{Cursor, Errors};
+use super::admission_rules::{MATCH_POLICIES, conditions, rule};
+use super::cursor::{Cursor, Errors, list};
 use super::edit::{default_to, get_mut, list_mut};
 use super::selectors::label_selector;
+use super::webhook_client::{client, review_versions};
 use crate::strategy::Strategy;
 
 #[derive(Debug)]
@@ -37,40 +41,58 @@ impl Strategy for Webhooks {
 
     fn validate(&self, new: &Object) -> Vec<FieldError> {
         let mut errors = Errors::default();
+        let mut seen = BTreeSet::new();
         for hook in Cursor::root(new, "webhooks").items() {
-            let name = hook.child("name");
-            if name.str().is_empty() {
-                errors.required(&name);
-            } else {
-                errors.messages(&name, names::dns1123_subdomain(name.str()));
-                if name.str().split('.').count() < 3 {
-                    errors.invalid(&name, "should be a domain with at least three segments separated by dots");
-                }
-            }
-            errors.one_of_if_set(&hook.child("failurePolicy"), &["Fail", "Ignore"]);
-            errors.one_of_if_set(&hook.child("matchPolicy"), &["Equivalent", "Exact"]);
-            let effects = hook.child("sideEffects");
-            if effects.is_set() {
-                errors.one_of_if_set(&effects, &["None", "NoneOnDryRun"]);
-            } else {
-                errors.required_because(&effects, "must specify one of None, NoneOnDryRun");
-            }
-            let seconds = hook.child("timeoutSeconds");
-            if seconds.int().is_some_and(|seconds| !(1..=30).contains(&seconds)) {
-                errors.invalid(&seconds, "the timeout value must be between 1 and 30 seconds");
-            }
-            label_selector(&hook.child("namespaceSelector"), &mut errors);
-            label_selector(&hook.child("objectSelector"), &mut errors);
-            let config = hook.child("clientConfig");
-            if config.has("url") == config.has("service") {
-                errors.required_because(&config, "exactly one of url or service is required");
-            }
-            let versions = hook.child("admissionReviewVersions");
-            if versions.is_empty() {
-                errors.required_because(&versions, "must specify one of v1, v1beta1");
+            self.webhook(&hook, &mut errors);
+            let (name, versions) = (hook.child("name"), hook.child("admissionReviewVersions"));
+            let list = list(hook.value, "admissionReviewVersions");
+            errors.with(|errors| review_versions(&versions.path(), list, "must specify one of v1, v1beta1", errors));
+            if !name.str().is_empty() && !seen.insert(name.str()) {
+                errors.duplicate(&name);
             }
         }
         errors.into_vec()
+    }
+}
+
+impl Webhooks {
+    fn webhook(&self, hook: &Cursor, errors: &mut Errors) {
+        full_name(&hook.child("name"), errors);
+        for one in hook.child("rules").items() {
+            rule(&one, errors);
+        }
+        errors.one_of_if_set(&hook.child("failurePolicy"), &["Fail", "Ignore"]);
+        errors.one_of_if_set(&hook.child("matchPolicy"), &MATCH_POLICIES);
+        let effects = hook.child("sideEffects");
+        if effects.is_set() {
+            errors.one_of_if_set(&effects, &["None", "NoneOnDryRun"]);
+        } else {
+            errors.required_because(&effects, "must specify one of None, NoneOnDryRun");
+        }
+        let seconds = hook.child("timeoutSeconds");
+        if seconds.int().is_some_and(|seconds| !(1..=30).contains(&seconds)) {
+            errors.invalid(&seconds, "the timeout value must be between 1 and 30 seconds");
+        }
+        label_selector(&hook.child("namespaceSelector"), errors);
+        label_selector(&hook.child("objectSelector"), errors);
+        if self.mutating {
+            errors.one_of_if_set(&hook.child("reinvocationPolicy"), &["IfNeeded", "Never"]);
+        }
+        let config = hook.child("clientConfig");
+        errors.with(|errors| client(&config.path(), config.value, errors));
+        conditions(&hook.child("matchConditions"), errors);
+    }
+}
+
+/// A domain with three segments at least.
+fn full_name(at: &Cursor, errors: &mut Errors) {
+    let wrong = names::dns1123_subdomain(at.str());
+    if at.str().is_empty() {
+        errors.required(at);
+    } else if !wrong.is_empty() {
+        errors.invalid(at, wrong.join(","));
+    } else if at.str().split('.').count() < 3 {
+        errors.invalid(at, "should be a domain with at least three segments separated by dots");
     }
 }
 
@@ -82,7 +104,8 @@ mod tests {
     fn a_webhook_says_where_it_is_and_what_it_changes() {
         let hook = json!({
             "name": "a.example.com", "clientConfig": {"service": {"name": "s", "namespace": "n"}}, "sideEffects": "None",
-            "admissionReviewVersions": ["v1"], "rules": [{}],
+            "admissionReviewVersions": ["v1"],
+            "rules": [{"operations": ["*"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}],
         });
         let mut object = json!({"webhooks": [hook]});
         let webhooks = Webhooks { mutating: true };

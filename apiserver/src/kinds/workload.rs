@@ -149,6 +149,18 @@ pub fn collisions(new: &Value, old: &Value, errors: &mut Errors) {
 
 /// Warnings about a kind that names pods after itself, and about its template.
 pub fn warnings(object: &Value) -> Vec<String> {
+    let mut texts = name_warnings(object);
+    texts.extend(template_warnings(object));
+    texts
+}
+
+/// Of an update that the generation counts; others have been warned before.
+pub fn if_counted(new: &Value, old: &Value, warnings: impl FnOnce(&Value) -> Vec<String>) -> Vec<String> {
+    let generation = |object: &Value| number(field(object, "metadata"), "generation");
+    if generation(new) == generation(old) { Vec::new() } else { warnings(new) }
+}
+
+pub fn name_warnings(object: &Value) -> Vec<String> {
     let mut texts = Vec::new();
     let messages = names::dns1123_label(super::cursor::text(field(object, "metadata"), "name"));
     if !messages.is_empty() {
@@ -158,7 +170,6 @@ pub fn warnings(object: &Value) -> Vec<String> {
             messages.join(" ")
         ));
     }
-    texts.extend(template_warnings(object));
     texts
 }
 

@@ -79,6 +79,9 @@ impl Target<'_> {
     }
 
     pub(crate) fn check_delete_preconditions(&self, old: &Object, options: &DeleteOptions) -> Result<(), Status> {
+        if (self.row.info.group.as_str(), self.row.info.plural.as_str()) == ("", "namespaces") {
+            return self.check_namespace_preconditions(old, options);
+        }
         // Upstream names the kind here, not the resource.
         let kind = qualified_kind(self.row);
         if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != old.uid()) {
@@ -99,6 +102,19 @@ impl Target<'_> {
             return Err(Status::conflict(kind, old.name(), &why));
         }
         Ok(())
+    }
+
+    /// They are deleted in a way of their own.
+    fn check_namespace_preconditions(&self, old: &Object, options: &DeleteOptions) -> Result<(), Status> {
+        let asked = [
+            ("UID", options.uid.as_deref(), old.uid()),
+            ("ResourceVersion", options.resource_version.as_deref(), old.resource_version()),
+        ];
+        let wrong =
+            asked.into_iter().find_map(|(what, asked, own)| Some((what, asked.filter(|asked| *asked != own)?, own)));
+        let Some((what, asked, own)) = wrong else { return Ok(()) };
+        let why = format!("Precondition failed: {what} in precondition: {asked}, {what} in object meta: {own}");
+        Err(Status::conflict(qualified(self.row), old.name(), &why))
     }
 
     /// `None` when another write came between.

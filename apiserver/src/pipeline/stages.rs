@@ -183,7 +183,7 @@ impl Admitted {
         if !errors.is_empty() {
             return Err(Status::invalid(qualified_kind(row), object.name(), &errors));
         }
-        if target.subresource.is_empty() {
+        if matches!(target.subresource, "" | "scale") {
             target.warnings.extend(row.strategy.warnings_of_update(object, old));
         }
         let name = object.name().to_owned();

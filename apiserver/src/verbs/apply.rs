@@ -91,7 +91,7 @@ fn yaml_duplicate(error: &StrictError) -> Option<String> {
             let key = path.rsplit('.').next().unwrap_or_default();
             Some(format!("line 1: key {key:?} already set in map"))
         }
-        StrictError::Unknown(_) => None,
+        StrictError::Unknown(_) | StrictError::Yaml(_) => None,
     }
 }
 

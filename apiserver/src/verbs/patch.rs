@@ -229,6 +229,11 @@ impl<'a> Patching<'a> {
                 return Err(invalid(&format!("{prefix}{}", strict.join(", "))));
             }
         }
+        if is_strategic {
+            // The converter knows what it makes, whatever the patch says.
+            object["apiVersion"] = self.kind.api_version().into();
+            object["kind"] = self.kind.kind.as_str().into();
+        }
         self.warnings.extend(strict);
         Ok(object)
     }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::failures::{self, Said};
 use super::pairs::{Pairs, Side};
 use super::peer::{Answer, Events};
 use super::text::{general, neutral};
@@ -185,43 +186,13 @@ impl Comparison<'_> {
     }
 
     fn failures(&mut self, ours: &Value, theirs: &Value) {
-        let causes = |body: &Value, side| -> Vec<String> {
-            let causes = body["details"]["causes"].as_array().into_iter().flatten();
-            let mut causes: Vec<_> = causes.map(|cause| neutral(&said_cause(cause), side, self.pairs)).collect();
-            if body["reason"] == "Conflict" {
-                // Upstream takes them from a map: their order differs from run to run.
-                causes.sort();
-            }
-            causes
-        };
-        let (our_causes, their_causes) = (causes(ours, Side::Ours), causes(theirs, Side::Theirs));
-        if our_causes != their_causes {
-            let (mut missing, mut extra) = (their_causes.clone(), our_causes.clone());
-            missing.retain(|cause| !our_causes.contains(cause));
-            extra.retain(|cause| !their_causes.contains(cause));
-            for cause in &missing {
-                self.add(Class::Message, "causes", format!("missing: {}", general_cause(cause)), cause.clone());
-            }
-            for cause in &extra {
-                self.add(Class::Message, "causes", format!("only here: {}", general_cause(cause)), cause.clone());
-            }
-            if missing.is_empty() && extra.is_empty() {
-                let detail = format!("ours {our_causes:?}; upstream {their_causes:?}");
-                let sorted = |causes: &[String]| {
-                    let mut causes = causes.to_vec();
-                    causes.sort();
-                    causes
-                };
-                let what = if sorted(&our_causes) == sorted(&their_causes) { "another order" } else { "more or fewer" };
-                self.add(Class::Message, "causes", what.into(), detail);
-            }
-            return;
+        let said = failures::compare(ours, theirs, self.pairs);
+        let causes_differ = said.iter().any(|one| one.place == failures::CAUSES);
+        for Said { place, what, detail } in said {
+            self.add(Class::Message, place, what, detail);
         }
-        let message = |body: &Value, side| neutral(body["message"].as_str().unwrap_or_default(), side, self.pairs);
-        let (a, b) = (message(ours, Side::Ours), message(theirs, Side::Theirs));
-        if a != b {
-            let what = format!("{:?}, upstream {:?}", general(&a), general(&b));
-            self.add(Class::Message, "message", what, format!("ours {a:?}; upstream {b:?}"));
+        if causes_differ {
+            return;
         }
         let (mut ours, mut theirs) = (ours.clone(), theirs.clone());
         for body in [&mut ours, &mut theirs] {
@@ -369,32 +340,6 @@ fn member(place: &str, key: &str) -> String {
     }
     let key = if FREE_MAPS.contains(&parent) { "*" } else { key };
     if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") }
-}
-
-fn said_cause(cause: &Value) -> String {
-    let text = |key: &str| cause[key].as_str().unwrap_or("-");
-    format!("{} {}: {}", text("field"), text("reason"), text("message"))
-}
-
-fn general_cause(cause: &str) -> String {
-    let (field, rest) = cause.split_once(' ').unwrap_or((cause, ""));
-    let mut place = String::new();
-    let mut inside = false;
-    for c in field.chars() {
-        match c {
-            '[' => {
-                inside = true;
-                place.push(c);
-            }
-            ']' => {
-                inside = false;
-                place.push(c);
-            }
-            _ if inside => {}
-            _ => place.push(c),
-        }
-    }
-    format!("{place} {}", general(rest))
 }
 
 /// A warning is a quoted text, in which quotes are escaped.

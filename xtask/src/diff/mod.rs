@@ -6,11 +6,13 @@
 //! ```
 //! - [`stories`] decides what is asked, of [`kinds`], with [`values`] and [`mutate`]d objects; [`step`] is one request.
 //! - [`servers`] starts both, [`definitions`] gives them the custom kinds; [`peer`] talks to one of them.
-//! - [`compare`] finds differences, with [`pairs`] of what servers make up and [`text`] without it; [`causes`] groups them.
+//! - [`compare`] finds differences, with [`pairs`] of what servers make up and [`text`] without it, [`failures`] those of
+//!   refusals; [`causes`] groups them.
 
 mod causes;
 mod compare;
 mod definitions;
+mod failures;
 mod kinds;
 mod mutate;
 mod pairs;

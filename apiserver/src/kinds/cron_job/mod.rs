@@ -87,9 +87,18 @@ impl Strategy for CronJob {
         let job = template.child("spec");
         let pods = job.child("template");
         let annotations = field(field(pods.value, "metadata"), "annotations");
-        of_spec(&pods.child("spec"), annotations, "spec.jobTemplate.spec.template.metadata.annotations")
+        let mut warnings = workload::name_warnings(new);
+        warnings.extend(of_spec(&pods.child("spec"), annotations, TEMPLATE_ANNOTATIONS));
+        warnings
+    }
+
+    fn warnings_of_update(&self, new: &Object, old: &Object) -> Vec<String> {
+        let names = workload::name_warnings(new).len();
+        workload::if_counted(new, old, |new| self.warnings(new).split_off(names))
     }
 }
+
+const TEMPLATE_ANNOTATIONS: &str = "spec.jobTemplate.spec.template.metadata.annotations";
 
 /// A schedule may not name a time zone, unless it always did; `timeZone` is for that.
 fn zone(new: &Value, old: &Value, errors: &mut Errors) {

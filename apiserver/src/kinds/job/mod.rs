@@ -83,6 +83,10 @@ impl Strategy for Job {
     fn warnings(&self, new: &Object) -> Vec<String> {
         workload::warnings(new)
     }
+
+    fn warnings_of_update(&self, new: &Object, old: &Object) -> Vec<String> {
+        workload::if_counted(new, old, workload::template_warnings)
+    }
 }
 
 /// Defaults of a JobSpec that is a Job's own. In a CronJob they wait for the Job.

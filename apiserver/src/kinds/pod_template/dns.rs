@@ -55,9 +55,10 @@ fn searches(at: &Cursor, errors: &mut Errors) {
 }
 
 fn subdomain_with_underscore(name: &str) -> Vec<String> {
-    const LABEL: &str = "[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
+    const LABEL: &str = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
     // The rule is that of a subdomain, with `_` where `-` may be.
-    let plain = names::dns1123_subdomain(&name.replace('_', "-"));
+    let labels: Vec<&str> = name.split('.').map(|label| label.strip_prefix('_').unwrap_or(label)).collect();
+    let plain = names::dns1123_subdomain(&labels.join(".").replace('_', "-"));
     let rule = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', \
                 and must start and end with an alphanumeric character";
     let mut messages = Vec::new();

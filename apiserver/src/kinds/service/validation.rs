@@ -216,7 +216,7 @@ fn traffic(service: &Value, spec: &Cursor, errors: &mut Errors) {
     }
     if internal.is_set() {
         errors.one_of_if_set(&internal, &["Cluster", "Local"]);
-    } else if kind(service) != "ExternalName" {
+    } else if matches!(kind(service), "ClusterIP" | "NodePort" | "LoadBalancer") {
         errors.required(&internal);
     }
     let supported = ["PreferClose", "PreferSameZone", "PreferSameNode"];

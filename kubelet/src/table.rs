@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use tokio::sync::watch;
@@ -43,11 +44,13 @@ impl Row {
 pub struct Table {
     rows: Arc<RwLock<BTreeMap<String, Row>>>,
     generation: watch::Sender<u64>,
+    /// All pods of the node are in it.
+    complete: watch::Sender<bool>,
 }
 
 impl Default for Table {
     fn default() -> Table {
-        Table { rows: Arc::default(), generation: watch::Sender::new(0) }
+        Table { rows: Arc::default(), generation: watch::Sender::new(0), complete: watch::Sender::new(false) }
     }
 }
 
@@ -60,6 +63,17 @@ impl Table {
     pub fn remove(&self, uid: &str) {
         self.rows.write().unwrap_or_else(PoisonError::into_inner).remove(uid);
         self.generation.send_modify(|generation| *generation += 1);
+    }
+
+    /// From now on, what is not in it is not on this node.
+    pub fn set_complete(&self) {
+        self.complete.send_replace(true);
+    }
+
+    /// Until all pods are in it: a kubelet that starts learns of them in a moment, while their containers run.
+    pub async fn complete(&self, limit: Duration) {
+        let mut complete = self.complete.subscribe();
+        let _ = tokio::time::timeout(limit, complete.wait_for(|complete| *complete)).await;
     }
 
     pub fn pod(&self, uid: &str) -> Option<Arc<Pod>> {
@@ -91,5 +105,23 @@ impl Table {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+
+    #[tokio::test]
+    async fn a_table_is_waited_for_until_it_is_complete() {
+        let table = Table::default();
+        // Not for ever.
+        table.complete(Duration::from_millis(1)).await;
+        let limit = Duration::from_secs(3600);
+        let mut waits = std::pin::pin!(table.complete(limit));
+        assert!(waits.as_mut().now_or_never().is_none());
+        table.set_complete();
+        assert!(waits.now_or_never().is_some() && table.complete(limit).now_or_never().is_some());
     }
 }

@@ -126,6 +126,7 @@ impl Manager {
             }
             self.remove_orphaned_files();
             std::mem::take(&mut self.early_exits).into_iter().for_each(|(id, exit)| self.on_exit(id, exit));
+            self.shared.table.set_complete();
         }
     }
 

@@ -88,8 +88,11 @@ impl PodMachine {
         member.image_name = newest.image_name.clone();
         match &newest.state {
             ContainerState::Running { started_at_ns, .. } => {
-                let started_at = from_nanoseconds(*started_at_ns).unwrap_or(now);
                 let same = known.filter(|status| status.container_id.as_deref() == Some(&api_id(&newest.id)));
+                // What was published does not change: the runtime's time is that of a moment before.
+                let published = same.and_then(|status| status.state.as_ref()?.running.as_ref()?.started_at.as_ref());
+                let started_at =
+                    published.map(|time| time.0).or_else(|| from_nanoseconds(*started_at_ns)).unwrap_or(now);
                 let was_started = same.and_then(|status| status.started).unwrap_or(false);
                 let was_ready = same.is_some_and(|status| status.ready);
                 member.probes = Probes::resume(&member.spec, started_at, was_started, was_ready);

@@ -19,6 +19,7 @@ mod upgrade;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::status::Status;
 use bytes::Bytes;
@@ -38,6 +39,9 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Authorize, Server};
 use crate::driver::Shared;
 use route::{Query, Route};
+
+/// For a kubelet that starts to learn of its pods. The API is there, as a rule: it is what asks.
+const COMPLETE: Duration = Duration::from_secs(5);
 
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
 pub type Answer = Response<Body>;
@@ -91,7 +95,7 @@ pub async fn serve(shared: Arc<Shared>, config: Server, cancel: CancellationToke
             Err(error) => {
                 tracing::warn!(%error, "connection not accepted");
                 // Out of descriptors, as a rule: give others time to close theirs.
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
@@ -123,6 +127,9 @@ async fn connection(shared: Arc<Shared>, acceptor: TlsAcceptor, authorize: Autho
 async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Answer {
     let route = Route::parse(request.uri().path());
     let query = Query::parse(request.uri().query().unwrap_or_default());
+    if route.as_ref().is_some_and(Route::is_about_pods) {
+        shared.table.complete(COMPLETE).await;
+    }
     match (request.method(), route) {
         (&Method::GET, Some(Route::Logs(target))) => logs::answer(&shared, &target, &query),
         (&Method::GET | &Method::POST, Some(Route::Exec(target))) => streams::exec(&shared, &target, &query, request),

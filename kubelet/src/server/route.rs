@@ -55,6 +55,11 @@ impl Route {
             _ => None,
         }
     }
+
+    /// Whether its answer follows from which pods are on the node.
+    pub fn is_about_pods(&self) -> bool {
+        !matches!(self, Self::Healthz | Self::Metrics | Self::Images)
+    }
 }
 
 /// A query string's pairs, in order.

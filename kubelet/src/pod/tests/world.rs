@@ -36,6 +36,8 @@ pub struct World {
     pub finished: bool,
     pub log: Vec<String>,
     restart_counts: BTreeMap<String, i32>,
+    /// When running containers were said to have started, by id.
+    starts: BTreeMap<String, Option<Time>>,
 }
 
 #[derive(Clone, Debug)]
@@ -91,6 +93,7 @@ impl World {
             finished: false,
             log: Vec::new(),
             restart_counts: BTreeMap::new(),
+            starts: BTreeMap::new(),
         }
     }
 
@@ -238,7 +241,8 @@ impl World {
         let state = match &failed {
             None => ContainerState::Running {
                 process: ProcessId { pid: 1, start_time: 1 },
-                started_at_ns: nanoseconds(self.now),
+                // It was a moment before anybody heard of it.
+                started_at_ns: nanoseconds(self.now) - 1_000_000_000,
             },
             Some(message) => {
                 ContainerState::Exited(Exit { start_error: Some(message.clone()), ..self.exit_of(128, self.now) })
@@ -326,6 +330,10 @@ impl World {
         for status in self.statuses() {
             let before = self.restart_counts.insert(status.name.clone(), status.restart_count).unwrap_or(0);
             assert!(status.restart_count >= before, "restartCount of {} fell from {before}", status.name);
+            if let (Some(id), Some(running)) = (status.container_id, status.state.and_then(|state| state.running)) {
+                let before = self.starts.entry(id).or_insert_with(|| running.started_at.clone());
+                assert_eq!(*before, running.started_at, "startedAt of {} changed", status.name);
+            }
         }
         let terminal = phase::is_terminal(self.api.phase.as_deref()) && !self.imposed;
         assert!(!terminal || running.is_empty(), "{running:?} runs in a pod that is {:?}", self.api.phase);

@@ -44,6 +44,10 @@ pub enum ErrorKind {
     Invalid,
     /// Invalid, where showing the value would not help.
     InvalidHidden,
+    /// Invalid, with a value that is a text to be shown as it is.
+    InvalidShown,
+    /// A duplicate, where showing the value would not help.
+    DuplicateHidden,
     NotSupported,
     Forbidden,
     TooLong,
@@ -58,8 +62,8 @@ impl ErrorKind {
         match self {
             Self::NotFound => "FieldValueNotFound",
             Self::Required => "FieldValueRequired",
-            Self::Duplicate => "FieldValueDuplicate",
-            Self::Invalid | Self::InvalidHidden => "FieldValueInvalid",
+            Self::Duplicate | Self::DuplicateHidden => "FieldValueDuplicate",
+            Self::Invalid | Self::InvalidHidden | Self::InvalidShown => "FieldValueInvalid",
             Self::NotSupported => "FieldValueNotSupported",
             Self::Forbidden => "FieldValueForbidden",
             Self::TooLong => "FieldValueTooLong",
@@ -73,8 +77,8 @@ impl ErrorKind {
         match self {
             Self::NotFound => "Not found",
             Self::Required => "Required value",
-            Self::Duplicate => "Duplicate value",
-            Self::Invalid | Self::InvalidHidden | Self::TypeInvalid => "Invalid value",
+            Self::Duplicate | Self::DuplicateHidden => "Duplicate value",
+            Self::Invalid | Self::InvalidHidden | Self::InvalidShown | Self::TypeInvalid => "Invalid value",
             Self::NotSupported => "Unsupported value",
             Self::Forbidden => "Forbidden",
             Self::TooLong => "Too long",
@@ -136,8 +140,10 @@ impl FieldError {
             | ErrorKind::Forbidden
             | ErrorKind::TooLong
             | ErrorKind::Internal
+            | ErrorKind::DuplicateHidden
             | ErrorKind::InvalidHidden => title.to_owned(),
-            _ => match &self.value {
+            kind => match &self.value {
+                Value::String(text) if kind == ErrorKind::InvalidShown => format!("{title}: {text}"),
                 Value::String(text) => format!("{title}: {}", go_quoted(text)),
                 Value::Null => format!("{title}: null"),
                 other => format!("{title}: {other}"),

@@ -114,6 +114,45 @@ fn depth() {
     std::thread::Builder::new().stack_size(2 << 20).spawn(run).unwrap().join().unwrap();
 }
 
+/// Lists that a schema calls sets or maps are equal in any order, and add up as such.
+#[test]
+fn lists_by_schema() {
+    let schema = Schema::read(
+        &json!({
+            "type": "object",
+            "properties": {
+                "set": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
+                "map": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"], "items": {
+                    "type": "object", "properties": {"k": {"type": "string"}, "v": {"type": "integer"}},
+                }},
+                "namespace": {"type": "string"}, "a-b": {"x-kubernetes-int-or-string": true},
+                "at": {"type": "string", "format": "date-time"}, "none": {"type": "string", "nullable": true},
+            },
+        }),
+        true,
+    );
+    let declaration = Declaration::of(&schema, "self").unwrap();
+    let env = Env::kubernetes().types(declaration.types()).variable("self", declaration.ty.clone());
+    let env = env.variable("old", declaration.ty.clone());
+    let object = json!({"set": ["a", "b"], "map": [{"k": "x", "v": 1}, {"k": "y", "v": 2}], "namespace": "n", "a-b": 5,
+        "at": "2023-01-01T00:00:00Z", "none": null, "metadata": {"name": "m"}});
+    let old = json!({"set": ["b", "a"], "map": [{"k": "y", "v": 2}, {"k": "x", "v": 1}]});
+    let holds = [
+        "self.set == old.set && self.map == old.map && self.set == ['b', 'a'] && !(['b', 'a'] == self.set)",
+        "self.set + ['c', 'a'] == ['a', 'b', 'c'] && (self.map + old.map).size() == 2",
+        "self.__namespace__ == 'n' && self.a__dash__b == 5 && type(self.a__dash__b) == int",
+        "self.at.getFullYear() == 2023 && !has(self.none) && self.metadata.name == 'm' && !has(self.kind)",
+        "self.map.exists(e, e.k == 'y' && e.v == 2) && self.?none.orValue('z') == 'z'",
+    ];
+    for source in holds {
+        let checked = env.compile(source).unwrap_or_else(|issues| panic!("{issues}"));
+        let read = |json| Value::typed(json, &schema).unwrap();
+        let variables = BTreeMap::from([("self", read(&object)), ("old", read(&old))]);
+        let result = Program::new(checked, cel::CALL_LIMIT).unwrap().eval(&variables).result;
+        assert!(matches!(result, Ok(Value::Bool(true))), "{source}: {result:?}");
+    }
+}
+
 #[test]
 fn costs() {
     let schema = Schema::read(

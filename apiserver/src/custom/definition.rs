@@ -144,6 +144,7 @@ impl Reading<'_> {
             gvk,
             types: OnceLock::new(),
             validator: OnceLock::new(),
+            rules: OnceLock::new(),
             common: common.clone(),
             // Upstream falls back to the default as well.
             columns: CustomColumn::from_crd(columns).or_else(|_| CustomColumn::from_crd(&[])).unwrap_or_default(),

@@ -2,13 +2,14 @@
 //!
 //! [`definition`] turns a CustomResourceDefinition into rows of the registry, one for each served version. [`CustomKind`] is what
 //! such a row has beside a built-in one: schemas, columns, the paths of its scale. `strategy` has the rules of its objects, `load`
-//! is the way from and to what is stored.
+//! is the way from and to what is stored, [`rules`] are rules in CEL.
 //!
 //! Objects in flight are in the version of the request and are stored in the storage version. Without conversion the two differ
 //! in `apiVersion` and in what their schemas know.
 
 mod definition;
 mod load;
+pub(crate) mod rules;
 mod scale;
 mod strategy;
 
@@ -47,6 +48,7 @@ pub struct CustomKind {
     common: Arc<Common>,
     types: OnceLock<SchemaSet>,
     validator: OnceLock<Validator>,
+    rules: OnceLock<Option<rules::Rules>>,
     columns: Vec<CustomColumn>,
     deprecation: Option<String>,
     scale: Option<ScalePaths>,
@@ -66,6 +68,11 @@ impl CustomKind {
 
     fn validator(&self) -> &Validator {
         self.validator.get_or_init(|| Validator::new(&self.schema))
+    }
+
+    /// `None` when the schema has no rules.
+    fn rules(&self) -> Option<&rules::Rules> {
+        self.rules.get_or_init(|| rules::Rules::read(&self.schema)).as_ref()
     }
 
     pub fn columns(&self) -> &[CustomColumn] {

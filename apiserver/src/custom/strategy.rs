@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use api::Object;
-use api::field::{FieldError, Path};
+use api::field::{ErrorKind, FieldError, Path};
 use api::meta::Meta;
 use api::structural::{lists, metadata};
 
@@ -23,6 +23,22 @@ impl CustomStrategy {
     fn list_errors(&self, new: &Object, old: &Object) -> Vec<FieldError> {
         let errors = lists::validate(new, self.kind.structural());
         if errors.is_empty() || !lists::validate(old, self.kind.structural()).is_empty() { Vec::new() } else { errors }
+    }
+
+    /// What rules say, where the object is what they can read.
+    fn rule_errors(&self, new: &Object, old: Option<&Object>, errors: &mut Vec<FieldError>) {
+        let Some(rules) = self.kind.rules() else { return };
+        let blocking = |error: &FieldError| {
+            use ErrorKind::{NotSupported, Required, TooLong, TooMany, TypeInvalid};
+            matches!(error.kind, NotSupported | Required | TooLong | TooMany | TypeInvalid)
+        };
+        if errors.iter().any(blocking) {
+            let detail = "some validation rules were not checked because the object was invalid; correct the existing errors \
+                          to complete validation";
+            errors.push(FieldError::invalid(&Path::new("<nil>"), serde_json::Value::Null, detail));
+        } else {
+            errors.extend(rules.check(new, old).errors);
+        }
     }
 
     /// `apiVersion` and `kind`. When they are wrong, nothing else is looked at.
@@ -67,6 +83,7 @@ impl Strategy for CustomStrategy {
         errors.extend(kind.scale().iter().flat_map(|scale| scale.status_errors(new)));
         errors.extend(metadata::validate(new, kind.structural()));
         errors.extend(lists::validate(new, kind.structural()));
+        self.rule_errors(new, None, &mut errors);
         errors
     }
 
@@ -82,6 +99,7 @@ impl Strategy for CustomStrategy {
         errors.extend(kind.scale().iter().flat_map(|scale| scale.status_errors(new)));
         errors.extend(metadata::validate(new, kind.structural()));
         errors.extend(self.list_errors(new, old));
+        self.rule_errors(new, Some(old), &mut errors);
         errors
     }
 
@@ -96,11 +114,20 @@ impl Strategy for CustomStrategy {
         }
         errors.extend(self.kind.scale().iter().flat_map(|scale| scale.status_errors(new)));
         errors.extend(self.list_errors(new, old));
+        self.rule_errors(new, Some(old), &mut errors);
         errors
     }
 
     fn warnings(&self, new: &Object) -> Vec<String> {
         new.finalizers().flat_map(finalizer_warnings).collect()
+    }
+
+    /// Rules that did not hold before either are only mentioned.
+    fn warnings_of_update(&self, new: &Object, old: &Object) -> Vec<String> {
+        let mut warnings = self.warnings(new);
+        let let_be = self.kind.rules().map(|rules| rules.check(new, Some(old)).let_be);
+        warnings.extend(let_be.iter().flatten().map(ToString::to_string));
+        warnings
     }
 }
 

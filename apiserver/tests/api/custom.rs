@@ -365,3 +365,44 @@ async fn every_server_of_a_store_has_the_kind() {
     assert_eq!(first.get(DEFINITIONS).await.code, 200);
     assert_eq!(first.get(WIDGETS).await.names(), ["x"]);
 }
+
+#[tokio::test]
+async fn rules_are_enforced() {
+    let server = Server::start().await;
+    let spec = json!({
+        "type": "object",
+        "properties": {
+            "min": {"type": "integer"},
+            "max": {"type": "integer"},
+            "name": {"type": "string", "x-kubernetes-validations": [{"rule": "self == oldSelf", "message": "stays"}]},
+        },
+        "x-kubernetes-validations": [{"rule": "self.min <= self.max", "messageExpression": "'%d > %d'.format([self.min, self.max])"}],
+    });
+    let mut schema = schema(&spec);
+    schema["properties"]["status"] = json!({"type": "object", "properties": {"ready": {"type": "integer"}},
+        "x-kubernetes-validations": [{"rule": "self.ready <= 3", "fieldPath": ".ready", "reason": "FieldValueForbidden"}]});
+    let mut wrong = schema.clone();
+    wrong["properties"]["spec"]["x-kubernetes-validations"] = json!([{"rule": "self.nothing"}]);
+    let refused = server.post(DEFINITIONS, &definition(&wrong)).await;
+    assert_eq!(refused.code, 422, "{}", refused.body);
+    assert!(refused.body["message"].as_str().unwrap().contains("undefined field 'nothing'"), "{}", refused.body);
+    define(&server, &definition(&schema)).await;
+
+    let refused = server.post(WIDGETS, &widget("a", json!({"min": 3, "max": 2}))).await;
+    assert_eq!(refused.code, 422, "{}", refused.body);
+    assert_eq!(refused.body["message"], "Widget.example.com \"a\" is invalid: spec: Invalid value: 3 > 2");
+    let created = server.post(WIDGETS, &widget("a", json!({"min": 1, "max": 2, "name": "n"}))).await;
+    assert_eq!(created.code, 201, "{}", created.body);
+
+    let path = format!("{WIDGETS}/a");
+    let renamed = server.patch(&path, "merge", &json!({"spec": {"name": "m"}})).await;
+    assert_eq!(renamed.body["message"], "Widget.example.com \"a\" is invalid: spec.name: Invalid value: \"m\": stays");
+    let grown = server.patch(&path, "merge", &json!({"spec": {"max": 5}})).await;
+    assert_eq!(grown.code, 200, "{}", grown.body);
+    let status = server.patch(&format!("{path}/status"), "merge", &json!({"status": {"ready": 4}})).await;
+    assert_eq!(status.code, 422, "{}", status.body);
+    let cause = &status.body["details"]["causes"][0];
+    assert_eq!((&cause["field"], &cause["reason"]), (&json!("status.ready"), &json!("FieldValueForbidden")));
+    let status = server.patch(&format!("{path}/status"), "merge", &json!({"status": {"ready": 3}})).await;
+    assert_eq!(status.code, 200, "{}", status.body);
+}

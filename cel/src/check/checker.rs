@@ -332,7 +332,7 @@ impl Checker<'_> {
                 self.issue(id, format!("'{ty}' is not a type"));
                 Type::Error
             }
-            None => self.undeclared(id, name),
+            None => return self.undeclared(id, name),
         };
         *name = plain;
         for field in fields {

@@ -95,6 +95,7 @@ impl Estimator<'_> {
             return Some(*known);
         }
         let own = match &expr.kind {
+            Kind::Literal(Value::Type(_)) => None,
             Kind::Literal(value) => Some(value.size()),
             Kind::List(items) => Some(items.len() as u64),
             Kind::Map(entries) => Some(entries.len() as u64),
@@ -138,6 +139,11 @@ impl Estimator<'_> {
 
     fn cost(&mut self, expr: &Expr) -> Range {
         match &expr.kind {
+            // A type is named, as a variable is.
+            Kind::Literal(Value::Type(ty)) => {
+                self.paths.insert(expr.id, vec![ty.name().to_owned()]);
+                ONE
+            }
             Kind::Literal(_) => NOTHING,
             Kind::Ident(name) => {
                 let path = self.local(name).map_or_else(|| vec![name.clone()], |local| local.path.clone());

@@ -196,7 +196,9 @@ impl Rule {
         let text = |index: usize| scaled(size(index), TEXT);
         let matching = |text: u64, pattern: u64| ((1.0 + text as f64) * TEXT).ceil() as u64 * scaled(pattern, PATTERN);
         match self {
-            Self::Unit | Self::Logical | Self::Conditional | Self::AddList | Self::Join => 1,
+            Self::Unit | Self::Logical | Self::Conditional | Self::AddList => 1,
+            // What comes out is counted when it is there.
+            Self::Join => 0,
             Self::Compare => match args {
                 [Value::Opaque(_), _] => 1,
                 _ => scaled(size(0).min(size(1)), TEXT),
@@ -214,7 +216,6 @@ impl Rule {
             Self::Matches | Self::Find => matching(size(0), size(1)),
             Self::ParseTwice | Self::Replace | Self::Split => scaled(size(0), 2.0 * TEXT),
             Self::Walk => args.first().map_or(0, walked),
-            // What comes out is counted when it is there.
             Self::Slice | Self::Enumerate | Self::Reverse => 1 + LIST,
             Self::Flatten => {
                 let depth =
@@ -240,12 +241,11 @@ impl Rule {
         }
     }
 
-    /// What the result adds to the cost.
-    pub fn of_result(self, result: &Value<'_>) -> u64 {
+    /// What the result adds to the cost, by its size. What failed has the size 1.
+    pub fn of_result(self, size: u64) -> u64 {
         match self {
-            Self::Slice | Self::Enumerate | Self::Reverse => result.size(),
-            // One was counted before.
-            Self::Join => scaled(result.size(), 2.0 * TEXT).saturating_sub(1),
+            Self::Slice | Self::Enumerate | Self::Reverse => size,
+            Self::Join => scaled(size, 2.0 * TEXT),
             _ => 0,
         }
     }

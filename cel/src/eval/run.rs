@@ -224,18 +224,18 @@ impl<'e, 'v> Run<'e, 'v> {
                 Err(Error::CostLimit) => return Err(Error::CostLimit),
                 // Of two, the second is computed all the same.
                 Err(error) if count > 2 => return Err(error),
-                Err(error) => failed = failed.or(Some(error)),
+                Err(error) => {
+                    values.push(Value::Null);
+                    failed = failed.or(Some(error));
+                }
             }
-        }
-        if let Some(error) = failed {
-            self.charge(1)?;
-            return Err(error);
         }
         let overloads = self.checked.overloads(expr);
         let fits = |overload: &&&Overload| {
             overload.args.len() == values.len() && overload.args.iter().zip(&values).all(|(ty, value)| value.is(ty))
         };
-        let Some(overload) = overloads.iter().find(fits) else {
+        let chosen = overloads.iter().find(fits).or_else(|| overloads.first().filter(|_| failed.is_some()));
+        let Some(overload) = chosen else {
             self.charge(1)?;
             return Err(no_overload(function, &values));
         };
@@ -243,9 +243,12 @@ impl<'e, 'v> Run<'e, 'v> {
         let rule = overload.cost;
         let counted = overloads.len() == 1 || rule.by_name();
         self.charge(if counted { rule.actual(overload.id, &values) } else { 1 })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
         let result = (overload.run)(&mut values);
-        if let (Ok(value), true) = (&result, counted) {
-            self.charge(rule.of_result(value))?;
+        if counted {
+            self.charge(rule.of_result(result.as_ref().map_or(1, Value::size)))?;
         }
         result
     }

@@ -42,6 +42,9 @@ fn find<'v>(from: &Value<'v>, key: &Value<'v>) -> Result<Option<Value<'v>>, Erro
                 Value::Int(int) => usize::try_from(*int).ok(),
                 Value::Uint(uint) => usize::try_from(*uint).ok(),
                 Value::Double(double) if double.fract() == 0.0 => usize::try_from(*double as i64).ok(),
+                Value::Double(double) => {
+                    return Err(Error::new(format!("unsupported index value {double} in list")));
+                }
                 other => {
                     return Err(Error::new(format!("unsupported index type '{}' in list", other.type_of().name())));
                 }

@@ -36,7 +36,9 @@ pub(super) const ROWS: &[Row] = &[
     row("string", "ip_to_string", "ip", "string", Rule::Unit, |args| to_string(&args[0])),
     row("cidr", "string_to_cidr", "string", "cidr", Rule::Parse, |args| cidr(network(text(args, 0)?)?)),
     member("containsIP", "cidr_contains_ip_string", "cidr, string", "bool", Rule::ContainsIp, |args| {
-        Ok(block(args, 0)?.contains(parse(text(args, 1)?)?).into())
+        // Upstream takes what is no address for a value of another type.
+        let address = parse(text(args, 1)?).map_err(|_| Error::NO_OVERLOAD)?;
+        Ok(block(args, 0)?.contains(address).into())
     }),
     member("containsIP", "cidr_contains_ip_ip", "cidr, ip", "bool", Rule::ContainsIp, |args| {
         Ok(block(args, 0)?.contains(address(args, 1)?).into())

@@ -35,16 +35,24 @@ const SIGNS: [&str; 26] = [
     "/", "%", "=", "|",
 ];
 
-pub(super) fn tokens(source: &str) -> Result<Vec<Token>, Unknown> {
+/// All tokens, and between them what is none.
+pub(super) fn tokens(source: &str) -> (Vec<Token>, Vec<Unknown>) {
     let chars: Vec<char> = source.chars().collect();
     let mut lexer = Lexer { chars: &chars, at: 0 };
-    let mut tokens = Vec::new();
+    let (mut tokens, mut unknown) = (Vec::new(), Vec::new());
     loop {
-        let token = lexer.next()?;
-        let ended = token.class == Class::End;
-        tokens.push(token);
-        if ended {
-            return Ok(tokens);
+        match lexer.next() {
+            Ok(token) => {
+                let ended = token.class == Class::End;
+                tokens.push(token);
+                if ended {
+                    return (tokens, unknown);
+                }
+            }
+            Err(other) => {
+                lexer.at += other.text.chars().count().max(1);
+                unknown.push(other);
+            }
         }
     }
 }

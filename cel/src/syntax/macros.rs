@@ -28,7 +28,7 @@ pub(super) fn call(
     let mut making = Making { parser, place };
     match (function.as_str(), target, args.len()) {
         ("has", None, 1) => making.has(args),
-        ("all" | "exists" | "exists_one" | "existsOne", Some(range), 2) => {
+        ("all" | "exists" | "exists_one", Some(range), 2) => {
             let [var, test] = exactly(args);
             making.quantifier(&function, range, (var, None), test)
         }

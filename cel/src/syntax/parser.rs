@@ -41,18 +41,19 @@ pub fn parse(source: &str, libraries: Libraries) -> Result<Tree, Issues> {
         let text = format!("expression code point size exceeds limit: size: {length}, limit {MAX_LENGTH}");
         return Err(Issues::new(source, vec![Issue::nowhere(text)]));
     }
-    let tokens = lexer::tokens(source).map_err(|unknown| {
+    let (tokens, unknown) = lexer::tokens(source);
+    let unknown = unknown.into_iter().map(|unknown| {
         let text = format!("Syntax error: token recognition error at: '{}'", unknown.text);
-        Issues::new(source, vec![Issue::new(unknown.at, text)])
-    })?;
-    let mut parser = Parser { tokens, at: 0, places: Vec::new(), depth: 0, libraries };
-    let parsed = parser.expr().and_then(|root| match parser.peek().class {
-        Class::End => Ok(root),
-        _ => Err(parser.unexpected("<EOF>")),
+        Issue::new(unknown.at, text)
     });
+    let mut parser = Parser { tokens, at: 0, places: Vec::new(), depth: 0, libraries, issues: unknown.collect() };
+    let parsed = parser.expr().and_then(|root| parser.end().map(|()| root));
     match parsed {
-        Ok(root) => Ok(Tree { root, places: parser.places }),
-        Err(issue) => Err(Issues::new(source, vec![issue])),
+        Ok(root) if parser.issues.is_empty() => Ok(Tree { root, places: parser.places }),
+        parsed => {
+            parser.issues.extend(parsed.err());
+            Err(Issues::new(source, parser.issues))
+        }
     }
 }
 
@@ -62,6 +63,8 @@ pub(super) struct Parser {
     places: Vec<u32>,
     depth: usize,
     pub libraries: Libraries,
+    /// What is wrong, but can be read on.
+    issues: Vec<Issue>,
 }
 
 type Parsed<T = Expr> = Result<T, Issue>;
@@ -85,15 +88,40 @@ impl Parser {
         self.is(sign).then(|| self.next())
     }
 
+    /// A token too many is passed over.
     fn expect(&mut self, sign: &str) -> Parsed<Token> {
-        self.accept(sign).ok_or_else(|| self.unexpected(&format!("'{sign}'")))
+        let next = self.tokens.get(self.at + 1);
+        if !self.is(sign) && next.is_some_and(|next| next.class == Class::Sign && next.text == sign) {
+            let issue = self.unexpected("extraneous", &format!("'{sign}'"));
+            self.issues.push(issue);
+            self.at += 1;
+        }
+        self.accept(sign).ok_or_else(|| self.unexpected("mismatched", &format!("'{sign}'")))
     }
 
-    fn unexpected(&self, wanted: &str) -> Issue {
+    fn end(&mut self) -> Parsed<()> {
+        let ends = |token: Option<&Token>| token.is_some_and(|token| token.class == Class::End);
+        match (ends(self.tokens.get(self.at)), ends(self.tokens.get(self.at + 1))) {
+            (true, _) => Ok(()),
+            (false, extraneous) => Err(self.unexpected(if extraneous { "extraneous" } else { "mismatched" }, "<EOF>")),
+        }
+    }
+
+    fn unexpected(&self, what: &str, wanted: &str) -> Issue {
         let token = self.peek();
-        let followed = self.tokens.get(self.at + 1).is_some_and(|next| next.class == Class::End);
-        let what = if followed && wanted == "<EOF>" { "extraneous" } else { "mismatched" };
         Issue::new(token.at, format!("Syntax error: {what} input '{}' expecting {wanted}", token.text))
+    }
+
+    /// Something in the place of what is wrong.
+    fn wrong(&mut self, issue: Issue) -> Expr {
+        let place = issue.place.unwrap_or_default();
+        self.issues.push(issue);
+        self.make(place, Kind::Literal(Value::Null))
+    }
+
+    /// A call, or what it stands for.
+    fn call_or_macro(&mut self, id: Id, function: String, target: Option<Expr>, args: Vec<Expr>) -> Expr {
+        macros::call(self, id, function, target, args).unwrap_or_else(|issue| self.wrong(issue))
     }
 
     pub fn id(&mut self, place: u32) -> Id {
@@ -229,7 +257,7 @@ impl Parser {
         };
         let id = self.id(open.at);
         let args = self.arguments()?;
-        macros::call(self, id, name.text, Some(operand), args)
+        Ok(self.call_or_macro(id, name.text, Some(operand), args))
     }
 
     /// A name, which may stand in backticks or be a reserved word.
@@ -241,7 +269,7 @@ impl Parser {
                 Ok(Token { text: token.text.trim_matches('`').to_owned(), ..token })
             }
             Class::Escaped => Err(Issue::new(self.peek().at, "unsupported syntax: '`'")),
-            _ => Err(self.unexpected("IDENTIFIER")),
+            _ => Err(self.unexpected("mismatched", "IDENTIFIER")),
         }
     }
 
@@ -280,7 +308,7 @@ impl Parser {
             (Class::Int | Class::Uint | Class::Float | Class::String | Class::Bytes, _) | (Class::Sign, "-") => {
                 self.literal()
             }
-            _ => Err(self.unexpected(OPERAND)),
+            _ => Err(self.unexpected("mismatched", OPERAND)),
         }
     }
 
@@ -288,15 +316,27 @@ impl Parser {
         let place = self.peek().at;
         let sign = if self.accept("-").is_some() { "-" } else { "" };
         let token = self.next();
+        let value = match self.literal_value(&token, sign) {
+            Some(Ok(value)) => value,
+            Some(Err(why)) => return Ok(self.wrong(Issue::new(place, why))),
+            None => {
+                self.at -= 1;
+                return Err(self.unexpected("mismatched", OPERAND));
+            }
+        };
+        Ok(self.make(place, Kind::Literal(value)))
+    }
+
+    /// `None` for what is no literal.
+    fn literal_value(&self, token: &Token, sign: &str) -> Option<Result<Value<'static>, &'static str>> {
         let text = &token.text;
-        let wrong = |why: &str| Issue::new(place, why);
-        let value = match token.class {
+        Some(match token.class {
             Class::Int => {
                 let number = match text.strip_prefix("0x") {
                     Some(digits) => i64::from_str_radix(&format!("{sign}{digits}"), 16),
                     None => format!("{sign}{text}").parse(),
                 };
-                Value::Int(number.map_err(|_| wrong("invalid int literal"))?)
+                number.map(Value::Int).map_err(|_| "invalid int literal")
             }
             Class::Uint => {
                 let digits = &text[..text.len() - 1];
@@ -304,23 +344,19 @@ impl Parser {
                     Some(digits) => u64::from_str_radix(digits, 16),
                     None => digits.parse(),
                 };
-                Value::Uint(number.map_err(|_| wrong("invalid uint literal"))?)
+                number.map(Value::Uint).map_err(|_| "invalid uint literal")
             }
             Class::Float => {
                 let number = format!("{sign}{text}").parse::<f64>().ok().filter(|number| number.is_finite());
-                Value::Double(number.ok_or_else(|| wrong("invalid double literal"))?)
+                number.map(Value::Double).ok_or("invalid double literal")
             }
             Class::String => {
-                let bytes = text::unescape(text, false).map_err(wrong)?;
-                Value::text(String::from_utf8_lossy(&bytes).into_owned())
+                let bytes = text::unescape(text, false);
+                bytes.map(|bytes| Value::text(String::from_utf8_lossy(&bytes).into_owned()))
             }
-            Class::Bytes => Value::Bytes(text::unescape(&text[1..], true).map_err(wrong)?.into()),
-            _ => {
-                self.at -= 1;
-                return Err(self.unexpected(OPERAND));
-            }
-        };
-        Ok(self.make(place, Kind::Literal(value)))
+            Class::Bytes => text::unescape(&text[1..], true).map(|bytes| Value::Bytes(bytes.into())),
+            _ => return None,
+        })
     }
 
     /// A variable, a call of a function, or an object.
@@ -328,7 +364,7 @@ impl Parser {
         let start = self.peek().at;
         let dot = if self.accept(".").is_some() { "." } else { "" };
         if self.peek().class != Class::Ident {
-            return Err(self.unexpected("IDENTIFIER"));
+            return Err(self.unexpected("mismatched", "IDENTIFIER"));
         }
         let token = self.next();
         if let Some(name) = self.object_name(&token.text) {
@@ -337,16 +373,20 @@ impl Parser {
             let fields = self.fields()?;
             return Ok(Expr { id, kind: Kind::Struct { name: format!("{dot}{name}"), fields } });
         }
-        if RESERVED.contains(&token.text.as_str()) {
-            return Err(Issue::new(start, format!("reserved identifier: {}", token.text)));
-        }
+        let reserved = RESERVED.contains(&token.text.as_str());
+        let issue = || Issue::new(start, format!("reserved identifier: {}", token.text));
         let name = format!("{dot}{}", token.text);
         match self.accept("(") {
+            None if reserved => Ok(self.wrong(issue())),
+            Some(_) if reserved => {
+                self.arguments()?;
+                Ok(self.wrong(issue()))
+            }
             None => Ok(self.make(token.at, Kind::Ident(name))),
             Some(open) => {
                 let id = self.id(open.at);
                 let args = self.arguments()?;
-                macros::call(self, id, name, None, args)
+                Ok(self.call_or_macro(id, name, None, args))
             }
         }
     }

@@ -114,6 +114,9 @@ impl<'v> List<'v> {
                 matches!((element(self, index), found), (Some(a), Some(b)) if equal(&a, &b))
             });
         }
+        if let (Self::Json(..), ListType::Set) = (self, self.kind()) {
+            return other.iter().all(|item| item.is_ok_and(|item| self.contains(&item).unwrap_or_default()));
+        }
         (0..self.len())
             .all(|index| matches!((element(self, index), element(other, index)), (Some(a), Some(b)) if equal(&a, &b)))
     }

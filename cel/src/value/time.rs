@@ -104,7 +104,7 @@ impl Time {
 
     /// In nanoseconds.
     pub fn since(self, earlier: Self) -> Result<i64, Error> {
-        i64::try_from(self.instant - earlier.instant).map_err(|_| Error::new("duration overflow"))
+        i64::try_from(self.instant - earlier.instant).map_err(|_| Error::OVERFLOW)
     }
 
     pub fn seconds(self) -> i64 {

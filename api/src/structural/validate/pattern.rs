@@ -40,6 +40,9 @@ pub fn check(pattern: &str) -> Result<(), String> {
 /// # Errors
 /// Why it is none.
 pub fn compile(pattern: &str) -> Result<Regex, String> {
+    if let Some(operators) = repeated_repetition(pattern) {
+        return Err(format!("error parsing regexp: invalid nested repetition operator: `{operators}`"));
+    }
     let built = RegexBuilder::new(&translate(pattern)).size_limit(SIZE).build();
     built.map_err(|error| {
         let text = error.to_string();
@@ -47,6 +50,32 @@ pub fn compile(pattern: &str) -> Result<Regex, String> {
         let why = last.strip_prefix("error: ").unwrap_or(last);
         format!("error parsing regexp: {why}: `{pattern}`")
     })
+}
+
+/// `a**`, which our engine takes for `(a*)*`. A question mark after a repetition belongs to it.
+fn repeated_repetition(pattern: &str) -> Option<String> {
+    let mut chars = pattern.chars().peekable();
+    let (mut class, mut before) = (false, None);
+    while let Some(c) = chars.next() {
+        let repetition = matches!(c, '*' | '+' | '?') && !class;
+        match (before, c) {
+            (Some(first), c) if repetition => return Some(format!("{first}{c}")),
+            (_, '\\') => {
+                chars.next();
+            }
+            (_, '[') => class = true,
+            (_, ']') => class = false,
+            _ => {}
+        }
+        // `(?` begins a group.
+        before = repetition.then_some(c);
+        if repetition {
+            chars.next_if_eq(&'?');
+        } else if c == '(' && !class {
+            chars.next_if_eq(&'?');
+        }
+    }
+    None
 }
 
 /// Classes by letters are ASCII in Go; a bracket inside of a class and a brace that repeats nothing are themselves.
@@ -188,5 +217,8 @@ mod tests {
             assert_eq!(regex.is_match(text), expected, "{pattern} {text}");
         }
         assert!(check("a(").is_err() && check(r"(?!a)").is_err());
+        for (pattern, fine) in [("a**", false), ("a+?+", false), ("a+?", true), ("[*+]+", true), (r"a\++", true)] {
+            assert_eq!(check(pattern).is_ok(), fine, "{pattern}");
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! CustomResourceDefinitions (`registry/customresourcedefinition`, `apis/apiextensions/validation`). `validation` checks a whole
-//! one, `version` what is said of a version, `schema` and `topology` its schema, `conversion` the way between versions.
+//! one, `version` what is said of a version, `schema` and `topology` its schema, `rules` the rules in it, `conversion` the way between
+//! versions.
 
 mod conversion;
+mod rules;
 mod schema;
 mod topology;
 mod validation;
@@ -71,17 +73,7 @@ impl Strategy for CustomResourceDefinition {
     fn warnings(&self, new: &Object) -> Vec<String> {
         let versions = new["spec"]["versions"].as_array().into_iter().flatten();
         let schemas: Vec<&Value> = versions.map(|version| &version["schema"]["openAPIV3Schema"]).collect();
-        let mut warnings: Vec<String> = schemas.iter().flat_map(|schema| unknown_formats(schema)).collect();
-        let has_rules = |schema: &&Value| {
-            schema::has(schema, &|node| {
-                node["x-kubernetes-validations"].as_array().is_some_and(|rules| !rules.is_empty())
-            })
-        };
-        if schemas.iter().any(has_rules) {
-            warnings
-                .push("x-kubernetes-validations: CEL rules are stored but not enforced by this server yet".to_owned());
-        }
-        warnings
+        schemas.iter().flat_map(|schema| unknown_formats(schema)).collect()
     }
 
     /// The first deletion only marks: objects of the kind go first.

@@ -40,10 +40,9 @@ const UNSUPPORTED: [(&str, &str); 6] = [
     ("dependencies", "dependencies is not supported"),
     ("$ref", "$ref is not supported"),
 ];
-const REASONS: [&str; 4] = ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
 
-/// `path` is that of the member that has `openAPIV3Schema`.
-pub(super) fn validate(path: &Path, schema: &Value, has_status: bool) -> Vec<FieldError> {
+/// `path` is that of the member that has `openAPIV3Schema`; `unchanged` when an update leaves it as it was.
+pub(super) fn validate(path: &Path, schema: &Value, has_status: bool, unchanged: bool) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if has_status {
         errors.extend(root_error(path, schema));
@@ -53,17 +52,27 @@ pub(super) fn validate(path: &Path, schema: &Value, has_status: bool) -> Vec<Fie
         errors.push(FieldError::forbidden(&path, "nullable cannot be true at the root"));
     }
     let path = path.child("openAPIV3Schema");
+    let mut fine = false;
     let supported = !has(schema, &|node| UNSUPPORTED.iter().any(|(key, _)| is_there(&node[*key])));
     if supported {
         let structural = check::check(&path, schema);
-        let fine = structural.is_empty();
+        fine = structural.is_empty();
         errors.extend(structural);
         if fine {
+            let before = errors.len();
             defaults(&path, schema, true, &mut errors);
+            fine = errors.len() == before;
         }
     }
     let place = Place { forbidden_default: None, in_meta: false, is_root: true };
-    node(&path, schema, &place, &mut errors);
+    let mut of_nodes = Vec::new();
+    node(&path, schema, &place, &mut of_nodes);
+    // Rules are read where the schema can be.
+    if fine {
+        let of_rules = super::rules::validate(&path, schema, &of_nodes, unchanged);
+        of_nodes.extend(of_rules);
+    }
+    errors.extend(of_nodes);
     errors
 }
 
@@ -187,7 +196,7 @@ fn node(path: &Path, schema: &Value, place: &Place, errors: &mut Vec<FieldError>
         errors.push(FieldError::invalid(&path, false, "must be true or undefined"));
     }
     super::topology::validate(path, schema, errors);
-    rules(&path.child("x-kubernetes-validations"), schema, errors);
+    super::rules::form(&path.child("x-kubernetes-validations"), schema, errors);
 }
 
 fn standard(path: &Path, schema: &Value, place: &Place, errors: &mut Vec<FieldError>) {
@@ -213,40 +222,5 @@ fn standard(path: &Path, schema: &Value, place: &Place, errors: &mut Vec<FieldEr
     if place.in_meta && schema["x-kubernetes-embedded-resource"] == true {
         let path = path.child("x-kubernetes-embedded-resource");
         errors.push(FieldError::forbidden(&path, "must not be used inside of resource meta"));
-    }
-}
-
-/// The form of CEL rules; the rules themselves are not read yet.
-fn rules(path: &Path, schema: &Value, errors: &mut Vec<FieldError>) {
-    for (index, rule) in schema["x-kubernetes-validations"].as_array().into_iter().flatten().enumerate() {
-        let path = path.index(index);
-        let text = |key: &str| rule[key].as_str().unwrap_or_default();
-        let breaks = |text: &str| text.contains(['\n', '\r']);
-        let (trimmed, message) = (text("rule").trim(), text("message"));
-        if trimmed.is_empty() {
-            errors.push(FieldError::required(&path.child("rule"), "rule is not specified"));
-        } else if !message.is_empty() && message.trim().is_empty() {
-            errors.push(FieldError::invalid(&path.child("message"), message, "must be non-empty if specified"));
-        } else if breaks(message.trim()) {
-            errors.push(FieldError::invalid(&path.child("message"), message, "must not contain line breaks"));
-        } else if breaks(trimmed) && message.trim().is_empty() {
-            let detail = "message must be specified if rule contains line breaks";
-            errors.push(FieldError::required(&path.child("message"), detail));
-        }
-        if !text("messageExpression").is_empty() && text("messageExpression").trim().is_empty() {
-            let detail = "messageExpression must be non-empty if specified";
-            errors.push(FieldError::required(&path.child("messageExpression"), detail));
-        }
-        if !text("reason").is_empty() && !REASONS.contains(&text("reason")) {
-            errors.push(FieldError::not_supported(&path.child("reason"), text("reason"), &REASONS));
-        }
-        if !text("fieldPath").is_empty() && text("fieldPath").trim().is_empty() {
-            let detail = "must be non-empty if specified";
-            errors.push(FieldError::invalid(&path.child("fieldPath"), text("fieldPath"), detail));
-        }
-        if breaks(text("fieldPath")) {
-            let detail = "must not contain line breaks";
-            errors.push(FieldError::invalid(&path.child("fieldPath"), text("fieldPath"), detail));
-        }
     }
 }

@@ -234,9 +234,6 @@ fn what_is_established_keeps_its_names() {
 
 #[test]
 fn what_is_not_understood_is_said() {
-    let rules = json!([{"rule": "self.x > 1"}]);
-    let warnings = CustomResourceDefinition.warnings(&with(&format!("{SCHEMA}/x-kubernetes-validations"), rules));
-    assert_eq!(warnings, ["x-kubernetes-validations: CEL rules are stored but not enforced by this server yet"]);
     let properties = json!({"a": {"type": "string", "format": "odd"}, "b": {"type": "integer", "format": "int32"}});
     let warnings = CustomResourceDefinition.warnings(&with(&format!("{SCHEMA}/properties"), properties));
     assert_eq!(warnings, ["unrecognized format \"odd\""]);
@@ -253,4 +250,77 @@ fn the_first_deletion_marks() {
     assert_eq!(one.finalizers().collect::<Vec<_>>(), ["customresourcecleanup.apiextensions.k8s.io"]);
     let condition = &one["status"]["conditions"][0];
     assert_eq!((&condition["type"], &condition["reason"]), (&json!("Terminating"), &json!("InstanceDeletionPending")));
+}
+
+#[test]
+fn rules_are_read_and_priced() {
+    const AT: &str = "/spec/versions/0/schema/openAPIV3Schema/properties";
+    let spec = |properties: Value, rules: Value| json!({"spec": {"type": "object", "properties": properties, "x-kubernetes-validations": rules}});
+    let string = json!({"type": "string"});
+    let list = json!({"type": "array", "items": string});
+    let path = "spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations[0]";
+    let shown = |rule: &str| {
+        format!(
+            "Invalid value: {{\"Rule\":\"{rule}\",\"Message\":\"\",\"MessageExpression\":\"\",\"Reason\":null,\"FieldPath\":\"\",\"OptionalOldSelf\":null}}"
+        )
+    };
+    let budget = "(try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are \
+                  declared)";
+    let table = [
+        (json!({"a": string}), json!([{"rule": "self.a == 'x'"}]), vec![]),
+        (
+            json!({"a": string}),
+            json!([{"rule": "self.b > 'x'"}]),
+            vec![format!(
+                "{path}.rule: {}: compilation failed: ERROR: <input>:1:5: undefined field 'b'\n | self.b > 'x'\n | ....^",
+                shown("self.b \\u003e 'x'")
+            )],
+        ),
+        (
+            json!({"a": string}),
+            json!([{"rule": "self.a"}]),
+            vec![format!("{path}.rule: {}: cel expression must evaluate to a bool", shown("self.a"))],
+        ),
+        (
+            json!({"a": list, "b": list}),
+            json!([{"rule": "self.a.all(x, self.b.all(y, x != y))"}]),
+            vec![
+                format!(
+                    "{path}.rule: Forbidden: estimated rule cost exceeds budget by factor of more than 100x {budget}"
+                ),
+                format!(
+                    "{path}.rule: Forbidden: contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema"
+                ),
+                format!(
+                    "spec.validation.openAPIV3Schema: Forbidden: x-kubernetes-validations estimated rule cost total for entire \
+                     OpenAPIv3 schema exceeds budget by factor of more than 100x {budget}"
+                ),
+            ],
+        ),
+        (
+            json!({"a": string}),
+            json!([{"rule": "self.a == 'x'", "optionalOldSelf": true, "fieldPath": ".b"}]),
+            vec![format!("{path}.fieldPath: Invalid value: \".b\": must be a valid path")],
+        ),
+        (
+            json!({"a": string}),
+            json!([{"rule": "self.a == 'x'", "optionalOldSelf": true}]),
+            vec![format!("{path}.optionalOldSelf: Invalid value: true: may not be set if oldSelf is not used in rule")],
+        ),
+    ];
+    for (properties, rules, expected) in table {
+        assert_eq!(said(&with(AT, spec(properties, rules.clone()))), expected, "{rules}");
+    }
+    let mut items = list.clone();
+    items["items"]["x-kubernetes-validations"] = json!([{"rule": "self == oldSelf"}]);
+    items["maxItems"] = 5.into();
+    let errors = said(&with(AT, spec(json!({"a": items}), json!([]))));
+    let place = "spec.validation.openAPIV3Schema.properties[spec].properties[a]";
+    assert_eq!(
+        errors,
+        [format!(
+            "{place}.items.x-kubernetes-validations[0].rule: Invalid value: \"self == oldSelf\": oldSelf cannot be used on the \
+             uncorrelatable portion of the schema within {place}"
+        )]
+    );
 }

@@ -24,7 +24,7 @@ pub(super) fn validate(definition: &Object, old: Option<&Object>) -> Vec<FieldEr
             errors.push(FieldError::invalid(&path, name, "must be spec.names.plural+\".\"+spec.group"));
         }
     }
-    errors.extend(spec(&Path::new("spec"), &definition["spec"]));
+    errors.extend(spec(&Path::new("spec"), &definition["spec"], old));
     if let Some(old) = old {
         immutable(&definition["spec"], old, &mut errors);
     }
@@ -44,7 +44,7 @@ pub(super) fn text<'v>(value: &'v Value, key: &str) -> &'v str {
     value[key].as_str().unwrap_or_default()
 }
 
-fn spec(path: &Path, spec: &Value) -> Vec<FieldError> {
+fn spec(path: &Path, spec: &Value, old: Option<&Object>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let group = text(spec, "group");
     let wrong = names::dns1123_subdomain(group);
@@ -61,7 +61,7 @@ fn spec(path: &Path, spec: &Value) -> Vec<FieldError> {
         "" => errors.push(FieldError::required(&path.child("scope"), "")),
         other => errors.push(FieldError::not_supported(&path.child("scope"), other, &["Cluster", "Namespaced"])),
     }
-    versions(path, spec, &mut errors);
+    versions(path, spec, old, &mut errors);
     for key in ["plural", "singular", "kind", "listKind"] {
         if text(&spec["names"], key).is_empty() {
             errors.push(FieldError::required(&path.child("names").child(key), ""));
@@ -72,7 +72,7 @@ fn spec(path: &Path, spec: &Value) -> Vec<FieldError> {
     errors
 }
 
-fn versions(path: &Path, spec: &Value, errors: &mut Vec<FieldError>) {
+fn versions(path: &Path, spec: &Value, old: Option<&Object>, errors: &mut Vec<FieldError>) {
     let none = Vec::new();
     let all = spec["versions"].as_array().unwrap_or(&none);
     let at = path.child("versions");
@@ -106,7 +106,8 @@ fn versions(path: &Path, spec: &Value, errors: &mut Vec<FieldError>) {
         };
         let schema = &all[index]["schema"]["openAPIV3Schema"];
         if schema.is_object() {
-            errors.extend(schema::validate(&path, schema, has_status));
+            let unchanged = old.is_some_and(|old| is_unchanged(&all[index], old));
+            errors.extend(schema::validate(&path, schema, has_status, unchanged));
         }
     }
     for (path, index) in places("subresources", "subresources") {
@@ -129,6 +130,12 @@ fn versions(path: &Path, spec: &Value, errors: &mut Vec<FieldError>) {
         let detail = "must have exactly one version marked as storage version";
         errors.push(FieldError::invalid(&at, spec["versions"].clone(), detail));
     }
+}
+
+/// The schema of a version is as it was.
+fn is_unchanged(version: &Value, old: &Object) -> bool {
+    let mut before = old["spec"]["versions"].as_array().into_iter().flatten();
+    before.any(|before| before["name"] == version["name"] && before["schema"] == version["schema"])
 }
 
 fn names(path: &Path, names: &Value) -> Vec<FieldError> {

@@ -90,9 +90,18 @@ impl<'e, 'v> Run<'e, 'v> {
             }
             Kind::Literal(value) => Ok(value.clone()),
             Kind::Call { function, target, args } => self.call(expr, function, target.as_deref(), args),
-            Kind::List(items) => self.list(items),
-            Kind::Map(entries) => self.map(entries),
-            Kind::Struct { name, fields } => self.object(name, fields),
+            Kind::List(items) => {
+                let made = self.list(items);
+                self.made(LIST, made)
+            }
+            Kind::Map(entries) => {
+                let made = self.map(entries);
+                self.made(MAP, made)
+            }
+            Kind::Struct { name, fields } => {
+                let made = self.object(name, fields);
+                self.made(STRUCT, made)
+            }
             Kind::Comprehension(all) => self.comprehension(all),
             Kind::Ident(_) | Kind::Select { .. } => self.resolve(expr),
         }
@@ -243,10 +252,7 @@ impl<'e, 'v> Run<'e, 'v> {
         let rule = overload.cost;
         let counted = overloads.len() == 1 || rule.by_name();
         self.charge(if counted { rule.actual(overload.id, &values) } else { 1 })?;
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        let result = (overload.run)(&mut values);
+        let result = failed.map_or_else(|| (overload.run)(&mut values), Err);
         if counted {
             self.charge(rule.of_result(result.as_ref().map_or(1, Value::size)))?;
         }
@@ -262,12 +268,17 @@ impl<'e, 'v> Run<'e, 'v> {
         }
     }
 
+    /// What is made costs the same when a part of it fails.
+    fn made(&mut self, cost: u64, made: Computed<'v>) -> Computed<'v> {
+        self.charge(cost)?;
+        made
+    }
+
     fn list(&mut self, items: &'e [Item]) -> Computed<'v> {
         let mut values = Vec::with_capacity(items.len());
         for item in items {
             values.extend(self.inside(&item.value, item.optional, "list element")?);
         }
-        self.charge(LIST)?;
         Ok(Value::list(values))
     }
 
@@ -283,7 +294,6 @@ impl<'e, 'v> Run<'e, 'v> {
                 None => members.remove(&key),
             };
         }
-        self.charge(MAP)?;
         Ok(Value::Map(Map::Members(Arc::new(members))))
     }
 
@@ -294,7 +304,6 @@ impl<'e, 'v> Run<'e, 'v> {
                 members.insert(Key::String(Text::Shared(field.name.as_str().into())), value);
             }
         }
-        self.charge(STRUCT)?;
         Ok(Value::Struct(name.into(), Arc::new(members)))
     }
 

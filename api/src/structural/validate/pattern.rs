@@ -67,11 +67,9 @@ fn repeated_repetition(pattern: &str) -> Option<String> {
             (_, ']') => class = false,
             _ => {}
         }
-        // `(?` begins a group.
         before = repetition.then_some(c);
-        if repetition {
-            chars.next_if_eq(&'?');
-        } else if c == '(' && !class {
+        // It makes a repetition lazy, or a group special.
+        if repetition || (c == '(' && !class) {
             chars.next_if_eq(&'?');
         }
     }

@@ -245,7 +245,7 @@ pub(crate) fn qualified(row: &Descriptor) -> Qualified<'_> {
 /// The kind, for `Invalid` statuses.
 /// Events have one internal form, whose group is the core's.
 pub(crate) fn qualified_kind(row: &Descriptor) -> Qualified<'_> {
-    let group = if row.shape.is_some() { "" } else { &row.info.group };
+    let group = if row.info.group == "events.k8s.io" { "" } else { &row.info.group };
     Qualified::new(group, &row.info.kind)
 }
 

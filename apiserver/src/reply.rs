@@ -308,10 +308,12 @@ impl Viewer {
 
     /// The reverse.
     fn a_list(&self) -> Status {
-        let own = self.go_type();
-        Status::not_this(&format!(
-            "you requested PartialObjectMetadata, but the requested object is a list ({own}List)"
-        ))
+        let own = if self.row.custom.is_some() {
+            "*unstructured.UnstructuredList".to_owned()
+        } else {
+            format!("{}List", self.go_type())
+        };
+        Status::not_this(&format!("you requested PartialObjectMetadata, but the requested object is a list ({own})"))
     }
 
     /// As upstream's Go calls the internal form of the kind.

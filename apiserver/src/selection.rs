@@ -101,7 +101,7 @@ impl Selection {
 
 fn find(row: &Descriptor, field: &str) -> Result<Field, String> {
     let unsupported = || {
-        if row.selectable.is_empty() {
+        if row.selectable.is_empty() && row.custom.is_none() {
             format!("{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
         } else {
             format!("field label not supported: {field}")

@@ -124,7 +124,7 @@ async fn answer(core: Arc<Core>, user: UserInfo, request: Request<Body>) -> Resp
         Ok(None) => return refuse(&Status::no_such_path(), &Accepted::JSON),
         Err(status) => return refuse(&status, &Accepted::JSON),
     };
-    let deprecation = row.deprecation;
+    let deprecation: Vec<String> = deprecations(&row).collect();
     match Call::begin(core, row, user, info, query, &request) {
         Ok(call) => match call.answer(request).await {
             Ok(reply) => respond(&call, reply),
@@ -135,7 +135,7 @@ async fn answer(core: Arc<Core>, user: UserInfo, request: Request<Body>) -> Resp
             // Not by the router, as far as clients can tell.
             if status.code == 406 && status.details.is_none() {
                 let warnings = Warnings::default();
-                warnings.add(deprecation);
+                warnings.extend(deprecation);
                 for text in warnings.headers() {
                     response.headers_mut().append(WARNING, text);
                 }
@@ -143,6 +143,12 @@ async fn answer(core: Arc<Core>, user: UserInfo, request: Request<Body>) -> Resp
             response
         }
     }
+}
+
+/// What is said about every request for a kind that goes.
+fn deprecations(row: &Descriptor) -> impl Iterator<Item = String> {
+    let own = (!row.deprecation.is_empty()).then_some(row.deprecation);
+    row.custom.iter().flat_map(|custom| custom.deprecation()).chain(own).map(str::to_owned)
 }
 
 impl Call {
@@ -168,6 +174,8 @@ impl Call {
             Accepted::negotiate(request.headers(), &query, lists).map_err(|refused| match info.verb.as_str() {
                 // These read their options first.
                 "list" | "watch" if refused.details.is_none() => options::list_error(&info, &query).unwrap_or(refused),
+                // Custom resources are not in upstream's router.
+                _ if row.custom.is_some() => Status::not_acceptable(&SUPPORTED),
                 _ => refused,
             })?
         };
@@ -178,8 +186,7 @@ impl Call {
         let headers = request.headers().clone();
         let manager = options::manager(&query, &headers);
         let warnings = Warnings::default();
-        warnings.extend(row.custom.iter().flat_map(|custom| custom.deprecation()).map(str::to_owned));
-        warnings.add(row.deprecation);
+        warnings.extend(deprecations(&row));
         Ok(Self { core, user, headers, query, row, accepted, warnings, manager, info })
     }
 
@@ -244,7 +251,7 @@ fn check_verb(row: &Descriptor, info: &RequestInfo) -> Result<(), Status> {
         return if row.info.allows(&info.verb) { Ok(()) } else { Err(Status::method_not_allowed()) };
     }
     let subresource = row.info.subresource(&info.subresource).ok_or_else(Status::no_such_path)?;
-    if !info.rest.is_empty() && info.subresource != "proxy" {
+    if !info.rest.is_empty() && info.subresource != "proxy" && row.custom.is_none() {
         return Err(Status::no_such_path());
     }
     if subresource.allows(&info.verb) { Ok(()) } else { Err(Status::method_not_allowed()) }

@@ -49,8 +49,9 @@ impl Strategy for Driver {
         let mut errors = Errors::default();
         let spec = Cursor::root(new, "spec");
         errors.one_of_if_set(&spec.child("fsGroupPolicy"), &["File", "None", "ReadWriteOnceWithFSType"]);
-        for mode in spec.child("volumeLifecycleModes").items() {
-            errors.one_of_if_set(&mode, &["Persistent", "Ephemeral"]);
+        let modes = spec.child("volumeLifecycleModes");
+        for mode in modes.items() {
+            errors.one_of_if_set(&modes.showing(mode.value), &["Persistent", "Ephemeral"]);
         }
         errors.into_vec()
     }

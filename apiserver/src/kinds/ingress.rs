@@ -154,7 +154,11 @@ fn backend(at: &Cursor, errors: &mut Errors) {
                 (false, 1..) => errors.invalid_as(at, "", "cannot set both port name & port number"),
                 (false, _) => errors.messages(&name, names::port_name(name.str())),
                 (true, 0) => errors.required_because(at, "port name or number is required"),
-                (true, value) => errors.messages(&number, names::port_number(value)),
+                (true, value) => {
+                    if let Some(wrong) = names::port_number(value) {
+                        errors.invalid(&number, wrong);
+                    }
+                }
             }
         }
     }

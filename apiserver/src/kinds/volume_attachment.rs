@@ -36,6 +36,28 @@ impl Strategy for VolumeAttachment {
         errors.into_vec()
     }
 
+    /// Rules that came later, for new ones alone.
+    fn validate_create(&self, new: &Object) -> Vec<FieldError> {
+        const MAX_DRIVER: usize = 63;
+        let mut errors = Errors::default();
+        let spec = Cursor::root(new, "spec");
+        let (attacher, source) = (spec.child("attacher"), spec.child("source"));
+        match attacher.len() {
+            0 => errors.required(&attacher),
+            length => {
+                if length > MAX_DRIVER {
+                    errors.too_long(&attacher, MAX_DRIVER);
+                }
+                errors.messages(&attacher, names::dns1123_subdomain(&attacher.str().to_lowercase()));
+            }
+        }
+        let volume = source.child("persistentVolumeName");
+        if volume.is_set() {
+            errors.messages(&volume, names::dns1123_subdomain(volume.str()));
+        }
+        errors.into_vec()
+    }
+
     fn validate_update(&self, new: &Object, old: &Object) -> Vec<FieldError> {
         let mut errors = Errors::default();
         if !same_field(new, old, "spec") {

@@ -48,9 +48,18 @@ pub(crate) async fn delete_collection(call: &Call, body: Body) -> Result<Reply, 
 
 async fn options(call: &Call, body: Body) -> Result<DeleteOptions, Status> {
     let bytes = call.bytes(body).await?;
-    if bytes.is_empty() {
-        return DeleteOptions::parse(&call.query, None);
+    let options = if bytes.is_empty() {
+        DeleteOptions::parse(&call.query, None)?
+    } else {
+        let body = decode::options(&bytes, decode::content_type(&call.headers), "DeleteOptions")?;
+        DeleteOptions::parse(&call.query, Some(&body))?
+    };
+    let is_job = (call.row.info.group.as_str(), call.row.info.plural.as_str()) == ("batch", "jobs");
+    if is_job && options.propagation.is_none() && options.orphan_dependents.is_none() {
+        call.warnings.add(
+            "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or \
+             set propagationPolicy=Orphan to suppress this warning",
+        );
     }
-    let body = decode::options(&bytes, decode::content_type(&call.headers), "DeleteOptions")?;
-    DeleteOptions::parse(&call.query, Some(&body))
+    Ok(options)
 }

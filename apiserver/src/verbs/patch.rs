@@ -175,7 +175,12 @@ impl<'a> Patching<'a> {
     pub async fn read(call: &'a Call, body: Body, kind: GroupVersionKind) -> Result<(Self, WriteOptions), Status> {
         let content_type = decode::content_type(&call.headers).to_owned();
         if !SUPPORTED.contains(&content_type.as_str()) {
-            return Err(Status::no_such_body());
+            let is_custom = call.row.custom.is_some() && call.info.subresource != "scale";
+            return Err(if is_custom {
+                Status::unsupported_media_type(&CUSTOM_SUPPORTED)
+            } else {
+                Status::no_such_body()
+            });
         }
         if call.row.custom.is_some() && content_type == STRATEGIC && call.info.subresource != "scale" {
             return Err(Status::unsupported_media_type(&CUSTOM_SUPPORTED));

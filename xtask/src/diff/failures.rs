@@ -20,7 +20,12 @@ pub fn compare(ours: &Value, theirs: &Value, pairs: &Pairs) -> Vec<Said> {
     if our_causes != their_causes {
         return of_causes(&our_causes, &their_causes);
     }
-    let message = |body: &Value, side| neutral(body["message"].as_str().unwrap_or_default(), side, pairs);
+    let message = |body: &Value, side| {
+        let message = body["message"].as_str().unwrap_or_default();
+        // What follows is made of the causes, which have been compared.
+        let end = message.find(" is invalid: ").filter(|_| !our_causes.is_empty()).unwrap_or(message.len());
+        neutral(&message[..end], side, pairs)
+    };
     let (a, b) = (message(ours, Side::Ours), message(theirs, Side::Theirs));
     if a == b {
         return Vec::new();

@@ -19,9 +19,11 @@ pub(super) fn validate(definition: &Object, old: Option<&Object>) -> Vec<FieldEr
         let spec = &definition["spec"];
         let wanted = format!("{}.{}", text(&spec["names"], "plural"), text(spec, "group"));
         let name = text(&definition["metadata"], "name");
-        if name != wanted {
-            let path = Path::new("metadata").child("name");
-            errors.push(FieldError::invalid(&path, name, "must be spec.names.plural+\".\"+spec.group"));
+        for (key, name) in [("generateName", text(&definition["metadata"], "generateName")), ("name", name)] {
+            if name != wanted && (key == "name" || !name.is_empty()) {
+                let path = Path::new("metadata").child(key);
+                errors.push(FieldError::invalid(&path, name, "must be spec.names.plural+\".\"+spec.group"));
+            }
         }
     }
     errors.extend(spec(&Path::new("spec"), &definition["spec"], old));

@@ -53,21 +53,15 @@ impl Strategy for Job {
     fn validate(&self, new: &Object) -> Vec<FieldError> {
         let mut errors = Errors::default();
         generated_selector(new, &mut errors);
-        let spec = Cursor::root(new, "spec");
-        spec::spec(&spec, &mut errors);
-        let selector = spec.child("selector");
-        if selector.is_set() {
-            label_selector(&selector, &mut errors);
-        } else {
-            errors.required(&selector);
-        }
-        workload::matches_template(&spec, &mut errors);
+        content(new, &mut errors);
         host_names(new, &mut errors);
         errors.into_vec()
     }
 
     fn validate_update(&self, new: &Object, old: &Object) -> Vec<FieldError> {
+        // Upstream checks the spec once more here.
         let mut errors = Errors::default();
+        content(new, &mut errors);
         changes(new, old, &mut errors);
         errors.into_vec()
     }
@@ -87,6 +81,18 @@ impl Strategy for Job {
     fn warnings_of_update(&self, new: &Object, old: &Object) -> Vec<String> {
         workload::if_counted(new, old, workload::template_warnings)
     }
+}
+
+fn content(job: &Value, errors: &mut Errors) {
+    let spec = Cursor::root(job, "spec");
+    spec::spec(&spec, errors);
+    let selector = spec.child("selector");
+    if selector.is_set() {
+        label_selector(&selector, errors);
+    } else {
+        errors.required(&selector);
+    }
+    workload::matches_template(&spec, errors);
 }
 
 /// Defaults of a JobSpec that is a Job's own. In a CronJob they wait for the Job.

@@ -25,6 +25,14 @@ pub fn validate(new: &Value, old: &Value) -> Vec<FieldError> {
             errors.forbidden(&containers, "pod updates may not add or remove containers");
             return errors.into_vec();
         }
+        for container in containers.items() {
+            let image = container.child("image");
+            if image.is_empty() {
+                errors.required(&image);
+            } else if image.str().trim() != image.str() {
+                errors.invalid(&image, "must not have leading or trailing whitespace");
+            }
+        }
     }
     if !deadline(&spec, old_spec, &mut errors) {
         return errors.into_vec();

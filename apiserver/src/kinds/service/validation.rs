@@ -178,6 +178,10 @@ fn load_balancer(service: &Value, spec: &Cursor, errors: &mut Errors) {
     if balanced && !allocate.is_set() {
         errors.required(&Cursor::root(service, "allocateLoadBalancerNodePorts"));
     }
+    class(balanced, spec, errors);
+}
+
+fn class(balanced: bool, spec: &Cursor, errors: &mut Errors) {
     let class = spec.child("loadBalancerClass");
     if class.is_set() {
         if balanced {
@@ -233,6 +237,7 @@ pub fn changes(new: &Value, old: &Value, errors: &mut Errors) {
             errors.invalid(&class, "may not change once set");
         }
     }
+    class(kind(new) == "LoadBalancer", &spec, errors);
     let health = spec.child("healthCheckNodePort");
     let before = number(old_spec, "healthCheckNodePort");
     if needs_health_check(new) && needs_health_check(old) && health.int() != before {

@@ -95,6 +95,13 @@ fn errors() {
     // What decides hides errors, and the limit does not hide.
     assert_eq!(eval("1 / 0 == 1 || true"), Ok(true));
     assert_eq!(eval("[1, 0].exists(x, 1 / x == 1)"), Ok(true));
+    // What cannot be made is not begun.
+    for source in [
+        "lists.range(9223372036854775807).size() > 0",
+        "lists.range(100000).map(x, 'aaaaaaaaaaaaaaaa').join(lists.range(1000).map(x, 'bbbb').join()) == ''",
+    ] {
+        assert_eq!(eval(source), Err(Error::CostLimit.to_string()), "{source}");
+    }
     let long = "lists.range(1000).all(x, lists.range(1000).all(y, true)) || true";
     assert_eq!(eval(long), Err(Error::CostLimit.to_string()));
 }
@@ -131,7 +138,7 @@ fn lists_by_schema() {
         }),
         true,
     );
-    let declaration = Declaration::of(&schema, "self").unwrap();
+    let declaration = Declaration::of(&schema, "selfType").unwrap();
     let env = Env::kubernetes().types(declaration.types()).variable("self", declaration.ty.clone());
     let env = env.variable("old", declaration.ty.clone());
     let object = json!({"set": ["a", "b"], "map": [{"k": "x", "v": 1}, {"k": "y", "v": 2}], "namespace": "n", "a-b": 5,
@@ -168,7 +175,7 @@ fn costs() {
         }),
         false,
     );
-    let declaration = Declaration::of(&schema, "self").unwrap();
+    let declaration = Declaration::of(&schema, "selfType").unwrap();
     let env = Env::kubernetes().types(declaration.types()).variable("self", declaration.ty.clone());
     let object = json!({"name": "abcdefghijklmnopqrst", "free": "x", "tags": ["a", "b"], "map": {"k": "v"}});
     // What it can cost, and what it costs.

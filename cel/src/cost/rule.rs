@@ -216,7 +216,12 @@ impl Rule {
             Self::Matches | Self::Find => matching(size(0), size(1)),
             Self::ParseTwice | Self::Replace | Self::Split => scaled(size(0), 2.0 * TEXT),
             Self::Walk => args.first().map_or(0, walked),
-            Self::Slice | Self::Enumerate | Self::Reverse => 1 + LIST,
+            Self::Slice | Self::Reverse => 1 + LIST,
+            // Counted before it is made: it may be too long to be made.
+            Self::Enumerate => match args.first() {
+                Some(Value::Int(count)) => u64::try_from(*count).unwrap_or_default().saturating_add(1 + LIST),
+                _ => 1 + LIST,
+            },
             Self::Flatten => {
                 let depth =
                     args.get(1).map_or(1.0, |depth| if let Value::Int(int) = depth { *int as f64 } else { 1.0 });
@@ -244,7 +249,7 @@ impl Rule {
     /// What the result adds to the cost, by its size. What failed has the size 1.
     pub fn of_result(self, size: u64) -> u64 {
         match self {
-            Self::Slice | Self::Enumerate | Self::Reverse => size,
+            Self::Slice | Self::Reverse => size,
             Self::Join => scaled(size, 2.0 * TEXT),
             _ => 0,
         }

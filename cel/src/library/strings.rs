@@ -39,7 +39,7 @@ pub(super) const ROWS: &[Row] = &[
         Ok(Value::text(text(args, 0)?.to_ascii_uppercase()))
     }),
     member("replace", "string_replace_string_string", "string, string, string", "string", Rule::Replace, |args| {
-        Ok(Value::text(text(args, 0)?.replace(text(args, 1)?, text(args, 2)?)))
+        replace(text(args, 0)?, text(args, 1)?, text(args, 2)?, usize::MAX)
     }),
     member(
         "replace",
@@ -48,9 +48,8 @@ pub(super) const ROWS: &[Row] = &[
         "string",
         Rule::Replace,
         |args| {
-            let (whole, old, new) = (text(args, 0)?, text(args, 1)?, text(args, 2)?);
-            let count = usize::try_from(int(args, 3)?).unwrap_or(usize::MAX);
-            Ok(Value::text(whole.replacen(old, new, count)))
+            let limit = usize::try_from(int(args, 3)?).unwrap_or(usize::MAX);
+            replace(text(args, 0)?, text(args, 1)?, text(args, 2)?, limit)
         },
     ),
     member("split", "string_split_string", "string, string", "list(string)", Rule::Split, |args| {
@@ -85,6 +84,17 @@ pub(super) const JSON_PATCH: &[Row] =
     &[row("jsonpatch.escapeKey", "string_jsonpatch_escapeKey_string", "string", "string", Rule::Traverse, |args| {
         Ok(Value::text(text(args, 0)?.replace('~', "~0").replace('/', "~1")))
     })];
+
+/// What a call makes costs by what goes in. Longer texts than this, in bytes, are not made: a few calls could fill any memory.
+const MAX_TEXT: usize = 64 << 20;
+
+fn replace<'v>(whole: &str, old: &str, new: &str, limit: usize) -> Result<Value<'v>, Error> {
+    let count = whole.matches(old).take(limit).count();
+    if count.saturating_mul(new.len()) > MAX_TEXT {
+        return Err(Error::CostLimit);
+    }
+    Ok(Value::text(whole.replacen(old, new, limit)))
+}
 
 fn out_of_range(index: i64) -> Error {
     Error::new(format!("index out of range: {index}"))
@@ -154,6 +164,9 @@ fn join<'v>(args: &[Value<'_>], separator: &str) -> Result<Value<'v>, Error> {
             joined += separator;
         }
         let item = item?;
+        if joined.len() > MAX_TEXT {
+            return Err(Error::CostLimit);
+        }
         let wrong = || Error::new(format!("join: invalid input: {}", super::standard::shown(&item)));
         joined += item.as_str().ok_or_else(wrong)?;
     }

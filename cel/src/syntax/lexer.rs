@@ -30,9 +30,9 @@ pub(super) struct Unknown {
     pub at: u32,
 }
 
-const SIGNS: [&str; 26] = [
+const SIGNS: [&str; 27] = [
     "==", "!=", "<=", ">=", "&&", "||", "<", ">", "[", "]", "{", "}", "(", ")", ".", ",", "-", "!", "?", ":", "+", "*",
-    "/", "%", "=", "|",
+    "/", "%", "=", "|", "&",
 ];
 
 /// All tokens, and between them what is none.
@@ -109,7 +109,7 @@ impl Lexer<'_> {
         }
         let sign = SIGNS.iter().find(|sign| sign.chars().enumerate().all(|(index, c)| self.peek(index) == c));
         match sign {
-            Some(&("=" | "|")) | None => Err(self.unknown(if sign.is_some() { 2 } else { 1 })),
+            Some(&("=" | "|" | "&")) | None => Err(self.unknown(if sign.is_some() { 2 } else { 1 })),
             Some(sign) => Ok(self.take(Class::Sign, sign.len())),
         }
     }

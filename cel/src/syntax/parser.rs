@@ -245,6 +245,11 @@ impl Parser {
 
     fn select(&mut self, operand: Expr, dot: u32) -> Parsed {
         let optional = self.optional(dot, "unsupported syntax '.?'")?;
+        if !matches!(self.peek().class, Class::Ident | Class::Escaped) {
+            let token = self.peek();
+            let text = if token.class == Class::End { "" } else { &token.text };
+            return Err(Issue::new(token.at, format!("Syntax error: no viable alternative at input '.{text}'")));
+        }
         let name = self.field_name()?;
         if optional {
             let field = self.make(name.at, Kind::Literal(Value::text(name.text)));

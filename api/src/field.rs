@@ -168,6 +168,10 @@ pub fn go_quoted(text: &str) -> String {
             }
             '\'' => quoted.push(c),
             c if c.is_ascii() => quoted.extend(c.escape_debug()),
+            // Go prints no space but the one of ASCII.
+            c if c.is_control() || c.is_whitespace() || matches!(c, '\u{ad}' | '\u{feff}') => {
+                quoted.push_str(&format!("\\u{:04x}", c as u32));
+            }
             c => quoted.push(c),
         }
     }

@@ -138,6 +138,7 @@ pub fn custom(
         .map_err(|error| unrecognized(format!("couldn't get version/kind; json parse error: {error}")))?;
     let mut object = decoded.value;
     strict.extend(decoded.strict);
+    check_header(&object).map_err(&unrecognized)?;
     let text = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
     let own = GroupVersionKind::from_api_version(&text("apiVersion"), &text("kind"));
     if own.kind.is_empty() {

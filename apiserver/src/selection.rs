@@ -104,7 +104,14 @@ fn find(row: &Descriptor, field: &str) -> Result<Field, String> {
         if row.selectable.is_empty() && row.custom.is_none() {
             format!("{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
         } else {
-            format!("field label not supported: {field}")
+            match row.info.kind.as_str() {
+                "Job" => format!("field label {field:?} not supported for Job"),
+                "ResourceSlice" => {
+                    let kind = row.gvk();
+                    format!("field label not supported for {kind}: {field}")
+                }
+                _ => format!("field label not supported: {field}"),
+            }
         }
     };
     let stored = match (row.shape, field) {

@@ -125,6 +125,7 @@ async fn answer(core: Arc<Core>, user: UserInfo, request: Request<Body>) -> Resp
         Err(status) => return refuse(&status, &Accepted::JSON),
     };
     let deprecation: Vec<String> = deprecations(&row).collect();
+    let is_custom = row.custom.is_some();
     match Call::begin(core, row, user, info, query, &request) {
         Ok(call) => match call.answer(request).await {
             Ok(reply) => respond(&call, reply),
@@ -133,7 +134,7 @@ async fn answer(core: Arc<Core>, user: UserInfo, request: Request<Body>) -> Resp
         Err(status) => {
             let mut response = refuse(&status, &Accepted::JSON);
             // Not by the router, as far as clients can tell.
-            if status.code == 406 && status.details.is_none() {
+            if is_custom || status.code == 406 && status.details.is_none() {
                 let warnings = Warnings::default();
                 warnings.extend(deprecation);
                 for text in warnings.headers() {
@@ -250,11 +251,20 @@ fn check_verb(row: &Descriptor, info: &RequestInfo) -> Result<(), Status> {
         // A kind without a collection verb answers like a server without the route.
         return if row.info.allows(&info.verb) { Ok(()) } else { Err(Status::method_not_allowed()) };
     }
-    let subresource = row.info.subresource(&info.subresource).ok_or_else(Status::no_such_path)?;
+    // Custom resources are not in upstream's router, which knows all others' paths.
+    let missing = || match row.custom {
+        Some(_) => Status::not_found(qualified(row), &info.name),
+        None => Status::no_such_path(),
+    };
+    let subresource = row.info.subresource(&info.subresource).ok_or_else(missing)?;
     if !info.rest.is_empty() && info.subresource != "proxy" && row.custom.is_none() {
         return Err(Status::no_such_path());
     }
-    if subresource.allows(&info.verb) { Ok(()) } else { Err(Status::method_not_allowed()) }
+    match (subresource.allows(&info.verb), &row.custom) {
+        (true, _) => Ok(()),
+        (false, Some(_)) => Err(Status::method_not_supported(qualified(row), &info.verb)),
+        (false, None) => Err(Status::method_not_allowed()),
+    }
 }
 
 pub(crate) async fn authorize(core: &Core, user: &UserInfo, info: &RequestInfo) -> Result<(), Status> {

@@ -25,7 +25,7 @@ impl Strategy for ApiService {
         let name = format!("{}.{}", version.str(), group.str());
         if text(field(new, "metadata"), "name") != name {
             let metadata = Cursor::root(new, "metadata");
-            errors.invalid(&metadata.child("name"), format!("must be `spec.version+\".\"+spec.group`: {name:?}"));
+            errors.invalid_text(&metadata.child("name"), format!("must be `spec.version+\".\"+spec.group`: {name:?}"));
         }
         if group.str().is_empty() && version.str() != "v1" {
             errors.required_because(&group, "only v1 may have an empty group and it better be legacy kube");

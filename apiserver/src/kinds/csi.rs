@@ -16,6 +16,7 @@ use super::selectors::label_selector;
 use crate::strategy::Strategy;
 
 const MAX_DRIVER_NAME: usize = 63;
+const MIN_PERIOD: i64 = 10;
 const MAX_NODE_ID: usize = 256;
 
 #[derive(Debug)]
@@ -49,6 +50,10 @@ impl Strategy for Driver {
         let mut errors = Errors::default();
         let spec = Cursor::root(new, "spec");
         errors.one_of_if_set(&spec.child("fsGroupPolicy"), &["File", "None", "ReadWriteOnceWithFSType"]);
+        let period = spec.child("nodeAllocatableUpdatePeriodSeconds");
+        if period.int().is_some_and(|seconds| seconds < MIN_PERIOD) {
+            errors.invalid(&period, format!("must be greater than or equal to {MIN_PERIOD} seconds"));
+        }
         let modes = spec.child("volumeLifecycleModes");
         for mode in modes.items() {
             errors.one_of_if_set(&modes.showing(mode.value), &["Persistent", "Ephemeral"]);

@@ -79,8 +79,11 @@ impl Target<'_> {
     }
 
     pub(crate) fn check_delete_preconditions(&self, old: &Object, options: &DeleteOptions) -> Result<(), Status> {
-        if (self.row.info.group.as_str(), self.row.info.plural.as_str()) == ("", "namespaces") {
-            return self.check_namespace_preconditions(old, options);
+        if matches!(
+            (self.row.info.group.as_str(), self.row.info.plural.as_str()),
+            ("", "namespaces") | ("apiextensions.k8s.io", "customresourcedefinitions")
+        ) {
+            return self.check_emptied_preconditions(old, options);
         }
         // Upstream names the kind here, not the resource.
         let kind = qualified_kind(self.row);
@@ -104,8 +107,8 @@ impl Target<'_> {
         Ok(())
     }
 
-    /// They are deleted in a way of their own.
-    fn check_namespace_preconditions(&self, old: &Object, options: &DeleteOptions) -> Result<(), Status> {
+    /// Of what is emptied before it goes: that is deleted in a way of its own.
+    fn check_emptied_preconditions(&self, old: &Object, options: &DeleteOptions) -> Result<(), Status> {
         let asked = [
             ("UID", options.uid.as_deref(), old.uid()),
             ("ResourceVersion", options.resource_version.as_deref(), old.resource_version()),

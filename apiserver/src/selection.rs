@@ -122,7 +122,9 @@ fn find(row: &Descriptor, field: &str) -> Result<Field, String> {
     };
     match stored {
         "metadata.name" => Ok(Field::Name),
-        "metadata.namespace" if row.info.namespaced || row.selectable.is_empty() => Ok(Field::Namespace),
+        "metadata.namespace" if row.info.namespaced || (row.selectable.is_empty() && row.custom.is_none()) => {
+            Ok(Field::Namespace)
+        }
         stored => {
             let index = row.selectable.iter().position(|selectable| selectable.name == stored);
             index.map(Field::Own).ok_or_else(unsupported)

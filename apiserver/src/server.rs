@@ -163,7 +163,7 @@ impl Call {
     ) -> Result<Self, Status> {
         check_scope(&row, &info)?;
         check_verb(&row, &info)?;
-        check_route(request.method(), &info)?;
+        check_route(request.method(), &row, &info)?;
         if let Some(custom) = row.custom.as_ref().filter(|custom| custom.needs_webhook()) {
             return Err(custom.unconverted());
         }
@@ -228,8 +228,15 @@ fn check_scope(row: &Descriptor, info: &RequestInfo) -> Result<(), Status> {
 }
 
 /// Objects are made in collections, and changed by their names, which must be ones that a path can have.
-fn check_route(method: &Method, info: &RequestInfo) -> Result<(), Status> {
+fn check_route(method: &Method, row: &Descriptor, info: &RequestInfo) -> Result<(), Status> {
     let named = !info.name.is_empty();
+    if row.custom.is_some() && method != Method::HEAD {
+        // Upstream serves these by the verb alone.
+        return match info.verb.as_str() {
+            "update" | "patch" if !named => Err(Status::bad_request("name must be provided")),
+            _ => Ok(()),
+        };
+    }
     let wrong = match info.verb.as_str() {
         "create" => named && info.subresource.is_empty(),
         "update" | "patch" => !named,

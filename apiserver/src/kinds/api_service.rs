@@ -40,7 +40,11 @@ impl Strategy for ApiService {
                 errors.invalid(&priority, format!("must be positive and less than {most}"));
             }
         }
-        let service = spec.child("service");
+        let (service, bundle) = (spec.child("service"), spec.child("caBundle"));
+        let insecure = spec.child("insecureSkipTLSVerify");
+        if spec.flag("insecureSkipTLSVerify") == Some(true) && !bundle.str().is_empty() {
+            errors.invalid(&insecure, "may not be true if caBundle is present");
+        }
         if service.is_set() {
             for name in ["namespace", "name"] {
                 let part = service.child(name);

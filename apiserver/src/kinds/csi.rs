@@ -18,6 +18,7 @@ use crate::strategy::Strategy;
 const MAX_DRIVER_NAME: usize = 63;
 const MIN_PERIOD: i64 = 10;
 const MAX_NODE_ID: usize = 256;
+const MIN_UPDATE_SECONDS: i64 = 10;
 
 #[derive(Debug)]
 pub struct Driver;
@@ -58,6 +59,15 @@ impl Strategy for Driver {
         for mode in modes.items() {
             errors.one_of_if_set(&modes.showing(mode.value), &["Persistent", "Ephemeral"]);
         }
+        let period = spec.child("nodeAllocatableUpdatePeriodSeconds");
+        if period.int().is_some_and(|seconds| seconds < MIN_UPDATE_SECONDS) {
+            errors.invalid(&period, format!("must be greater than or equal to {MIN_UPDATE_SECONDS} seconds"));
+        }
+        let in_secrets = spec.child("serviceAccountTokenInSecrets");
+        if in_secrets.is_set() && spec.child("tokenRequests").is_empty() {
+            let detail = "serviceAccountTokenInSecrets is set but no tokenRequests are specified";
+            errors.invalid(&in_secrets, detail);
+        }
         errors.into_vec()
     }
 
@@ -88,6 +98,9 @@ impl Strategy for Node {
                 errors.required(&id);
             } else if id.len() > MAX_NODE_ID {
                 errors.invalid(&id, format!("must be {MAX_NODE_ID} characters or less"));
+            }
+            for key in driver.child("topologyKeys").items() {
+                errors.messages(&driver.showing(key.value), names::qualified_name(key.str()));
             }
             let count = driver.child("allocatable");
             if count.number("count").is_some_and(|count| count < 0) {

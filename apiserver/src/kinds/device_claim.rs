@@ -2,6 +2,7 @@
 
 use api::Object;
 use api::field::FieldError;
+use api::names;
 use serde_json::Value;
 
 use super::cursor::{Cursor, Errors, IS_IMMUTABLE};
@@ -22,6 +23,13 @@ impl Strategy for Claim {
         }
     }
 
+    fn validate(&self, new: &Object) -> Vec<FieldError> {
+        let mut errors = Errors::default();
+        let spec = Cursor::root(new, "spec");
+        devices(&spec.child("devices"), &mut errors);
+        errors.into_vec()
+    }
+
     fn validate_update(&self, new: &Object, old: &Object) -> Vec<FieldError> {
         unchanged(new, old)
     }
@@ -34,8 +42,62 @@ impl Strategy for Template {
         }
     }
 
+    fn validate(&self, new: &Object) -> Vec<FieldError> {
+        let mut errors = Errors::default();
+        let spec = Cursor::root(new, "spec");
+        let claim = spec.child("spec");
+        devices(&claim.child("devices"), &mut errors);
+        errors.into_vec()
+    }
+
     fn validate_update(&self, new: &Object, old: &Object) -> Vec<FieldError> {
         unchanged(new, old)
+    }
+}
+
+/// What is asked for. Expressions are not looked at.
+fn devices(at: &Cursor, errors: &mut Errors) {
+    const ONE_OF: &str = "exactly one of `exactly` or `firstAvailable` is required";
+    for request in at.child("requests").items() {
+        let name = request.child("name");
+        if name.str().is_empty() {
+            errors.required(&name);
+        } else {
+            errors.messages(&name, names::dns1123_label(name.str()));
+        }
+        let (exactly, first) = (request.child("exactly"), request.child("firstAvailable"));
+        match (exactly.is_set(), !first.is_empty()) {
+            (false, false) => errors.required_because(&request, ONE_OF),
+            (true, true) => {
+                errors.invalid_as(&request, Value::Null, format!("{ONE_OF}, but multiple fields are set"));
+            }
+            (true, false) => wanted(&exactly, errors),
+            (false, true) => first.items().for_each(|one| wanted(&one, errors)),
+        }
+    }
+    for constraint in at.child("constraints").items() {
+        let attribute = constraint.child("matchAttribute");
+        if !attribute.is_set() && !constraint.has("distinctAttribute") {
+            errors.required(&attribute);
+        }
+    }
+}
+
+fn wanted(at: &Cursor, errors: &mut Errors) {
+    let class = at.child("deviceClassName");
+    if class.str().is_empty() {
+        errors.required(&class);
+    } else {
+        errors.messages(&class, names::dns1123_subdomain(class.str()));
+    }
+    let count = at.child("count");
+    match at.text("allocationMode") {
+        "ExactCount" if count.int().unwrap_or_default() <= 0 => errors.invalid(&count, "must be greater than zero"),
+        "All" if count.int().unwrap_or_default() != 0 => {
+            errors.invalid(&count, "must not be specified when allocationMode is 'All'");
+        }
+        "ExactCount" | "All" => {}
+        _ => errors.not_supported(&at.child("allocationMode"), &["All", "ExactCount"]),
     }
 }
 
@@ -83,5 +145,25 @@ mod tests {
         assert_eq!(requests[0]["exactly"], exactly);
         assert_eq!(requests[1]["firstAvailable"][0], json!({"name": "x", "allocationMode": "All"}));
         assert_eq!(Claim.validate_update(&template, &json!({"spec": {}})).len(), 1);
+    }
+
+    #[test]
+    fn a_request_is_exactly_one_thing() {
+        let exactly = json!({"deviceClassName": "c", "allocationMode": "ExactCount", "count": 1});
+        let claim = |request: Value| json!({"spec": {"devices": {"requests": [request]}}});
+        assert_eq!(Claim.validate(&claim(json!({"name": "a", "exactly": exactly}))), []);
+        let texts = |request| Claim.validate(&claim(request)).iter().map(ToString::to_string).collect::<Vec<_>>();
+        let path = "spec.devices.requests[0]";
+        let one_of = "exactly one of `exactly` or `firstAvailable` is required";
+        assert_eq!(texts(json!({"name": "a"})), [format!("{path}: Required value: {one_of}")]);
+        let wrong = json!({"name": "", "exactly": {"deviceClassName": "", "allocationMode": "Some"}});
+        let expected = [
+            format!("{path}.name: Required value"),
+            format!("{path}.exactly.deviceClassName: Required value"),
+            format!(
+                "{path}.exactly.allocationMode: Unsupported value: \"Some\": supported values: \"All\", \"ExactCount\""
+            ),
+        ];
+        assert_eq!(texts(wrong), expected);
     }
 }

@@ -12,7 +12,7 @@ use super::addresses;
 use super::cursor::{Cursor, Errors, IS_IMMUTABLE, field, list, text};
 use super::edit::{default_to, list_mut, remove, set};
 use super::endpoints::special_address;
-use super::equality::same_field;
+use super::equality::{changed, same_field};
 use super::selectors::{label_name, labels};
 use crate::strategy::Strategy;
 
@@ -45,8 +45,8 @@ impl Strategy for EndpointSlice {
     }
 
     fn bumps_generation(&self, new: &Object, old: &Object) -> bool {
-        let labels = !same_field(field(new, "metadata"), field(old, "metadata"), "labels");
-        labels || ["addressType", "endpoints", "ports"].iter().any(|name| !same_field(new, old, name))
+        let labels = changed(field(new, "metadata"), field(old, "metadata"), "labels");
+        labels || ["addressType", "endpoints", "ports"].iter().any(|name| changed(new, old, name))
     }
 
     fn validate(&self, new: &Object) -> Vec<FieldError> {

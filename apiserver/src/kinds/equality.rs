@@ -21,6 +21,9 @@ const MAPS: [&str; 13] = [
     "allocatable",
 ];
 
+/// Maps of texts, in which an empty one is as good as any.
+const TEXTS: [&str; 6] = ["annotations", "binaryData", "data", "labels", "matchLabels", "nodeSelector"];
+
 const AMOUNTS: [&str; 5] = ["limits", "requests", "overhead", "capacity", "allocatable"];
 
 /// Equal, where null, an empty list and a zero scalar count as absent, and amounts are compared by value.
@@ -76,6 +79,7 @@ impl Zeros {
                 left.len() == right.len()
                     && left.iter().all(|(name, amount)| right.get(name).is_some_and(|other| same_amount(amount, other)))
             }
+            _ if TEXTS.contains(&name) => Self::Set.same(left, right),
             _ => self.same(left, right),
         }
     }
@@ -117,6 +121,7 @@ mod tests {
             ("false is absent", json!({"a": false}), json!({}), true),
             ("empty struct is not", json!({"emptyDir": {}}), json!({}), false),
             ("empty map is", json!({"labels": {}}), json!({}), true),
+            ("an empty label is not", json!({"labels": {"a": ""}}), json!({"labels": {}}), false),
             ("amounts by value", json!({"limits": {"cpu": "1"}}), json!({"limits": {"cpu": "1000m"}}), true),
             ("other amounts", json!({"limits": {"cpu": "1"}}), json!({"limits": {"cpu": "2"}}), false),
             ("an amount less", json!({"limits": {"cpu": "1"}}), json!({"limits": {}}), false),

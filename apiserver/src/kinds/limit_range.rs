@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use api::Object;
 use api::field::FieldError;
+use api::meta::{self, Meta};
 use api::names;
 use api::quantity::Quantity;
 use serde_json::Value;
@@ -32,6 +33,14 @@ impl Strategy for LimitRange {
             for name in LISTS {
                 canonicalize(limit, name);
             }
+        }
+    }
+
+    /// One without a name is called by its uid: nobody else's is the same.
+    fn prepare_for_create(&self, new: &mut Object) {
+        if new.name().is_empty() {
+            let uid = new.uid().to_owned();
+            meta::set(new, "name", uid);
         }
     }
 

@@ -19,6 +19,7 @@ mod custom_resource_definition;
 mod daemon_set;
 mod deployment;
 mod device_claim;
+mod device_slice;
 mod diff;
 mod edit;
 mod endpoint_slice;
@@ -102,6 +103,7 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
         ("rbac.authorization.k8s.io", "clusterroles") => &rbac::Role(rbac::Scope::Cluster),
         ("rbac.authorization.k8s.io", "rolebindings") => &rbac::Binding(rbac::Scope::Namespace),
         ("rbac.authorization.k8s.io", "roles") => &rbac::Role(rbac::Scope::Namespace),
+        ("resource.k8s.io", "resourceslices") => &device_slice::Slice,
         ("resource.k8s.io", "resourceclaims") => &device_claim::Claim,
         ("resource.k8s.io", "resourceclaimtemplates") => &device_claim::Template,
         ("scheduling.k8s.io", "priorityclasses") => &priority_class::PriorityClass,

@@ -248,7 +248,7 @@ fn finalizers(row: &Descriptor, old: &Object, options: &DeleteOptions) -> Vec<St
         (None, Some(Propagation::Orphan)) => (true, false),
         (None, Some(Propagation::Background)) => (false, false),
         (None, Some(Propagation::Foreground)) => (false, true),
-        (None, None) => (has(ORPHAN), has(FOREGROUND)),
+        (None, None) => (has(ORPHAN) || (row.orphans_by_default() && !has(FOREGROUND)), has(FOREGROUND)),
     };
     let others = old.finalizers().filter(|finalizer| ![ORPHAN, FOREGROUND].contains(finalizer));
     let asked = [(orphan, ORPHAN), (foreground, FOREGROUND)];

@@ -151,6 +151,11 @@ impl Descriptor {
         self.info.subresource("status").is_some()
     }
 
+    /// What an old client deletes without a word about dependents, it wants to keep them of.
+    pub fn orphans_by_default(&self) -> bool {
+        (self.info.group.as_str(), self.info.kind.as_str()) == ("batch", "Job")
+    }
+
     /// The type of the kind, and what it refers to.
     pub fn types(&self) -> Option<(&SchemaSet, TypeId)> {
         let set = match &self.custom {

@@ -40,9 +40,10 @@ pub fn print(causes: &Causes, output: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
-/// How many causes nobody accepted.
-pub fn open(causes: &Causes) -> usize {
-    causes.by_key.keys().filter(|key| !is_accepted(key, &accepted_lines())).count()
+/// The causes that nobody accepted.
+pub fn open(causes: &Causes) -> Vec<&Key> {
+    let accepted = accepted_lines();
+    causes.by_key.keys().filter(|key| !is_accepted(key, &accepted)).collect()
 }
 
 fn line(key: &Key) -> String {

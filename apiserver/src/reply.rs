@@ -165,6 +165,10 @@ fn list(call: &Call, list: List) -> Result<Response<Body>, Status> {
         metadata["remainingItemCount"] = remaining.into();
     }
     if viewer.is_plain() {
+        if call.row.custom.is_some() && list.continue_token.is_empty() {
+            // Go's list of objects without a type has this member always.
+            metadata["continue"] = "".into();
+        }
         let size = list.items.iter().map(|item| item.json.len() + 1).sum::<usize>() + 200;
         let kind = call.row.info.list_kind();
         let head = format!(

@@ -116,7 +116,10 @@ fn upgrades(helm: &Helm) -> Result<()> {
     let said = helm.chart("upgrade", &values).ok()?;
     ensure!(said.contains("REVISION: 2") && said.contains("has been upgraded"), "{said}");
     let object = helm.deployment()?;
-    ensure!(*at(&object, "status.updatedReplicas") == 2 && *at(&object, "status.readyReplicas") == 2, "{object}");
+    // Old ones may be there a moment longer.
+    let ready = at(&object, "status.readyReplicas").as_i64().unwrap_or(0);
+    ensure!(*at(&object, "status.updatedReplicas") == 2 && ready >= 2, "it did not wait: {object}");
+    helm.cluster.api().deployment_ready(helm.release)?;
     helm.says("welcome")?;
     ensure!(helm.logs("pre-upgrade")? == "pre-upgrade of revision 2\n");
     let target = format!("deploy/{}", helm.release);

@@ -39,7 +39,13 @@ fn start_those_that_wait_to_be_restarted(cluster: &Cluster) -> Result<()> {
         ("live-tcp", tcp, json!({"tcpSocket": {"port": 8080}, "failureThreshold": 3})),
     ];
     for (name, script, handler) in cases {
-        cluster.api().create_pod(&probed(name, script, "livenessProbe", handler))?;
+        let mut pod = probed(name, script, "livenessProbe", handler);
+        if name == "live-http" {
+            // What it says is looked at: it must listen before it is asked.
+            pod["spec"]["containers"][0]["startupProbe"] =
+                json!({"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 60});
+        }
+        cluster.api().create_pod(&pod)?;
     }
     cluster.api().create_pod(&probed("live-forever", FOREVER, "livenessProbe", exec("true")))?;
     Ok(())

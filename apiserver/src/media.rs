@@ -14,6 +14,7 @@ pub const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 pub enum Format {
     Json,
     Yaml,
+    Protobuf,
 }
 
 /// The form in which objects are shown.
@@ -43,8 +44,7 @@ impl Accepted {
     /// `lists`: the path is one of a collection, which also has watches.
     pub fn negotiate(headers: &HeaderMap, query: &Query, lists: bool) -> Result<Self, Status> {
         let pretty = pretty(headers, query);
-        let header: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
-        let header = header.join(",");
+        let header = accept(headers);
         if header.trim().is_empty() {
             return Ok(Self { pretty, ..Self::JSON });
         }
@@ -59,12 +59,34 @@ impl Accepted {
         chosen.map(|accepted| Self { pretty, ..accepted }).ok_or_else(refused)
     }
 
+    /// For what is only there as JSON; `None` when the client cannot read that.
+    pub fn json(headers: &HeaderMap, query: &Query) -> Option<Self> {
+        let header = accept(headers);
+        let reads = |clause: Clause<'_>| matches!(clause.kind, "*/*" | "application/*" | "application/json");
+        let reads_json = header.trim().is_empty() || header.split(',').filter_map(Clause::parse).any(reads);
+        reads_json.then(|| Self { pretty: pretty(headers, query), ..Self::JSON })
+    }
+
     pub fn content_type(&self) -> &'static str {
         match self.format {
             Format::Json => "application/json",
             Format::Yaml => "application/yaml",
+            Format::Protobuf => PROTOBUF,
         }
     }
+
+    /// The type of a stream of watch events. Upstream has no stream of YAML: such a client reads JSON.
+    pub fn stream_type(&self) -> &'static str {
+        match self.format {
+            Format::Json | Format::Yaml => "application/json",
+            Format::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
+        }
+    }
+}
+
+fn accept(headers: &HeaderMap) -> String {
+    let values: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    values.join(",")
 }
 
 /// Formats in which there may be something, whatever else is asked of it.
@@ -100,9 +122,13 @@ impl<'h> Clause<'h> {
         let format = match self.kind {
             "*/*" | "application/*" | "application/json" => Format::Json,
             "application/yaml" => Format::Yaml,
+            PROTOBUF => Format::Protobuf,
             _ => return None,
         };
         let (view, view_version) = self.view()?;
+        if view == View::Table && format == Format::Protobuf {
+            return None;
+        }
         Some(Accepted { format, view, view_version, pretty: false })
     }
 
@@ -153,7 +179,15 @@ mod tests {
         let table = [
             ("", Ok((Format::Json, View::Whole, "v1"))),
             ("*/*", Ok((Format::Json, View::Whole, "v1"))),
-            ("application/vnd.kubernetes.protobuf,application/json", Ok((Format::Json, View::Whole, "v1"))),
+            ("application/vnd.kubernetes.protobuf,application/json", Ok((Format::Protobuf, View::Whole, "v1"))),
+            (
+                "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/json",
+                Ok((Format::Json, View::Whole, "v1")),
+            ),
+            (
+                "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
+                Ok((Format::Protobuf, View::Metadata, "v1")),
+            ),
             ("application/json;q=0.5,application/yaml", Ok((Format::Yaml, View::Whole, "v1"))),
             (
                 "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io",
@@ -165,7 +199,8 @@ mod tests {
             ),
             ("application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io", Ok((Format::Json, View::Metadata, "v1"))),
             ("application/json;as=Other;v=v1;g=meta.k8s.io,application/json", Ok((Format::Json, View::Whole, "v1"))),
-            ("application/vnd.kubernetes.protobuf", Err(406)),
+            ("application/vnd.kubernetes.protobuf", Ok((Format::Protobuf, View::Whole, "v1"))),
+            ("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io", Err(406)),
             ("text/html", Err(406)),
         ];
         for (accept, expected) in table {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use api::Object;
 use api::field::FieldError;
 use api::meta::Meta;
+use api::protobuf::{self, EncodeError};
+use api::schema::SchemaSet;
 use api::status::Status;
 use api::table::{self, IncludeObject, TableOptions};
 use bytes::{Bytes, BytesMut};
@@ -17,7 +19,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::body::{self, Body, BoxError};
-use crate::cache::Stored;
+use crate::cache::{Stored, frame};
 use crate::call::Call;
 use crate::gzip::Gzip;
 use crate::media::{Accepted, Format, View, accepts_gzip};
@@ -164,6 +166,10 @@ fn list(call: &Call, list: List) -> Result<Response<Body>, Status> {
     if let Some(remaining) = list.remaining {
         metadata["remainingItemCount"] = remaining.into();
     }
+    if call.accepted.format == Format::Protobuf && call.accepted.view == View::Whole {
+        let bytes = viewer.protobuf_list(&metadata, &list.items)?;
+        return Ok(full(StatusCode::OK, bytes, &call.accepted, &call.headers));
+    }
     if viewer.is_plain() {
         if call.row.custom.is_some() && list.continue_token.is_empty() {
             // Go's list of objects without a type has this member always.
@@ -242,7 +248,7 @@ fn pieces<T: Send + 'static>(head: String, items: Vec<T>, text: fn(&T) -> &Bytes
     StreamBody::new(frames).boxed_unsync()
 }
 
-/// Indented or not, JSON or YAML.
+/// Indented or not, JSON, YAML, or protobuf.
 pub(crate) fn write(value: &Value, accepted: &Accepted) -> Result<Bytes, Status> {
     match accepted.format {
         Format::Json if accepted.pretty => {
@@ -252,6 +258,18 @@ pub(crate) fn write(value: &Value, accepted: &Accepted) -> Result<Bytes, Status>
         }
         Format::Json => Ok(value.to_string().into()),
         Format::Yaml => serde_saphyr::to_string(value).map(Bytes::from).map_err(Status::internal),
+        Format::Protobuf => protobuf::encode_object(SchemaSet::builtin(), value).map(Bytes::from).map_err(no_message),
+    }
+}
+
+/// What upstream says of an object that has no protobuf.
+fn no_message(error: EncodeError) -> Status {
+    match error {
+        EncodeError::UnknownKind { .. } => Status::not_this(
+            "object *unstructured.Unstructured does not implement the protobuf marshalling interface and cannot be \
+             encoded to a protobuf message",
+        ),
+        error => Status::internal(error),
     }
 }
 
@@ -265,6 +283,21 @@ pub(crate) fn included(query: &Query) -> Result<IncludeObject, Status> {
         let error = FieldError::invalid(&path, wrong, "must be 'Metadata', 'Object', 'None', or empty");
         Status::bad_request(format!("Unable to convert to Table as requested: {error}"))
     })
+}
+
+/// Why a list could not be encoded.
+struct Refused(Status);
+
+impl From<Status> for Refused {
+    fn from(status: Status) -> Self {
+        Self(status)
+    }
+}
+
+impl From<EncodeError> for Refused {
+    fn from(error: EncodeError) -> Self {
+        Self(no_message(error))
+    }
 }
 
 /// How objects of a row are shown to one client.
@@ -297,6 +330,42 @@ impl Viewer {
         }
         self.row.load(&mut object, 0)?;
         Ok(object)
+    }
+
+    /// One event of a watch.
+    pub fn frame(&self, event: &str, object: &Value) -> Bytes {
+        match self.accepted.format {
+            Format::Json | Format::Yaml => frame(event, object.to_string().as_bytes()),
+            Format::Protobuf => {
+                let set = SchemaSet::builtin();
+                let (event, message) = match protobuf::encode_object(set, object) {
+                    Ok(message) => (event, message),
+                    Err(error) => {
+                        let status = no_message(error).to_json();
+                        ("ERROR", protobuf::encode_object(set, &status).unwrap_or_default())
+                    }
+                };
+                protobuf::watch_event(event, &message).into()
+            }
+        }
+    }
+
+    /// Frames of protobuf that all watchers of the kind may share.
+    pub fn shares_protobuf(&self) -> bool {
+        let Accepted { format, view, .. } = self.accepted;
+        self.row.serves_as_stored() && format == Format::Protobuf && view == View::Whole
+    }
+
+    fn protobuf_list(&self, metadata: &Value, items: &[Arc<Stored>]) -> Result<Bytes, Status> {
+        let (set, info) = (SchemaSet::builtin(), &self.row.info);
+        let unknown = || EncodeError::UnknownKind { api_version: info.api_version(), kind: info.kind.clone() };
+        let ty = set.of_kind(&self.row.gvk()).ok_or_else(|| no_message(unknown()))?;
+        let messages = items.iter().map(|item| {
+            let object = self.parse(&item.json)?;
+            Ok::<_, Refused>(protobuf::encode(set, ty, &object)?)
+        });
+        let list = protobuf::encode_list(set, &info.api_version(), &info.list_kind(), metadata, messages);
+        list.map(Bytes::from).map_err(|Refused(status)| status)
     }
 
     pub fn meta_version(&self) -> String {

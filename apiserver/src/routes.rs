@@ -1,7 +1,9 @@
 //! Paths that are no resource: version, health, metrics, discovery, OpenAPI.
 
 use api::discovery::{self, AggregatedVersion};
+use api::gvk::GroupVersionKind;
 use api::resource::ResourceInfo;
+use api::schema::SchemaSet;
 use api::status::Status;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, VARY};
 use http::request::Parts;
@@ -35,9 +37,9 @@ fn route(core: &Core, request: &Parts, query: &Query) -> Response<Body> {
         return refuse(&Status::method_not_allowed(), &Accepted::JSON);
     }
     match path {
-        "/version" => match Accepted::negotiate(&request.headers, query, false) {
-            Ok(accepted) if accepted.format == Format::Json => json_response(&version(), request, query),
-            _ => refuse(&Status::no_representation(&["application/json"], false), &Accepted::JSON),
+        "/version" => match Accepted::json(&request.headers, query) {
+            Some(accepted) => written(&version(), accepted),
+            None => refuse(&Status::no_representation(&["application/json"], false), &Accepted::JSON),
         },
         "/healthz" | "/livez" | "/healthz/ping" | "/livez/ping" | "/readyz/ping" => text(StatusCode::OK, "ok"),
         "/readyz" if core.caches.is_ready() => text(StatusCode::OK, "ok"),
@@ -186,10 +188,27 @@ fn text(code: StatusCode, text: &str) -> Response<Body> {
     response
 }
 
+/// Whether it is an object of a kind.
+fn is_typed(value: &Value) -> bool {
+    let text = |name: &str| value[name].as_str().unwrap_or_default();
+    let kind = GroupVersionKind::from_api_version(text("apiVersion"), text("kind"));
+    SchemaSet::builtin().of_kind(&kind).is_some()
+}
+
 fn json_response(value: &Value, request: &Parts, query: &Query) -> Response<Body> {
     let accepted = match Accepted::negotiate(&request.headers, query, false) {
         Ok(accepted) => accepted,
         Err(status) => return refuse(&status, &Accepted::JSON),
+    };
+    written(value, accepted)
+}
+
+fn written(value: &Value, accepted: Accepted) -> Response<Body> {
+    // Some documents are JSON to every client.
+    let accepted = if accepted.format == Format::Protobuf && !is_typed(value) {
+        Accepted { pretty: accepted.pretty, ..Accepted::JSON }
+    } else {
+        accepted
     };
     match write(value, &accepted) {
         Ok(bytes) => {

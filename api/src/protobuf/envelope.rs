@@ -97,14 +97,54 @@ pub fn decode_object(set: &SchemaSet, bytes: &[u8], default: Option<&GroupVersio
     Ok(value)
 }
 
+const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
+
 /// Encodes an object of the kind it names, with its envelope.
 pub fn encode_object(set: &SchemaSet, object: &Value) -> Result<Vec<u8>, EncodeError> {
     let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
+    let partial = |object: &Value| metadata(set, "ObjectMeta", &object["metadata"]);
+    match kind {
+        // No OpenAPI document has these.
+        "PartialObjectMetadata" => return Ok(wrap(api_version, kind, &partial(object)?)),
+        "PartialObjectMetadataList" => {
+            let items = object["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+            return encode_list(set, api_version, kind, &object["metadata"], items.iter().map(partial));
+        }
+        _ => {}
+    }
     let ty = set
         .resolve(&GroupVersionKind::from_api_version(api_version, kind))
         .ok_or_else(|| EncodeError::UnknownKind { api_version: api_version.to_owned(), kind: kind.to_owned() })?;
     Ok(wrap(api_version, kind, &encode(set, ty, object)?))
+}
+
+/// A list whose items come as messages, one at a time.
+pub fn encode_list<E: From<EncodeError>>(
+    set: &SchemaSet,
+    api_version: &str,
+    kind: &str,
+    list_meta: &Value,
+    mut items: impl Iterator<Item = Result<Vec<u8>, E>>,
+) -> Result<Vec<u8>, E> {
+    let mut writer = Writer::default();
+    writer.raw(&metadata(set, "ListMeta", list_meta)?);
+    items.try_for_each(|item| {
+        writer.bytes_field(2, &item?);
+        Ok::<_, E>(())
+    })?;
+    Ok(wrap(api_version, kind, &writer.into_bytes()))
+}
+
+/// The field `metadata`, which is the first of every object and of every list.
+fn metadata(set: &SchemaSet, ty: &str, value: &Value) -> Result<Vec<u8>, EncodeError> {
+    let empty = Value::Object(serde_json::Map::new());
+    let value = if value.is_null() { &empty } else { value };
+    let unknown = || EncodeError::UnknownKind { api_version: META.to_owned(), kind: ty.to_owned() };
+    let ty = set.named(&format!("{META}.{ty}")).ok_or_else(unknown)?;
+    let mut writer = Writer::default();
+    writer.bytes_field(1, &encode(set, ty, value)?);
+    Ok(writer.into_bytes())
 }
 
 /// One frame of a watch (`;stream=watch`): a length of four bytes, then a WatchEvent around an object with its envelope.

@@ -29,12 +29,16 @@ pub struct Change {
     pub revision: u64,
     pub current: Option<Arc<Stored>>,
     pub previous: Option<Arc<Stored>>,
-    frames: [OnceLock<Bytes>; 3],
+    frames: Frames,
+    protobuf: Frames,
 }
+
+/// By type of event; made once for all watchers.
+type Frames = [OnceLock<Bytes>; 3];
 
 impl Change {
     pub fn new(revision: u64, current: Option<Arc<Stored>>, previous: Option<Arc<Stored>>) -> Self {
-        Self { revision, current, previous, frames: Default::default() }
+        Self { revision, current, previous, frames: Default::default(), protobuf: Default::default() }
     }
 
     /// What a watcher sees that selects objects by `matches`: an object that begins to match is added, one that ceases to
@@ -60,9 +64,14 @@ impl Change {
         }
     }
 
-    /// The event as a line of a JSON watch, made once for all watchers.
+    /// The event as a line of a JSON watch.
     pub fn frame(&self, event: EventType) -> Bytes {
         self.frames[event as usize].get_or_init(|| frame(event.as_str(), &self.object(event))).clone()
+    }
+
+    /// The event as a frame of a protobuf watch, which `make` makes of the object.
+    pub fn protobuf(&self, event: EventType, make: impl FnOnce(&[u8]) -> Bytes) -> Bytes {
+        self.protobuf[event as usize].get_or_init(|| make(&self.object(event))).clone()
     }
 }
 

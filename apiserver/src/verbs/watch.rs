@@ -77,7 +77,7 @@ pub(crate) async fn watch(call: &Call) -> Result<Reply, Status> {
     });
     let body: Body = StreamBody::new(body).boxed_unsync();
     let mut response = Response::new(body);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(call.accepted.stream_type()));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     Ok(Reply::Raw(response))
 }
@@ -206,6 +206,8 @@ impl Events {
             [&change.current, &change.previous].into_iter().flatten().all(|object| self.row.is_settled(object));
         let frame = if self.viewer.is_plain() && settled {
             change.frame(event)
+        } else if self.viewer.shares_protobuf() && settled {
+            change.protobuf(event, |json| self.view(event, json))
         } else {
             self.view(event, &change.object(event))
         };
@@ -220,8 +222,8 @@ impl Events {
     fn view(&mut self, event: EventType, json: &[u8]) -> Bytes {
         let viewed = self.viewer.parse(json).and_then(|object| self.show(object));
         match viewed {
-            Ok(value) => frame(event.as_str(), value.to_string().as_bytes()),
-            Err(status) => frame("ERROR", status.to_json().to_string().as_bytes()),
+            Ok(value) => self.viewer.frame(event.as_str(), &value),
+            Err(status) => self.viewer.frame("ERROR", &status.to_json()),
         }
     }
 
@@ -267,12 +269,12 @@ impl Events {
                 object
             }
         };
-        frame("BOOKMARK", object.to_string().as_bytes())
+        self.viewer.frame("BOOKMARK", &object)
     }
 
     /// The last event.
     fn fail(&mut self, status: &Status) {
-        self.ready.push_back(frame("ERROR", status.to_json().to_string().as_bytes()));
+        self.ready.push_back(self.viewer.frame("ERROR", &status.to_json()));
         self.watcher = None;
         self.initial.clear();
         self.after_initial = None;

@@ -79,6 +79,8 @@ async fn a_definition_brings_a_kind() {
     assert_eq!(open["components"]["schemas"]["com.example.v1.Widget"]["properties"]["spec"]["type"], "object");
     assert!(server.get("/openapi/v2").await.body["definitions"]["com.example.v1.Widget"].is_object());
 
+    let protobuf = server.send("GET", WIDGETS, &[("accept", "application/vnd.kubernetes.protobuf")], "").await;
+    assert_eq!((protobuf.code, protobuf.body["reason"].as_str()), (406, Some("NotAcceptable")));
     let patched = server.patch(&format!("{WIDGETS}/a"), "merge", &json!({"spec": {"size": 5, "odd": true}})).await;
     assert_eq!((patched.code, &patched.body["spec"]), (200, &json!({"size": 5})));
     assert_eq!(patched.body["metadata"]["generation"], 2);

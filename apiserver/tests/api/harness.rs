@@ -77,8 +77,13 @@ impl Server {
         let response = self.api.handle(user.clone(), request.body(body::full(body)).unwrap()).await;
         let (parts, body) = response.into_parts();
         let bytes = tokio::time::timeout(PATIENCE, body.collect()).await.unwrap().unwrap().to_bytes();
-        let body = serde_json::from_slice(&bytes)
-            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
+        let body = match parts.headers.get("content-type") {
+            Some(kind) if kind == api::protobuf::CONTENT_TYPE => {
+                api::protobuf::decode_object(api::schema::SchemaSet::builtin(), &bytes, None).unwrap()
+            }
+            _ => serde_json::from_slice(&bytes)
+                .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned())),
+        };
         Answer { code: parts.status.as_u16(), headers: parts.headers, body }
     }
 

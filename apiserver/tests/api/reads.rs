@@ -67,6 +67,47 @@ async fn objects_are_shown_as_clients_ask() {
 }
 
 #[tokio::test]
+async fn answers_are_protobuf_when_that_is_asked_for() {
+    let server = Server::start().await;
+    let created = server.post(MAPS, &config_map("a", json!({"k": "v"}))).await.expect(201);
+    let accept = [("accept", "application/vnd.kubernetes.protobuf,application/json")];
+    for path in [MAPS, &format!("{MAPS}/a"), &format!("{MAPS}/missing"), "/apis/apps/v1", "/apis"] {
+        let (json, protobuf) = (server.get(path).await, server.send("GET", path, &accept, "").await);
+        assert_eq!(protobuf.headers["content-type"], "application/vnd.kubernetes.protobuf", "{path}");
+        let mut body = protobuf.body;
+        // As items of a list come in JSON.
+        for item in body.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten() {
+            (item["apiVersion"], item["kind"]) = ("v1".into(), "ConfigMap".into());
+        }
+        assert_eq!((protobuf.code, body), (json.code, json.body), "{path}");
+    }
+    let version = server.send("GET", "/version", &accept, "").await;
+    assert_eq!(version.headers["content-type"], "application/json");
+
+    // Metadata alone, and a stream.
+    let read = async |path: &str, accept: &str| {
+        let request = http::Request::builder().uri(path).header("accept", accept).body(apiserver::body::empty());
+        let response = server.raw(request.unwrap()).await;
+        let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
+        (kind, http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes())
+    };
+    let metadata = |kind: &str| format!("application/vnd.kubernetes.protobuf;as={kind};g=meta.k8s.io;v=v1");
+    let (_, partial) = read(&format!("{MAPS}/a"), &metadata("PartialObjectMetadata")).await;
+    let (_, list) = read(MAPS, &metadata("PartialObjectMetadataList")).await;
+    let uid = created["metadata"]["uid"].as_str().unwrap();
+    for (kind, bytes) in [("PartialObjectMetadata", partial), ("PartialObjectMetadataList", list)] {
+        let envelope = api::protobuf::unwrap(&bytes).unwrap();
+        assert_eq!((envelope.api_version.as_str(), envelope.kind.as_str()), ("meta.k8s.io/v1", kind));
+        assert!(String::from_utf8_lossy(envelope.raw).contains(uid));
+    }
+    let watch = format!("{MAPS}?watch=true&resourceVersion=0&timeoutSeconds=1&fieldSelector=metadata.name%3Da");
+    let (kind, frames) = read(&watch, "application/vnd.kubernetes.protobuf;stream=watch").await;
+    assert_eq!(kind, "application/vnd.kubernetes.protobuf;stream=watch");
+    let object = api::protobuf::encode_object(api::schema::SchemaSet::builtin(), &created).unwrap();
+    assert_eq!(frames[..], api::protobuf::watch_event("ADDED", &object));
+}
+
+#[tokio::test]
 async fn large_answers_are_compressed_when_that_is_accepted() {
     let server = Server::start().await;
     for index in 0..20 {

@@ -263,8 +263,9 @@ async fn bodies_come_as_yaml_and_protobuf_too() {
         ("content-type", "application/vnd.kubernetes.protobuf"),
         ("accept", "application/vnd.kubernetes.protobuf,application/json"),
     ];
-    let created = server.send("POST", MAPS, &headers, bytes).await.expect(201);
-    assert_eq!(created["data"], json!({"k": "v"}));
+    let created = server.send("POST", MAPS, &headers, bytes).await;
+    assert_eq!(created.headers["content-type"], "application/vnd.kubernetes.protobuf");
+    assert_eq!(created.expect(201)["data"], json!({"k": "v"}));
     let too_large = server.send("POST", MAPS, &[], vec![b' '; 3 * 1024 * 1024 + 1]).await;
     assert_eq!((too_large.code, too_large.message()), (413, "Request entity too large: limit is 3145728"));
     let unknown = server.send("POST", MAPS, &[("content-type", "text/plain")], "x").await;

@@ -135,7 +135,10 @@ impl Manager {
         if self.pods.contains_key(&uid) {
             let changed = self.pods.get(&uid).is_some_and(|entry| downward_changed(entry.machine.pod(), &pod));
             self.shared.objects.register(&uid, &references(&pod));
-            self.input(&uid, Input::Desired(pod));
+            self.input(&uid, Input::Desired(pod.clone()));
+            if let Some(entry) = self.pods.get(&uid).filter(|entry| entry.machine.active()) {
+                entry.publisher.seen(pod, entry.machine.status());
+            }
             if changed {
                 self.refresh(&uid);
             }

@@ -16,7 +16,7 @@ mod backoff;
 mod conditions;
 mod container;
 mod io;
-mod phase;
+pub(crate) mod phase;
 mod policy;
 mod probe;
 mod recover;

@@ -17,4 +17,6 @@ mod wire;
 
 pub use decode::{DecodeError, decode};
 pub use encode::{EncodeError, encode};
-pub use envelope::{CONTENT_TYPE, Envelope, MAGIC, decode_object, encode_list, encode_object, unwrap, watch_event, wrap};
+pub use envelope::{
+    CONTENT_TYPE, Envelope, MAGIC, decode_object, encode_list, encode_object, unwrap, watch_event, wrap,
+};

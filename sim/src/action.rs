@@ -87,6 +87,12 @@ pub enum Action {
         name: String,
         millis: u64,
     },
+    /// As [`Action::Crash`], right after its `writes`th write from now on: in the middle of what it was doing.
+    CrashAfter {
+        name: String,
+        writes: u64,
+        millis: u64,
+    },
     /// A node's machine dies, with its containers.
     PowerLoss {
         node: String,
@@ -184,6 +190,7 @@ impl fmt::Display for Action {
             Taint { node, on } => write!(f, "{}taint {node}", sign(on)),
             DeleteNode { node } => write!(f, "delete node {node}"),
             Crash { name, millis } => write!(f, "crash {name} for={millis}"),
+            CrashAfter { name, writes, millis } => write!(f, "crash {name} after={writes} for={millis}"),
             PowerLoss { node, millis } => write!(f, "powerloss {node} for={millis}"),
             Partition { name, millis } => write!(f, "partition {name} for={millis}"),
             Slow { name, by, millis } => write!(f, "slow {name} by={by} for={millis}"),
@@ -294,7 +301,10 @@ fn failure(line: &Line, words: &[&str]) -> Result<Action, NoAction> {
     let millis = || line.number("for");
     let number = |text: &str| text.parse().map_err(|_| NoAction(line.text.to_owned()));
     Ok(match *words {
-        ["crash", name] => Action::Crash { name: name.to_owned(), millis: millis()? },
+        ["crash", name] => match line.maybe("after")? {
+            Some(writes) => Action::CrashAfter { name: name.to_owned(), writes, millis: millis()? },
+            None => Action::Crash { name: name.to_owned(), millis: millis()? },
+        },
         ["powerloss", node] => Action::PowerLoss { node: node.to_owned(), millis: millis()? },
         ["partition", name] => Action::Partition { name: name.to_owned(), millis: millis()? },
         ["slow", name] => Action::Slow { name: name.to_owned(), by: line.number("by")?, millis: millis()? },
@@ -318,6 +328,7 @@ impl Action {
         matches!(
             self,
             Crash { .. }
+                | CrashAfter { .. }
                 | PowerLoss { .. }
                 | Partition { .. }
                 | Slow { .. }

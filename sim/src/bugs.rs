@@ -17,11 +17,25 @@ pub enum Bug {
     EvictionIgnoresBudget,
     /// The controllers' driver does not learn the revision of what it created, so it acts again on a cache without it.
     NoExpectations,
+    /// The scheduler forgets what it assumed once it is bound, until its watch tells of it: it takes its binding for refused.
+    ForgetsAssumed,
+    /// The garbage collector does not ask for the owner, if it has not heard of it: absent from the graph is gone.
+    CollectsUnasked,
+    /// What was written between the watch cache's list and its watch: the first such event is dropped.
+    DropsFirstEvent,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 5] =
-        [Bug::ForgetsContainers, Bug::SkippingWatch, Bug::StaleList, Bug::EvictionIgnoresBudget, Bug::NoExpectations];
+    pub const ALL: [Bug; 8] = [
+        Bug::ForgetsContainers,
+        Bug::SkippingWatch,
+        Bug::StaleList,
+        Bug::EvictionIgnoresBudget,
+        Bug::NoExpectations,
+        Bug::ForgetsAssumed,
+        Bug::CollectsUnasked,
+        Bug::DropsFirstEvent,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -30,6 +44,9 @@ impl Bug {
             Bug::StaleList => "stale-list",
             Bug::EvictionIgnoresBudget => "eviction-ignores-budget",
             Bug::NoExpectations => "no-expectations",
+            Bug::ForgetsAssumed => "forgets-assumed",
+            Bug::CollectsUnasked => "collects-unasked",
+            Bug::DropsFirstEvent => "drops-first-event",
         }
     }
 }

@@ -10,6 +10,7 @@ use futures::{FutureExt, StreamExt};
 use store::{Durability, Expect, KeyValue, Memory, Page, Range, Result, Revision, Store, WatchStream, Write};
 use tokio::sync::watch;
 
+use crate::bugs::Bug;
 use crate::clock;
 use crate::rng::Rng;
 use crate::wire::Name;
@@ -42,13 +43,14 @@ pub struct Disk {
     steps: watch::Sender<u64>,
     waiting: AtomicUsize,
     rng: Mutex<Rng>,
+    bug: Option<Bug>,
 }
 
 /// How many of a hundred writes are slow, before they are done, and before their author learns of it.
 const SLOW: u64 = 12;
 
 impl Disk {
-    pub fn new(seed: u64) -> Disk {
+    pub fn new(seed: u64, bug: Option<Bug>) -> Disk {
         Disk {
             memory: Memory::new(),
             commits: Mutex::default(),
@@ -56,6 +58,7 @@ impl Disk {
             steps: watch::Sender::new(0),
             waiting: AtomicUsize::new(0),
             rng: Mutex::new(Rng::new(seed, "disk")),
+            bug,
         }
     }
 
@@ -143,7 +146,8 @@ impl Store for Handle {
 
     fn watch(&self, range: Range, after: Revision) -> BoxFuture<'_, Result<WatchStream>> {
         async move {
-            let events = self.0.memory.watch(range, after).await?;
+            let late = self.0.bug == Some(Bug::DropsFirstEvent) && after < self.0.memory.revision().await?;
+            let events = self.0.memory.watch(range, after).await?.skip(usize::from(late));
             let flows = self.0.flows.subscribe();
             let held = events.then(move |event| {
                 let mut flows = flows.clone();

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::bugs::Bug;
 use crate::disk::Handle;
@@ -27,8 +27,7 @@ pub fn make(disk: &Handle, random: &Arc<Mutex<Rng>>, compaction: Duration) -> Ap
 /// One request, to its end.
 pub async fn serve(server: ApiServer, wire: Wire, connection: Connection, client: Arc<str>, asked: Asked) {
     let watch = is_watch(&asked.request.uri().to_string());
-    let created = *asked.request.method() == Method::POST && &*client == "controllers";
-    let hides = created && asked.bug == Some(Bug::NoExpectations);
+    let lie = asked.lie(&client);
     let request = asked.planted().map(apiserver::body::full);
     let response = server.handle(UserInfo::admin(), request).await;
     let (head, mut body) = response.into_parts();
@@ -43,8 +42,11 @@ pub async fn serve(server: ApiServer, wire: Wire, connection: Connection, client
         return;
     }
     let bytes = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    let bytes = if hides && head.status == StatusCode::CREATED { without_revision(&bytes) } else { bytes };
-    wire.answer(connection, Parcel::Answer(head.status, Some(bytes)));
+    let (status, bytes) = match lie {
+        Some(lie) if head.status.is_success() => lie.told(head.status, bytes),
+        _ => (head.status, bytes),
+    };
+    wire.answer(connection, Parcel::Answer(status, Some(bytes)));
 }
 
 /// A request, and what is wrong with whoever takes it.
@@ -56,6 +58,21 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// What a client with the bug would make of the answer.
+    fn lie(&self, client: &str) -> Option<Lie> {
+        let (method, path) = (self.request.method(), self.request.uri().path());
+        match self.bug? {
+            Bug::NoExpectations if *method == Method::POST && client == "controllers" => Some(Lie::WithoutRevision),
+            Bug::ForgetsAssumed if path.ends_with("/binding") && client == "scheduler" => Some(Lie::Refused),
+            Bug::CollectsUnasked
+                if *method == Method::GET && client == "controllers" && path.contains("/deployments/") =>
+            {
+                Some(Lie::NotThereYet)
+            }
+            _ => None,
+        }
+    }
+
     /// What a server with the bug would understand.
     fn planted(self) -> Request<Bytes> {
         let Asked { mut request, bug, compacted } = self;
@@ -88,10 +105,41 @@ impl Asked {
     }
 }
 
-fn without_revision(body: &Bytes) -> Bytes {
-    let Ok(mut object) = serde_json::from_slice::<Value>(body) else { return body.clone() };
-    if let Some(metadata) = object["metadata"].as_object_mut() {
-        metadata.remove("resourceVersion");
+/// A successful answer that its reader takes for another one.
+enum Lie {
+    WithoutRevision,
+    Refused,
+    /// What has not been there for long is not there.
+    NotThereYet,
+}
+
+/// Afterwards the garbage collector asks for nothing that it does not know, and adoption may ask as it should.
+const YOUNG_SECONDS: i64 = 60;
+
+impl Lie {
+    fn told(self, status: StatusCode, body: Bytes) -> (StatusCode, Bytes) {
+        let Ok(mut object) = serde_json::from_slice::<Value>(&body) else { return (status, body) };
+        let metadata = &mut object["metadata"];
+        match self {
+            Lie::WithoutRevision if status == StatusCode::CREATED => {
+                metadata.as_object_mut().map(|metadata| metadata.remove("resourceVersion"));
+                (status, object.to_string().into())
+            }
+            Lie::Refused => refusal(StatusCode::CONFLICT, "Conflict"),
+            Lie::NotThereYet if is_young(metadata) => refusal(StatusCode::NOT_FOUND, "NotFound"),
+            _ => (status, body),
+        }
     }
-    object.to_string().into()
+}
+
+fn is_young(metadata: &Value) -> bool {
+    let created = metadata["creationTimestamp"].as_str().and_then(|time| time.parse::<Timestamp>().ok());
+    let age = created.map(|created| Timestamp::now().as_second() - created.as_second());
+    metadata["deletionTimestamp"].is_null() && age.is_some_and(|age| age < YOUNG_SECONDS)
+}
+
+fn refusal(status: StatusCode, reason: &str) -> (StatusCode, Bytes) {
+    let body = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": reason,
+        "message": reason, "code": status.as_u16()});
+    (status, body.to_string().into())
 }

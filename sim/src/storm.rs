@@ -155,7 +155,11 @@ impl Storm {
         // Longer than a message takes: nothing of the old process arrives when the new one looks.
         let short = self.rng.between(200, 5_000);
         match self.rng.between(0, 100) {
-            0..24 => Action::Crash { name: self.component(), millis: short },
+            0..12 => Action::Crash { name: self.component(), millis: short },
+            12..24 => {
+                let writes = *self.rng.pick(&[1, 1, 1, 2, 2, 3, 5, 9]);
+                Action::CrashAfter { name: self.component(), writes, millis: short }
+            }
             24..27 => Action::PowerLoss { node: self.node(), millis: self.rng.between(10, 90_000) },
             27..33 => Action::Partition { name: self.watcher(), millis: self.rng.between(10, 90_000) },
             33..45 => Action::Slow { name: self.watcher(), by: self.rng.between(1, 2_000), millis: short },

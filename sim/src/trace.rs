@@ -12,7 +12,8 @@ pub struct Trace(Arc<Mutex<Inner>>);
 #[derive(Default)]
 struct Inner {
     hash: u64,
-    lines: VecDeque<String>,
+    /// When, and what.
+    lines: VecDeque<(u64, String)>,
     keep: usize,
     print: bool,
 }
@@ -34,15 +35,13 @@ impl Trace {
             word[..chunk.len()].copy_from_slice(chunk);
             inner.mix(u64::from_le_bytes(word));
         }
-        let millis = now / clock::MILLISECOND;
-        let line = format!("{:>6}.{:03} {text}", millis / 1000, millis % 1000);
         if inner.print {
-            tracing::info!("{line}");
+            tracing::info!("{}", timed(now, &text));
         }
         if inner.lines.len() >= inner.keep {
             inner.lines.pop_front();
         }
-        inner.lines.push_back(line);
+        inner.lines.push_back((now, text));
     }
 
     pub fn hash(&self) -> u64 {
@@ -56,8 +55,13 @@ impl Trace {
     }
 
     pub fn last(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).lines.iter().cloned().collect()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).lines.iter().map(|(at, text)| timed(*at, text)).collect()
     }
+}
+
+fn timed(at: u64, text: &str) -> String {
+    let millis = at / clock::MILLISECOND;
+    format!("{:>6}.{:03} {text}", millis / 1000, millis % 1000)
 }
 
 impl Inner {

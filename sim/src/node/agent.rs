@@ -37,6 +37,8 @@ struct Agent {
     /// Of the start, until the first full list of pods has come.
     found: BTreeMap<String, Observed>,
     listed: bool,
+    /// Reported before it was known whose containers they are.
+    early_exits: Vec<(String, Exit)>,
 }
 
 pub async fn run(site: Site, client: Client) {
@@ -57,7 +59,8 @@ pub async fn run(site: Site, client: Client) {
     let (pod_news, mut pods) = mpsc::channel(NEWS);
     tokio::spawn(follow_pods(client.clone(), site.name.clone(), pod_news, never));
     let (answers, mut news) = mpsc::channel(NEWS);
-    let mut agent = Agent { site, client, clock, answers, pods: BTreeMap::new(), node, found, listed: false };
+    let (pods_of, early_exits) = (BTreeMap::new(), Vec::new());
+    let mut agent = Agent { site, client, clock, answers, pods: pods_of, node, found, listed: false, early_exits };
     loop {
         let timeout = agent.pods.values().filter_map(|entry| entry.timeout).min();
         let timer = async {
@@ -110,13 +113,19 @@ impl Agent {
             for uid in std::mem::take(&mut self.found).into_keys() {
                 lock(&self.site).remove_sandbox(&uid);
             }
+            std::mem::take(&mut self.early_exits).into_iter().for_each(|(id, exit)| self.on_exit(id, exit));
         }
     }
 
     fn on_pod(&mut self, pod: Arc<Pod>) {
         let uid = uid_of(&pod);
         match self.pods.contains_key(&uid) {
-            true => self.input(&uid, Input::Desired(pod)),
+            true => {
+                self.input(&uid, Input::Desired(pod.clone()));
+                if let Some(entry) = self.pods.get(&uid).filter(|entry| entry.machine.active()) {
+                    entry.publisher.seen(pod, entry.machine.status());
+                }
+            }
             false => self.add(uid, pod),
         }
     }
@@ -161,6 +170,9 @@ impl Agent {
     }
 
     fn on_exit(&mut self, id: String, exit: Exit) {
+        if !self.listed {
+            return self.early_exits.push((id, exit));
+        }
         let of = |(_, entry): &(&String, &Entry)| entry.machine.container_of(&id).is_some();
         let uid = self.pods.iter().find(of).map(|(uid, _)| uid.clone());
         if let Some(uid) = uid {
@@ -255,7 +267,7 @@ fn do_it(hardware: &mut Hardware, uid: &str, pod: &Pod, effect: Effect) -> Optio
             Input::Exited { id, exit, message: None }
         }
         Effect::RemoveContainer { id, .. } => {
-            hardware.containers.remove(&id);
+            hardware.remove_container(&id);
             Input::ContainerRemoved { id }
         }
         Effect::Event(_) | Effect::Publish { .. } | Effect::DeleteObject | Effect::Finished => return None,

@@ -40,7 +40,9 @@ impl Container {
 }
 
 pub struct Hardware {
-    pub containers: BTreeMap<String, Container>,
+    containers: BTreeMap<String, Container>,
+    /// What runs may be another than when it was last asked.
+    changed: bool,
     /// By the uid of the pod: attempt and address.
     sandboxes: BTreeMap<String, (u32, IpAddr)>,
     /// Starting takes long until then.
@@ -57,6 +59,7 @@ impl Hardware {
     pub fn new(seed: u64, name: &str, range: u8) -> Hardware {
         Hardware {
             containers: BTreeMap::new(),
+            changed: false,
             sandboxes: BTreeMap::new(),
             slow_until: 0,
             listener: None,
@@ -72,6 +75,7 @@ impl Hardware {
 
     /// The machine dies.
     pub fn lose_everything(&mut self) {
+        self.changed = true;
         self.containers.clear();
         self.sandboxes.clear();
         self.listener = None;
@@ -92,8 +96,23 @@ impl Hardware {
 
     /// With all that is in it.
     pub fn remove_sandbox(&mut self, uid: &str) {
+        self.changed = true;
         self.sandboxes.remove(uid);
         self.containers.retain(|_, container| container.uid != uid);
+    }
+
+    pub fn remove_container(&mut self, id: &str) {
+        self.changed = true;
+        self.containers.remove(id);
+    }
+
+    /// Whether another set of containers may run than at the last call.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    pub fn running(&self) -> impl Iterator<Item = &Container> {
+        self.containers.values().filter(|container| container.runs())
     }
 
     /// # Errors
@@ -125,6 +144,7 @@ impl Hardware {
             started: clock::now(),
         };
         self.containers.insert(id.to_owned(), container);
+        self.changed = true;
         Ok(())
     }
 
@@ -179,6 +199,7 @@ impl Hardware {
                 start_error: None,
             };
             container.state = ContainerState::Exited(exit.clone());
+            self.changed = true;
             if let Some(listener) = &self.listener {
                 news |= listener.send((id.clone(), exit)).is_ok();
             }

@@ -10,6 +10,7 @@ impl Oracle {
     /// The first thing that is not as it should be once nobody wants to change anything.
     pub fn unsettled(&self, running: &[Running]) -> Option<String> {
         self.owners()
+            .or_else(|| self.homeless())
             .or_else(|| self.leaving())
             .or_else(|| self.nodes_at_rest())
             .or_else(|| self.deployments())
@@ -27,6 +28,15 @@ impl Oracle {
             owners.is_some_and(|owners| owners.iter().all(|owner| !uids.contains(text(&owner["uid"]))))
         });
         orphaned.map(|(key, _)| format!("{key} has outlived its owners"))
+    }
+
+    /// What is in a namespace goes with it.
+    fn homeless(&self) -> Option<String> {
+        let homeless = self.objects.iter().find(|(_, object)| {
+            let namespace = text(&object["metadata"]["namespace"]);
+            !namespace.is_empty() && self.object("core/namespaces", "", namespace).is_none()
+        });
+        homeless.map(|(key, _)| format!("{key} has outlived its namespace"))
     }
 
     fn leaving(&self) -> Option<String> {

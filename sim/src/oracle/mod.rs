@@ -11,6 +11,7 @@ mod nodes;
 mod rollout;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -23,7 +24,7 @@ pub use nodes::Running;
 #[derive(Default)]
 pub struct Oracle {
     /// What is stored, by key.
-    pub objects: BTreeMap<String, Value>,
+    pub objects: BTreeMap<String, Arc<Value>>,
     /// When something was last written that is no heartbeat.
     pub busy_at: u64,
     pub commits: u64,
@@ -62,12 +63,13 @@ impl Oracle {
             // The server's own notes are no objects.
             return;
         }
-        let after: Option<Value> = commit.after.as_ref().map(|json| serde_json::from_slice(json).unwrap_or_default());
+        let after =
+            commit.after.as_ref().map(|json| Arc::<Value>::new(serde_json::from_slice(json).unwrap_or_default()));
         let before = match &after {
             Some(after) => self.objects.insert(commit.key.clone(), after.clone()),
             None => self.objects.remove(&commit.key),
         };
-        self.check_commit(commit, before.as_ref(), after.as_ref());
+        self.check_commit(commit, before.as_deref(), after.as_deref());
     }
 
     fn remember(&mut self, commit: &Commit) {
@@ -83,12 +85,12 @@ impl Oracle {
     pub(crate) fn all<'a>(&'a self, resource: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
         let prefix = format!("/registry/{resource}/");
         let end = format!("/registry/{resource}0");
-        self.objects.range(prefix..end).map(|(_, object)| object)
+        self.objects.range(prefix..end).map(|(_, object)| &**object)
     }
 
     pub(crate) fn object(&self, resource: &str, namespace: &str, name: &str) -> Option<&Value> {
         let slash = if namespace.is_empty() { "" } else { "/" };
-        self.objects.get(&format!("/registry/{resource}/{namespace}{slash}{name}"))
+        self.objects.get(&format!("/registry/{resource}/{namespace}{slash}{name}")).map(|object| &**object)
     }
 
     pub(crate) fn uids(&self) -> BTreeSet<&str> {

@@ -16,15 +16,14 @@ pub struct Running {
     pub name: String,
     /// In thousandths of a CPU, of the whole pod.
     pub cpu: i64,
-    pub started: u64,
 }
 
 #[derive(Default)]
 pub struct Nodes {
     /// UIDs of pods whose objects were removed without their kubelet.
     excused: BTreeSet<String>,
-    /// When a pod's own kubelet said that it has ended.
-    ended: BTreeMap<String, u64>,
+    /// UIDs of pods that their own kubelets said to have ended, or removed.
+    ended: BTreeSet<String>,
 }
 
 impl Nodes {
@@ -34,10 +33,11 @@ impl Nodes {
 }
 
 impl Oracle {
-    pub(super) fn note_end(&mut self, commit: &Commit, before: Option<&Value>, after: &Value) {
-        let own = text(&after["spec"]["nodeName"]) == commit.client;
-        if own && is_terminal(after) && !before.is_some_and(is_terminal) {
-            self.nodes.ended.insert(text(&after["metadata"]["uid"]).to_owned(), commit.at);
+    pub(super) fn note_end(&mut self, commit: &Commit, before: Option<&Value>, after: Option<&Value>) {
+        let Some(pod) = after.or(before) else { return };
+        let own = text(&pod["spec"]["nodeName"]) == commit.client;
+        if own && after.is_none_or(is_terminal) {
+            self.nodes.ended.insert(text(&pod["metadata"]["uid"]).to_owned());
         }
     }
 
@@ -62,8 +62,8 @@ impl Oracle {
                     format!("{} is {} on {} and {} on {}", one.pod, other.uid, other.node, one.uid, one.node),
                 ));
             }
-            if self.nodes.ended.get(&one.uid).is_some_and(|ended| *ended < one.started) {
-                found.push(("a pod that has ended never runs again", format!("{} ({})", one.pod, one.uid)));
+            if self.nodes.ended.contains(&one.uid) {
+                found.push(("what its kubelet said to have ended does not run", format!("{} ({})", one.pod, one.uid)));
             }
             pods.entry(&one.node).or_default().insert(&one.uid, one.cpu);
         }

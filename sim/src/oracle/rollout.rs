@@ -76,9 +76,7 @@ impl Oracle {
     }
 
     pub(super) fn pod_changed(&mut self, commit: &Commit, before: Option<&Value>, after: Option<&Value>) {
-        if let Some(after) = after {
-            self.note_end(commit, before, after);
-        }
+        self.note_end(commit, before, after);
         let Some(before) = before.filter(|pod| is_ready(pod) && !is_leaving(pod) && !is_terminal(pod)) else { return };
         let gone = after.is_none_or(|after| is_leaving(after) || !is_ready(after));
         let moved = after.is_some_and(|after| controller(before) != controller(after));

@@ -14,6 +14,7 @@ use crate::admission::{Admission, Reader};
 use crate::allocation::Allocator;
 use crate::cache::{Caches, ROOT};
 use crate::config::Config;
+use crate::discovered::Discovered;
 use crate::managed::{Managers, read_stored};
 use crate::openapi::Documents;
 use crate::registry::{Descriptor, Registry};
@@ -30,6 +31,7 @@ pub(crate) struct Core {
     pub caches: Caches,
     pub admission: Vec<Box<dyn Admission>>,
     pub allocator: Allocator,
+    pub discovered: Discovered,
     pub documents: Documents,
     /// The server stops: streams end.
     pub stopping: CancellationToken,

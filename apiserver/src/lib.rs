@@ -28,6 +28,7 @@ pub mod config;
 mod core;
 pub mod custom;
 mod decode;
+mod discovered;
 mod empties;
 mod events;
 pub mod front;

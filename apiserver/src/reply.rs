@@ -16,6 +16,8 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::body::{self, Body, BoxError};
@@ -138,6 +140,11 @@ fn object(call: &Call, json: Bytes) -> Result<Bytes, Status> {
     if viewer.is_plain() {
         return Ok(json);
     }
+    if call.accepted.view == View::Metadata
+        && let Some(cut) = viewer.cut(&json)
+    {
+        return Ok(cut);
+    }
     let object = viewer.parse(&json)?;
     let metadata = table_metadata(&object);
     let value = match call.accepted.view {
@@ -189,6 +196,16 @@ fn list(call: &Call, list: List) -> Result<Response<Body>, Status> {
     }
     if call.accepted.view == View::Metadata {
         return Err(viewer.a_list());
+    }
+    if let Some(items) = list.items.iter().map(|item| viewer.cut(&item.json)).collect::<Option<Vec<Bytes>>>()
+        && !items.is_empty()
+    {
+        let size = items.iter().map(|item| item.len() + 1).sum::<usize>() + 200;
+        let head = format!(
+            r#"{{"kind":"PartialObjectMetadataList","apiVersion":"{}","metadata":{metadata},"items":["#,
+            viewer.meta_version()
+        );
+        return Ok(finish(StatusCode::OK, &call.accepted, &call.headers, size, pieces(head, items, |text| text)));
     }
     let objects = list.items.iter().map(|item| viewer.parse(&item.json)).collect::<Result<Vec<Object>, Status>>()?;
     let mut value = match call.accepted.view {
@@ -320,6 +337,28 @@ impl Viewer {
 
     pub fn view(&self) -> View {
         self.accepted.view
+    }
+
+    /// Metadata is asked for, and is in the stored bytes as it is to be shown.
+    fn is_cut(&self) -> bool {
+        let Accepted { format, view, pretty, .. } = self.accepted;
+        let as_stored = self.row.shape.is_none() && self.row.custom.is_none();
+        as_stored && format == Format::Json && matches!(view, View::Metadata | View::MetadataList) && !pretty
+    }
+
+    /// The metadata of a stored object, without reading the object; `None` where it takes more than that.
+    pub fn cut(&self, json: &[u8]) -> Option<Bytes> {
+        #[derive(Deserialize)]
+        struct Whole<'a> {
+            #[serde(borrow)]
+            metadata: &'a RawValue,
+        }
+        if !self.is_cut() {
+            return None;
+        }
+        let whole: Whole = serde_json::from_slice(json).ok()?;
+        let (version, metadata) = (self.meta_version(), whole.metadata);
+        Some(format!(r#"{{"kind":"PartialObjectMetadata","apiVersion":"{version}","metadata":{metadata}}}"#).into())
     }
 
     /// A stored object in the form of the row.

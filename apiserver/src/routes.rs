@@ -98,8 +98,8 @@ fn version() -> Value {
 /// `/api` and `/apis`: all groups at once when the client can read that.
 fn groups(core: &Core, resources: &[ResourceInfo], is_core: bool, request: &Parts, query: &Query) -> Response<Body> {
     if let Some(version) = aggregated(request) {
-        let document = discovery::aggregated(resources, is_core, version);
-        let mut response = Response::new(body::full(document.to_string()));
+        let document = core.discovered.document(resources, is_core, version);
+        let mut response = Response::new(body::full(document));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(version.content_type()));
         headers.insert(VARY, HeaderValue::from_static("Accept"));

@@ -23,6 +23,7 @@ use crate::cache::{Caches, Follower};
 use crate::call::Call;
 use crate::config::Config;
 use crate::core::{Core, qualified};
+use crate::discovered::Discovered;
 use crate::media::{Accepted, SUPPORTED, View};
 use crate::openapi::Documents;
 use crate::query::Query;
@@ -49,6 +50,7 @@ impl ApiServer {
             registry,
             admission: admission::chain(),
             allocator: Allocator::new(config.service_cidr, config.node_ports.clone()),
+            discovered: Discovered::default(),
             documents: Documents::default(),
             stopping: CancellationToken::new(),
             config,

@@ -220,6 +220,11 @@ impl Events {
     }
 
     fn view(&mut self, event: EventType, json: &[u8]) -> Bytes {
+        if self.viewer.view() == View::Metadata
+            && let Some(cut) = self.viewer.cut(json)
+        {
+            return frame(event.as_str(), &cut);
+        }
         let viewed = self.viewer.parse(json).and_then(|object| self.show(object));
         match viewed {
             Ok(value) => self.viewer.frame(event.as_str(), &value),

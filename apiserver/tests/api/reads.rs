@@ -51,7 +51,14 @@ async fn objects_are_shown_as_clients_ask() {
     let object = get(&format!("{MAPS}/a"), accept(partial)).await.expect(200);
     assert_eq!((object["kind"].as_str(), object.get("data")), (Some("PartialObjectMetadata"), None));
     let list = get(MAPS, accept("application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io")).await.expect(200);
-    assert_eq!(list["items"][0]["metadata"]["name"], "a");
+    let whole = server.get(&format!("{MAPS}/a")).await.expect(200);
+    let shown = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": whole["metadata"]});
+    assert!(whole["metadata"]["managedFields"].is_array(), "{whole}");
+    assert_eq!((&object, &list["items"]), (&shown, &json!([shown])));
+    assert_eq!(
+        (&list["kind"], &list["metadata"]["resourceVersion"]),
+        (&json!("PartialObjectMetadataList"), &whole["metadata"]["resourceVersion"])
+    );
     let yaml = get(&format!("{MAPS}/a"), accept("application/yaml")).await.body;
     assert!(yaml.as_str().unwrap().contains("kind: ConfigMap"), "{yaml}");
     let refused = get(MAPS, accept("text/html")).await;

@@ -133,5 +133,7 @@ async fn views_of_watches() {
     let table = get("application/json;as=Table;v=v1;g=meta.k8s.io").await;
     assert_eq!((&table["object"]["kind"], &table["object"]["rows"][0]["cells"][0]), (&json!("Table"), &json!("a")));
     let partial = get("application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io").await;
-    assert_eq!(partial["object"]["kind"], "PartialObjectMetadata");
+    let metadata = server.get(&format!("{MAPS}/a")).await.expect(200)["metadata"].clone();
+    let shown = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata});
+    assert_eq!(partial, json!({"type": "ADDED", "object": shown}));
 }

@@ -12,6 +12,7 @@ mod monitors;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -30,6 +31,8 @@ use monitors::Monitors;
 
 const NAME: &str = "garbage-collector-controller";
 const WORKERS: usize = 20;
+/// Until an object is looked at again whose owner is there but not in the graph yet.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 struct GarbageCollector {
     monitors: Arc<Monitors>,
@@ -66,7 +69,8 @@ impl Reconciler for GarbageCollector {
             }
             // What is written comes back by the monitors, and each decision reads live: there is nothing to wait for.
             let error = self.executor.perform(None, &plan).await.error;
-            Outcome { error, ..Outcome::default() }
+            let requeue_after = self.has_unseen_owner(&key.name).then_some(LOOK_AGAIN);
+            Outcome { error, requeue_after, ..Outcome::default() }
         }
         .boxed()
     }
@@ -81,6 +85,19 @@ impl GarbageCollector {
             State::Orphans => self.orphan(&node).await,
             State::WaitsForDependents => self.wait_for_dependents(&node).await,
         }
+    }
+
+    /// An owner that goes before its monitor has seen it takes nobody with it: the graph hears of its going by nothing.
+    fn has_unseen_owner(&self, uid: &str) -> bool {
+        let Some(node) = self.monitors.graph().get(uid).filter(|node| node.state == State::Lives).cloned() else {
+            return false;
+        };
+        node.owners.iter().any(|owner| {
+            let resource = self.monitors.resource(&owner.api_version, &owner.kind);
+            let resource = resource.filter(monitors::is_collected);
+            let will_be_seen = resource.is_some_and(|owner| node.key.namespace.is_some() || !owner.namespaced);
+            will_be_seen && self.monitors.graph().get(&owner.uid).is_none()
+        })
     }
 
     async fn collect(&self, node: &Node) -> Result<Plan, Error> {

@@ -187,7 +187,7 @@ impl Monitors {
 }
 
 /// Events have no owners and are many.
-fn is_collected(resource: &Resource) -> bool {
+pub(super) fn is_collected(resource: &Resource) -> bool {
     resource.can(&["delete", "list", "watch"]) && resource.api.plural != "events"
 }
 

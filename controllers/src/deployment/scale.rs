@@ -5,7 +5,13 @@ use super::template::{DESIRED_REPLICAS, MAX_REPLICAS};
 
 impl Rollout<'_> {
     /// An active set was sized for another size of the Deployment.
+    ///
+    /// Not with several active sets and the strategy Recreate: they were adopted, there are no shares to keep, and what is left to
+    /// do is to recreate. (Upstream scales nothing there, and so never goes on.)
     pub fn is_scaling_event(&self) -> bool {
+        if self.active().len() > 1 && super::is_recreate(self.deployment) {
+            return false;
+        }
         let sized_for = |index: usize| self.sets[index].annotation_number(DESIRED_REPLICAS);
         self.active().into_iter().filter_map(sized_for).any(|desired| desired != self.bounds.replicas)
     }

@@ -87,6 +87,12 @@ fn recreate_waits_for_the_last_old_pod() {
     let created = format!("up {} from 0 to 10", template::set_name(&object(recreate())));
     let table: &[(&str, Names, Names, Names)] = &[
         ("old ones end", &["old 10 10"], &["uid-old"], &["down old from 10 to 0"]),
+        (
+            "adopted ones, of another size",
+            &["older 4 4 6", "old 2 2 6"],
+            &["uid-older", "uid-old"],
+            &["down older from 4 to 0", "down old from 2 to 0"],
+        ),
         ("a pod still runs", &["old 0 0"], &["uid-old"], &[]),
         ("all have ended", &["old 0 0"], &[], &[&created]),
         ("the new set is full at once", &["old 0 0", "new 0 0"], &["uid-new"], &["up new from 0 to 10"]),

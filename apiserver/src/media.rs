@@ -8,7 +8,7 @@ use crate::query::Query;
 
 /// What the server can write and read, in the order of preference.
 pub const SUPPORTED: [&str; 3] = ["application/json", "application/yaml", PROTOBUF];
-pub const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+pub const PROTOBUF: &str = api::protobuf::CONTENT_TYPE;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {

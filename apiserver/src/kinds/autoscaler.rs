@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::cursor::{Cursor, Errors, field, list};
 use super::edit::{default_to, get_mut, object_mut};
 use super::equality::same_field;
+use super::ingress::kind_and_name;
 use super::pod_template::resources::{Owner, resource_name};
 use super::quantities::parse_at;
 use crate::strategy::Strategy;
@@ -104,14 +105,7 @@ impl Strategy for Autoscaler {
 
 /// A CrossVersionObjectReference.
 fn reference(at: &Cursor, core_is_allowed: bool, errors: &mut Errors) {
-    for name in ["kind", "name"] {
-        let part = at.child(name);
-        if part.str().is_empty() {
-            errors.required(&part);
-        } else {
-            errors.messages(&part, names::path_segment(part.str()));
-        }
-    }
+    kind_and_name(at, errors);
     let version = at.child("apiVersion");
     match version.str().matches('/').count() {
         0 if !core_is_allowed => errors.invalid_text(&version, "apiVersion must specify API group"),

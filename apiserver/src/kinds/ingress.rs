@@ -170,6 +170,11 @@ pub fn reference(at: &Cursor, errors: &mut Errors) {
     if group.is_set() {
         errors.messages(&group, names::dns1123_subdomain(group.str()));
     }
+    kind_and_name(at, errors);
+}
+
+/// Of what a reference points to.
+pub fn kind_and_name(at: &Cursor, errors: &mut Errors) {
     for name in ["kind", "name"] {
         let part = at.child(name);
         if part.str().is_empty() {

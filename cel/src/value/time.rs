@@ -166,48 +166,5 @@ impl std::fmt::Display for Time {
 
 /// As Go's `time.ParseDuration`: `1h30m`, `-1.5s`. In nanoseconds.
 pub fn parse_duration(text: &str) -> Option<i64> {
-    let (negative, mut rest) = match text.as_bytes().first()? {
-        b'-' => (true, &text[1..]),
-        b'+' => (false, &text[1..]),
-        _ => (false, text),
-    };
-    if rest == "0" {
-        return Some(0);
-    }
-    if rest.is_empty() {
-        return None;
-    }
-    let mut total: i128 = 0;
-    while !rest.is_empty() {
-        let whole_length = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let whole: i128 = if whole_length > 0 { rest[..whole_length].parse().ok()? } else { 0 };
-        rest = &rest[whole_length..];
-        let mut fraction = "";
-        if let Some(after) = rest.strip_prefix('.') {
-            let length = after.bytes().take_while(u8::is_ascii_digit).count();
-            (fraction, rest) = after.split_at(length);
-        }
-        if whole_length == 0 && fraction.is_empty() {
-            return None;
-        }
-        let unit_length = rest.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(rest.len());
-        let (unit, after) = rest.split_at(unit_length);
-        rest = after;
-        let unit: i128 = match unit {
-            "ns" => 1,
-            "us" | "µs" | "μs" => 1_000,
-            "ms" => 1_000_000,
-            "s" => 1_000_000_000,
-            "m" => 60_000_000_000,
-            "h" => 3_600_000_000_000,
-            _ => return None,
-        };
-        total = total.checked_add(whole.checked_mul(unit)?)?;
-        // Digits beyond the eighteenth are below a nanosecond in every unit.
-        let shown = &fraction[..fraction.len().min(18)];
-        if !shown.is_empty() {
-            total += shown.parse::<i128>().ok()? * unit / 10_i128.pow(u32::try_from(shown.len()).ok()?);
-        }
-    }
-    i64::try_from(if negative { -total } else { total }).ok()
+    i64::try_from(api::time::parse_duration(text).ok()?.as_nanos()).ok()
 }

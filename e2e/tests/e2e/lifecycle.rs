@@ -56,15 +56,15 @@ fn ends_by_restart_policy(cluster: &Cluster) -> Result<()> {
 }
 
 fn init_containers_run_in_order(cluster: &Cluster) -> Result<()> {
-    let mut pod = with_policy("ordered", "cat /work/log", "Never");
+    let mut pod = with_policy("ordered", "cat /shared/log", "Never");
     pod["spec"]["volumes"] = json!([{"name": "work", "emptyDir": {}}]);
     pod["spec"]["initContainers"] = json!([
-        container("first", "sleep 0.3; echo first > /work/log"),
-        container("second", "echo second >> /work/log")
+        container("first", "sleep 0.3; echo first > /shared/log"),
+        container("second", "echo second >> /shared/log")
     ]);
     for list in ["containers", "initContainers"] {
         for container in pod["spec"][list].as_array_mut().into_iter().flatten() {
-            container["volumeMounts"] = json!([{"name": "work", "mountPath": "/work"}]);
+            container["volumeMounts"] = json!([{"name": "work", "mountPath": "/shared"}]);
         }
     }
     cluster.api().create_pod(&pod)?;

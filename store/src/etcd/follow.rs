@@ -84,7 +84,7 @@ impl Follow {
                 Ok(Ok(Some(response))) => {
                     connection.asked = false;
                     self.backoff.reset();
-                    if let Some(error) = self.take(response) {
+                    if let Some(error) = self.take(response).await {
                         self.ended = true;
                         return Some(Err(error));
                     }
@@ -104,7 +104,7 @@ impl Follow {
     }
 
     /// Answers with the error that ends the watch.
-    fn take(&mut self, response: WatchResponse) -> Option<Error> {
+    async fn take(&mut self, response: WatchResponse) -> Option<Error> {
         if response.compact_revision > 0 {
             return Some(Error::Compacted { oldest: revision(response.compact_revision) });
         }
@@ -118,8 +118,18 @@ impl Follow {
             self.last = self.last.max(revision(header.revision));
         }
         // A member that lags behind may send the past.
-        let new = response.events.into_iter().filter_map(event).filter(|event| event.revision > self.last);
-        self.ready.extend(new);
+        let new = response.events.into_iter().filter_map(event).filter(|(event, _)| event.revision > self.last);
+        for (event, is_whole) in new.collect::<Vec<_>>() {
+            if !is_whole {
+                let before = Revision(event.revision.0 - 1);
+                return Some(
+                    super::oldest(&self.members, before)
+                        .await
+                        .map_or_else(|error| error, |oldest| Error::Compacted { oldest }),
+                );
+            }
+            self.ready.push_back(event);
+        }
         None
     }
 
@@ -132,10 +142,39 @@ impl Follow {
     }
 }
 
-fn event(sent: Sent) -> Option<Event> {
+/// And whether it is whole: etcd looks up the state before it when it sends it, and a compaction may have been quicker.
+fn event(sent: Sent) -> Option<(Event, bool)> {
     let current = sent.kv?;
+    let began = current.create_revision == current.mod_revision;
     let (revision, key) = (revision(current.mod_revision), current.key.clone());
     // A deletion is kind 1.
     let current = (sent.kind == 0).then(|| key_value(current));
-    Some(Event { revision, key, current, previous: sent.prev_kv.map(key_value) })
+    let is_whole = sent.prev_kv.is_some() || (began && current.is_some());
+    Some((Event { revision, key, current, previous: sent.prev_kv.map(key_value) }, is_whole))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::proto::KeyValue;
+    use super::*;
+
+    #[test]
+    fn an_event_without_the_state_before_it_is_not_whole() {
+        let state = |created, modified| KeyValue {
+            key: "a".into(),
+            create_revision: created,
+            mod_revision: modified,
+            ..KeyValue::default()
+        };
+        for (name, kind, kv, prev_kv, expected) in [
+            ("creation", 0, state(7, 7), None, true),
+            ("change", 0, state(5, 7), Some(state(5, 5)), true),
+            ("change, compacted", 0, state(5, 7), None, false),
+            ("deletion", 1, state(0, 7), Some(state(5, 5)), true),
+            ("deletion, compacted", 1, state(0, 7), None, false),
+        ] {
+            let (event, is_whole) = event(Sent { kind, kv: Some(kv), prev_kv }).unwrap();
+            assert_eq!((event.revision, is_whole), (Revision(7), expected), "{name}");
+        }
+    }
 }

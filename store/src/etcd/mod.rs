@@ -96,28 +96,9 @@ impl Etcd {
     async fn refused(&self, refusal: Refusal, at: Revision) -> Error {
         let wanted = match refusal {
             Refusal::Future => self.revision().await.map(|newest| Error::Future { newest }),
-            Refusal::Compacted => self.oldest(at).await.map(|oldest| Error::Compacted { oldest }),
+            Refusal::Compacted => oldest(&self.members, at).await.map(|oldest| Error::Compacted { oldest }),
         };
         wanted.unwrap_or_else(|error| error)
-    }
-
-    /// The revision that etcd was compacted at, which lies after `gone`. Only a refused watch tells.
-    async fn oldest(&self, gone: Revision) -> Result<Revision> {
-        let start_revision = number(gone).max(1);
-        let request = |member: Member| async move {
-            let request = WatchCreateRequest { key: NO_KEY, start_revision, ..WatchCreateRequest::default() };
-            let mut responses = member.watch(request).await?;
-            while let Some(response) = responses.next().await? {
-                if response.compact_revision > 0 {
-                    return Ok(response.compact_revision);
-                }
-            }
-            Ok(0)
-        };
-        match self.members.ask(Repeat::Always, request).await? {
-            Ok(oldest) => Ok(revision(oldest)),
-            Err(_) => Ok(gone),
-        }
     }
 
     /// One part of a range.
@@ -190,6 +171,25 @@ impl Etcd {
             }
             Err(refusal) => Err(self.refused(refusal, Revision(0)).await),
         }
+    }
+}
+
+/// The revision that etcd was compacted at, which lies after `gone`. Only a refused watch tells.
+async fn oldest(members: &Members, gone: Revision) -> Result<Revision> {
+    let start_revision = number(gone).max(1);
+    let request = |member: Member| async move {
+        let request = WatchCreateRequest { key: NO_KEY, start_revision, ..WatchCreateRequest::default() };
+        let mut responses = member.watch(request).await?;
+        while let Some(response) = responses.next().await? {
+            if response.compact_revision > 0 {
+                return Ok(response.compact_revision);
+            }
+        }
+        Ok(0)
+    };
+    match members.ask(Repeat::Always, request).await? {
+        Ok(oldest) => Ok(revision(oldest)),
+        Err(_) => Ok(gone),
     }
 }
 

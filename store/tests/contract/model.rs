@@ -311,3 +311,17 @@ proptest! {
         });
     }
 }
+
+/// Found by the property: etcd sends the deletion at 3 when the state at 2 has gone already.
+#[test]
+fn a_watch_of_etcd_that_a_compaction_overtakes_tells_nothing_wrong() {
+    let put = |key| Step::Put { key, expect: Guess::Any, durability: Durability::Synced };
+    let delete = Step::Delete { key: 1, expect: Guess::Current };
+    let steps = [put(0), put(1), delete, Step::Watch { range: 1, back: 1 }, put(4), put(5), Step::Compact { back: 2 }];
+    block_on(async {
+        for _ in 0..40 {
+            let Some(store) = crate::etcd::store().await else { return };
+            run(Backend::Etcd(store), &steps).await;
+        }
+    });
+}

@@ -19,6 +19,7 @@ pub mod nodeipam;
 pub mod nodelifecycle;
 pub mod podgc;
 pub mod replicaset;
+pub mod resourcequota;
 pub mod rootca;
 pub mod serviceaccount;
 pub mod tainteviction;
@@ -70,5 +71,6 @@ pub fn start(manager: &Manager, config: Config) {
     manager.add(tokencleaner::TokenCleaner);
     customresourcedefinition::start(manager);
     namespace::start(manager);
+    resourcequota::start(manager);
     garbagecollector::start(manager);
 }

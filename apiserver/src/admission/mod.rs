@@ -4,9 +4,11 @@
 mod certificate_requester;
 mod certificates;
 mod default_tolerations;
+mod limit_ranger;
 mod namespace_lifecycle;
 mod node_restriction;
 mod priority;
+mod resource_quota;
 mod runtime_class;
 mod service_account;
 mod taint_nodes;
@@ -14,9 +16,11 @@ mod taint_nodes;
 use std::time::Duration;
 
 use api::Object;
+use api::meta::Meta;
 use api::resource::ResourceInfo;
-use api::status::Status;
+use api::status::{Qualified, Status};
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 
 use crate::user::UserInfo;
 
@@ -59,6 +63,21 @@ pub trait Reader: Send + Sync {
     ) -> BoxFuture<'a, Result<Vec<Object>, Status>>;
 }
 
+/// A new state of an object whose status admission keeps, from the newest one.
+pub type StatusChange<'a> = &'a (dyn Fn(&Object) -> Result<Object, Status> + Send + Sync);
+
+/// Writes of admission steps, in the name of the user whose write they admit.
+pub trait StatusWriter: Send + Sync {
+    /// To the status of an object of the same namespace, tried again when another write comes between.
+    fn update_status<'a>(
+        &'a self,
+        group: &'a str,
+        resource: &'a str,
+        name: &'a str,
+        change: StatusChange<'a>,
+    ) -> Verdict<'a>;
+}
+
 pub struct Attributes<'a> {
     pub operation: Operation,
     pub user: &'a UserInfo,
@@ -75,11 +94,20 @@ pub struct Attributes<'a> {
     /// Random bits for generated names.
     pub random: u64,
     pub reader: &'a dyn Reader,
+    pub statuses: &'a dyn StatusWriter,
+    pub now: Timestamp,
 }
 
 impl Attributes<'_> {
     pub fn is(&self, group: &str, resource: &str, subresource: &str) -> bool {
         self.resource.group == group && self.resource.plural == resource && self.subresource == subresource
+    }
+
+    /// That the write is forbidden. An object without a name yet is called by the prefix of it.
+    pub fn forbidden(&self, object: &Object, why: &str) -> Status {
+        let names = [self.name, object.name(), object.generate_name(), "Unknown"];
+        let name = names.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
+        Status::forbidden(Qualified::new(&self.resource.group, &self.resource.plural), name, why)
     }
 }
 
@@ -104,6 +132,7 @@ pub trait Admission: Send + Sync {
 pub fn chain() -> Vec<Box<dyn Admission>> {
     vec![
         Box::new(namespace_lifecycle::NamespaceLifecycle),
+        Box::new(limit_ranger::LimitRanger),
         Box::new(node_restriction::NodeRestriction),
         Box::new(taint_nodes::TaintNodesByCondition),
         Box::new(service_account::ServiceAccount),
@@ -112,5 +141,6 @@ pub fn chain() -> Vec<Box<dyn Admission>> {
         Box::new(runtime_class::RuntimeClass),
         Box::new(certificate_requester::CertificateRequester),
         Box::new(certificates::CertificateSubjectRestriction),
+        Box::new(resource_quota::ResourceQuota),
     ]
 }

@@ -20,8 +20,8 @@ use api::Object;
 use api::status::Status;
 use bytes::Bytes;
 
-use crate::admission::{Attributes, Operation};
-use crate::core::{Core, qualified};
+use crate::admission::{Attributes, Operation, StatusChange, StatusWriter, Verdict};
+use crate::core::{Core, Existing, qualified};
 use crate::registry::Descriptor;
 use crate::user::UserInfo;
 use crate::warnings::Warnings;
@@ -75,6 +75,33 @@ impl Target<'_> {
             dry_run: self.dry_run,
             random: self.core.random(),
             reader: self.core,
+            statuses: self,
+            now: self.core.now(),
         }
+    }
+}
+
+impl StatusWriter for Target<'_> {
+    fn update_status<'a>(
+        &'a self,
+        group: &'a str,
+        resource: &'a str,
+        name: &'a str,
+        change: StatusChange<'a>,
+    ) -> Verdict<'a> {
+        Box::pin(async move {
+            let row = self.core.registry.find(group, resource);
+            let row = row.ok_or_else(|| Status::internal(format!("{resource} are not served")))?;
+            let target = Target { row, subresource: "status", ..*self };
+            target.update(name, &Untracked(change)).await.map(drop)
+        })
+    }
+}
+
+struct Untracked<'a>(StatusChange<'a>);
+
+impl Change for Untracked<'_> {
+    fn apply(&self, old: &Existing) -> Result<Decoded, Status> {
+        (self.0)(&old.object).map(Decoded::untracked)
     }
 }

@@ -5,6 +5,7 @@ mod clients;
 mod custom;
 mod harness;
 mod kubectl;
+mod limits;
 mod lists;
 mod managers;
 mod model;

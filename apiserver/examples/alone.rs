@@ -39,7 +39,8 @@ async fn main() -> Result<(), Error> {
         ..Request::default()
     };
     let serving = authority.issue(&serving, now)?;
-    let admin = Request { common_name: "kubernetes-admin", organizations: &["system:masters"], ..Request::default() };
+    // As the administrator of the other server (`e2e::upstream`), with whose answers this one's are compared.
+    let admin = Request { common_name: "admin", organizations: &["system:masters"], ..Request::default() };
     let admin = authority.issue(&admin, now)?;
     let signing = authority.issue(&Request { common_name: "tokens", ..Request::default() }, now)?;
 

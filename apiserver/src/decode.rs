@@ -151,7 +151,6 @@ pub fn custom(
             expected.api_version()
         )));
     }
-    keep_reset(&mut object);
     let cannot = |why: &dyn std::fmt::Display| {
         let GroupVersionKind { version, kind, .. } = &own;
         Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {}: {why}", expected.kind))

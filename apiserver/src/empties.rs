@@ -1,44 +1,91 @@
-//! Empty maps that are not the same as none. What is decoded and what is stored has no empty maps where Go leaves them out, but some
-//! rules of upstream's look at Go's maps before that: whether there is one, or whether it is equal to another one down to that.
+//! Empty maps and lists that are not the same as none. What is decoded and what is stored has no empty ones where Go leaves them out, but
+//! some rules of upstream's look at Go's values before that: whether there is one, whether it is equal to another one down to that, or
+//! what to show of it.
 
 use api::Object;
 use serde_json::{Map, Value};
 
-/// By kind: pointers to maps that such a rule looks at.
-const MAPS: [(&str, &[&str]); 5] = [
-    ("ConfigMap", &["/data", "/binaryData"]),
-    ("Pod", &["/spec/overhead"]),
-    ("Secret", &["/data"]),
-    ("StorageClass", &["/parameters"]),
-    ("VolumeAttributesClass", &["/parameters"]),
+/// What is empty there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Map,
+    List,
+    Bytes,
+}
+
+use Form::{Bytes, List, Map as Members};
+
+type Places = &'static [(Form, &'static str)];
+
+const TEMPLATE_LABELS: Places = &[(Members, "/spec/template/metadata/labels")];
+const OF_WEBHOOKS: Places =
+    &[(Bytes, "/webhooks/*/clientConfig/caBundle"), (List, "/webhooks/*/matchConditions"), (List, "/webhooks/*/rules")];
+
+/// By kind: pointers to what such a rule looks at. A star is each element of a list.
+const PLACES: [(&str, Places); 12] = [
+    ("ConfigMap", &[(Members, "/data"), (Members, "/binaryData")]),
+    ("DaemonSet", TEMPLATE_LABELS),
+    ("Deployment", TEMPLATE_LABELS),
+    ("Ingress", &[(List, "/spec/rules")]),
+    ("MutatingWebhookConfiguration", OF_WEBHOOKS),
+    ("Pod", &[(Members, "/spec/overhead")]),
+    ("ReplicaSet", TEMPLATE_LABELS),
+    ("Secret", &[(Members, "/data")]),
+    ("StatefulSet", TEMPLATE_LABELS),
+    ("StorageClass", &[(Members, "/parameters")]),
+    ("ValidatingWebhookConfiguration", OF_WEBHOOKS),
+    ("VolumeAttributesClass", &[(Members, "/parameters")]),
 ];
 
 /// The empty ones of an object.
 #[must_use]
-pub(crate) struct Empties(Vec<&'static str>);
+pub(crate) struct Empties(Vec<(String, Form)>);
 
 impl Empties {
     /// Takes them out.
     pub fn take(object: &mut Object) -> Self {
         let kind = object["kind"].as_str().unwrap_or_default();
-        let Some((_, maps)) = MAPS.iter().find(|(of, _)| *of == kind) else { return Self(Vec::new()) };
-        let is_empty = |map: &&&str| object.pointer(map).and_then(Value::as_object).is_some_and(Map::is_empty);
-        let empty: Vec<&str> = maps.iter().filter(is_empty).copied().collect();
-        for (parent, name) in empty.iter().filter_map(|map| map.rsplit_once('/')) {
-            if let Some(Value::Object(members)) = object.pointer_mut(parent) {
-                members.remove(name);
+        let Some((_, places)) = PLACES.iter().find(|(of, _)| *of == kind) else { return Self(Vec::new()) };
+        let mut empty = Vec::new();
+        for (form, place) in *places {
+            for place in each(object, place) {
+                let Some((parent, name)) = place.rsplit_once('/') else { continue };
+                if let Some(Value::Object(members)) = object.pointer_mut(parent)
+                    && members.get(name).is_some_and(|value| *value == form.empty())
+                {
+                    members.remove(name);
+                    empty.push((place, *form));
+                }
             }
         }
         Self(empty)
     }
 
     pub fn put_back(self, object: &mut Object) {
-        for (parent, name) in self.0.into_iter().filter_map(|map| map.rsplit_once('/')) {
+        for (place, form) in self.0 {
+            let Some((parent, name)) = place.rsplit_once('/') else { continue };
             if let Some(Value::Object(members)) = object.pointer_mut(parent) {
-                members.entry(name).or_insert_with(|| Value::Object(Map::new()));
+                members.entry(name).or_insert_with(|| form.empty());
             }
         }
     }
+}
+
+impl Form {
+    fn empty(self) -> Value {
+        match self {
+            Members => Value::Object(Map::new()),
+            List => Value::Array(Vec::new()),
+            Bytes => Value::String(String::new()),
+        }
+    }
+}
+
+/// A pointer for each element that the star stands for.
+fn each(object: &Object, place: &str) -> Vec<String> {
+    let Some((list, rest)) = place.split_once("/*") else { return vec![place.to_owned()] };
+    let count = object.pointer(list).and_then(Value::as_array).map_or(0, Vec::len);
+    (0..count).map(|index| format!("{list}/{index}{rest}")).collect()
 }
 
 /// What `work` does to an object that has none of them; they are there again after it.
@@ -63,6 +110,12 @@ mod tests {
             ),
             (json!({"kind": "Pod", "spec": {"overhead": {}, "x": {}}}), json!({"kind": "Pod", "spec": {"x": {}}})),
             (json!({"kind": "Pod"}), json!({"kind": "Pod"})),
+            (json!({"kind": "ConfigMap", "data": []}), json!({"kind": "ConfigMap", "data": []})),
+            (
+                json!({"kind": "MutatingWebhookConfiguration", "webhooks": [{}, {"clientConfig": {"caBundle": ""}, "rules": []}]}),
+                json!({"kind": "MutatingWebhookConfiguration", "webhooks": [{}, {"clientConfig": {}}]}),
+            ),
+            (json!({"kind": "Ingress", "spec": {"rules": []}}), json!({"kind": "Ingress", "spec": {}})),
             (json!({"kind": "Role", "data": {}}), json!({"kind": "Role", "data": {}})),
         ];
         for (object, without_them) in table {

@@ -7,6 +7,7 @@ use serde_json::Value;
 const OF_LEASES: [&str; 2] = ["strategy", "preferredHolder"];
 /// Fields of a Node's status. Its `declaredFeatures` are dropped on creation only: upstream's strategy of the status does not.
 const OF_NODES: [&str; 1] = ["config"];
+const OF_POD_STATUS: [&str; 1] = ["extendedResourceClaimStatus"];
 /// Sources of a projected volume.
 const OF_SOURCES: [&str; 2] = ["clusterTrustBundle", "podCertificate"];
 
@@ -15,7 +16,10 @@ pub(crate) fn drop_disabled(object: &mut Object) {
     let place = match object["kind"].as_str() {
         Some("Lease") => return remove(object.pointer_mut("/spec"), &OF_LEASES),
         Some("Node") => return remove(object.pointer_mut("/status"), &OF_NODES),
-        Some("Pod") => "/spec",
+        Some("Pod") => {
+            remove(object.pointer_mut("/status"), &OF_POD_STATUS);
+            "/spec"
+        }
         Some("PodTemplate") => "/template/spec",
         Some("CronJob") => "/spec/jobTemplate/spec/template/spec",
         Some("Deployment" | "ReplicaSet" | "DaemonSet" | "StatefulSet" | "Job" | "ReplicationController") => {
@@ -78,6 +82,10 @@ mod tests {
             (
                 json!({"kind": "Pod", "spec": {"containers": [{"lifecycle": {}}, {"lifecycle": {"stopSignal": "SIGTERM"}}]}}),
                 json!({"kind": "Pod", "spec": {"containers": [{"lifecycle": {}}, {}]}}),
+            ),
+            (
+                json!({"kind": "Pod", "status": {"extendedResourceClaimStatus": {}, "phase": "Running"}}),
+                json!({"kind": "Pod", "status": {"phase": "Running"}}),
             ),
             (json!({"kind": "ConfigMap", "spec": full}), json!({"kind": "ConfigMap", "spec": full})),
         ];

@@ -18,14 +18,14 @@ pub fn time(now: Timestamp) -> String {
     now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// Fields of the system that a creating client cannot set.
-pub fn wipe_system_fields(object: &mut Object) {
+/// Fields of the system that a creating client cannot set. Whether there was a resourceVersion, which stays.
+pub fn wipe_system_fields(object: &mut Object) -> bool {
+    let versioned = object.resource_version().parse::<u64>().is_ok_and(|version| version != 0);
     let metadata = meta::metadata_mut(object);
-    for key in
-        ["creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"]
-    {
+    for key in ["creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
         metadata.remove(key);
     }
+    versioned
 }
 
 /// `namespace` is empty for cluster-wide requests and kinds.

@@ -148,9 +148,14 @@ impl DeleteOptions {
     }
 }
 
+/// Numbers in the query of a list, which are read before its selectors are.
+pub(crate) const LIST_NUMBERS: [&str; 2] = ["limit", "timeoutSeconds"];
+
 /// What is wrong with the options of a list or watch, selectors included.
 pub(crate) fn list_error(info: &RequestInfo, query: &Query) -> Option<Status> {
-    let parsed = Selectors::parse(info).and_then(|_| ListOptions::parse(query, info.verb == "watch"));
+    let numbers = LIST_NUMBERS.iter().try_for_each(|name| query.number(name).map(drop).map_err(Status::bad_request));
+    let parsed =
+        numbers.and_then(|()| Selectors::parse(info)).and_then(|_| ListOptions::parse(query, info.verb == "watch"));
     parsed.err()
 }
 

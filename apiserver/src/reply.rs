@@ -177,11 +177,11 @@ fn list(call: &Call, list: List) -> Result<Response<Body>, Status> {
         let bytes = viewer.protobuf_list(&metadata, &list.items)?;
         return Ok(full(StatusCode::OK, bytes, &call.accepted, &call.headers));
     }
+    if call.row.custom.is_some() && call.accepted.view == View::Whole && list.continue_token.is_empty() {
+        // Go's list of objects without a type has this member always.
+        metadata["continue"] = "".into();
+    }
     if viewer.is_plain() {
-        if call.row.custom.is_some() && list.continue_token.is_empty() {
-            // Go's list of objects without a type has this member always.
-            metadata["continue"] = "".into();
-        }
         let size = list.items.iter().map(|item| item.json.len() + 1).sum::<usize>() + 200;
         let kind = call.row.info.list_kind();
         let head = format!(
@@ -413,6 +413,10 @@ impl Viewer {
 
     /// Where a list of metadata was asked for, and one object is the answer.
     fn no_list(&self) -> Status {
+        if self.row.custom.is_some() {
+            // Without a type it could be one, until it is looked into.
+            return Status::plain("content is not a list");
+        }
         let own = self.go_type();
         let why = format!("you requested PartialObjectMetadataList, but the requested object is not a list ({own})");
         Status::not_this(&why)
@@ -454,6 +458,16 @@ impl Viewer {
         let include = included(query)?;
         let columns = self.row.columns();
         let options = TableOptions { version: self.accepted.view_version, include, headers };
-        Ok(table::build(&columns, objects, metadata, &options, now))
+        let mut table = table::build(&columns, objects, metadata, &options, now);
+        if let Some(shape) = self.row.shape {
+            // Upstream's printers see one form of a kind.
+            let rows = table["rows"].as_array_mut().into_iter().flatten();
+            for (row, object) in rows.zip(objects) {
+                let mut stored = object.clone();
+                shape.store(&mut stored);
+                row["cells"] = columns.cells(&stored, now).into();
+            }
+        }
+        Ok(table)
     }
 }

@@ -128,6 +128,10 @@ async fn answer(core: Arc<Core>, user: UserInfo, request: Request<Body>) -> Resp
     };
     let deprecation: Vec<String> = deprecations(&row).collect();
     let is_custom = row.custom.is_some();
+    if is_custom && check_scope(&row, &info).is_err() {
+        // Custom resources are not in upstream's router: whoever comes next does not know the path either.
+        return routes::nothing();
+    }
     match Call::begin(core, row, user, info, query, &request) {
         Ok(call) => match call.answer(request).await {
             Ok(reply) => respond(&call, reply),
@@ -175,10 +179,12 @@ impl Call {
         } else {
             let lists = matches!(info.verb.as_str(), "list" | "watch");
             Accepted::negotiate(request.headers(), &query, lists).map_err(|refused| match info.verb.as_str() {
-                // These read their options first.
-                "list" | "watch" if refused.details.is_none() => options::list_error(&info, &query).unwrap_or(refused),
-                // Custom resources are not in upstream's router.
+                // Custom resources are not in upstream's router. Lists and watches read their options first.
+                "list" | "watch" if row.custom.is_some() => {
+                    options::list_error(&info, &query).unwrap_or_else(|| Status::not_acceptable(&SUPPORTED))
+                }
                 _ if row.custom.is_some() => Status::not_acceptable(&SUPPORTED),
+                "list" | "watch" if refused.details.is_none() => options::list_error(&info, &query).unwrap_or(refused),
                 _ => refused,
             })?
         };
@@ -225,8 +231,7 @@ fn check_scope(row: &Descriptor, info: &RequestInfo) -> Result<(), Status> {
     if !row.info.namespaced || in_namespace || matches!(info.verb.as_str(), "list" | "watch") {
         return Ok(());
     }
-    let nowhere = !info.name.is_empty() || row.custom.is_some();
-    Err(if nowhere { Status::no_such_path() } else { Status::method_not_allowed() })
+    Err(if info.name.is_empty() { Status::method_not_allowed() } else { Status::no_such_path() })
 }
 
 /// Objects are made in collections, and changed by their names, which must be ones that a path can have.

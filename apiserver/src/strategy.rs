@@ -45,6 +45,9 @@ pub trait Strategy: Send + Sync {
         strip(new) != strip(old)
     }
 
+    /// What goes with an allocation and follows from the object. What nothing is allocated to is not given this either.
+    fn prepare_for_allocation(&self, _new: &mut Object, _old: Option<&Object>) {}
+
     /// What makes it senseless to allocate anything for the object. Asked before the other rules, which are not asked then.
     fn before_allocation(&self, _new: &Object) -> Vec<FieldError> {
         Vec::new()
@@ -87,6 +90,11 @@ pub trait Strategy: Send + Sync {
 
     /// Whether something besides metadata.finalizers keeps an object that is deleted (a Namespace's spec.finalizers).
     fn keeps(&self, _object: &Object) -> bool {
+        false
+    }
+
+    /// The first deletion only marks, whatever it asks for: what belongs to the object goes first.
+    fn only_marked_at_first(&self) -> bool {
         false
     }
 

@@ -243,6 +243,7 @@ impl<'a> Walk<'a> {
         if value.is_null() {
             match shape {
                 Shape::Struct(_) => *value = Value::Object(Map::new()),
+                Shape::Scalar(Scalar::Bytes) => *value = "".into(),
                 Shape::Scalar(scalar) => *value = scalar::zero(*scalar).unwrap_or_default(),
                 Shape::List(_) | Shape::Map(_) => {}
             }

@@ -113,8 +113,13 @@ fn repair(metadata: &mut Value, set: &SchemaSet, ty: TypeId) {
 
 /// What is wrong with objects inside of a custom resource: they have a kind, and metadata as all objects.
 pub fn validate(object: &Value, schema: &Structural) -> Vec<FieldError> {
+    validate_at(&Path::default(), object, schema)
+}
+
+/// As [`validate`], of what is at the path.
+pub fn validate_at(path: &Path, value: &Value, schema: &Structural) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    check(&Path::default(), object, schema, &mut errors);
+    check(path, value, schema, &mut errors);
     errors
 }
 

@@ -28,7 +28,7 @@ use crate::core::{Core, qualified_kind, store_error};
 use crate::registry::Descriptor;
 use claim::{Claim, Refused};
 use claims::Owner;
-use service::{carry_over, items_of};
+use service::{carry_over, items_of, stays_without_address};
 
 pub(crate) use repair::run;
 
@@ -126,6 +126,7 @@ impl Core {
         if !row.allocates {
             return Ok(Reservation::none());
         }
+        row.strategy.prepare_for_allocation(new, old);
         let errors = row.strategy.before_allocation(new);
         if !errors.is_empty() {
             return Err(Status::invalid(qualified_kind(row), new.name(), &errors));
@@ -184,7 +185,10 @@ impl Allocator {
             let added = &mut reservation.added;
             let mut claim =
                 Claim { allocator: self, store, owner: &owner, before: &before, dry_run, added, errors: Vec::new() };
-            claim.address(new, start).await?;
+            // One that has none, as a write to its status made it, is not given one later (upstream).
+            if !old.is_some_and(stays_without_address) {
+                claim.address(new, start).await?;
+            }
             if claim.errors.is_empty() {
                 claim.ports(new, start).await?;
             }

@@ -20,6 +20,11 @@ pub(super) fn needs_health_port(service: &Object) -> bool {
     spec["type"] == "LoadBalancer" && spec["externalTrafficPolicy"] == "Local"
 }
 
+/// It could have an address.
+pub(super) fn stays_without_address(service: &Object) -> bool {
+    service["spec"]["type"] != "ExternalName" && service["spec"]["clusterIP"].as_str().unwrap_or_default().is_empty()
+}
+
 /// What a client that updates a Service may leave out stays; what its new type does not have goes.
 pub(super) fn carry_over(new: &mut Object, old: &Object) {
     let external = |service: &Object| service["spec"]["type"] == "ExternalName";

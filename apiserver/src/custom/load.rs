@@ -11,7 +11,7 @@ use api::structural::metadata::{self, Malformed};
 use api::structural::{Structural, default, prune};
 use bytes::Bytes;
 
-use super::CustomKind;
+use super::{CustomKind, numbers};
 use crate::cache::Stored;
 use crate::registry::Descriptor;
 
@@ -22,6 +22,20 @@ impl CustomKind {
     /// What is wrong with the metadata.
     pub fn coerce(&self, object: &mut Object, malformed: Malformed) -> Result<Vec<String>, String> {
         coerce(object, self.structural(), malformed)
+    }
+
+    /// What becomes of an applied configuration: as [`Self::coerce`], but its nulls stay until the rules have seen them.
+    ///
+    /// # Errors
+    /// What is wrong with the metadata.
+    pub fn coerce_applied(&self, object: &mut Object) -> Result<(), String> {
+        coerce_but_nulls(object, self.structural(), Malformed::Refuse).map(drop)
+    }
+
+    /// What is stored has no nulls where the schema does not want them, and Go's numbers.
+    pub fn settle(&self, object: &mut Object) {
+        prune::prune_nulls(object, Some(self.structural()));
+        numbers::settle(object);
     }
 
     pub fn fill(&self, object: &mut Object) {
@@ -69,9 +83,14 @@ impl CustomKind {
 }
 
 fn coerce(object: &mut Object, schema: &Structural, malformed: Malformed) -> Result<Vec<String>, String> {
+    let unknown = coerce_but_nulls(object, schema, malformed)?;
+    prune::prune_nulls(object, Some(schema));
+    Ok(unknown)
+}
+
+fn coerce_but_nulls(object: &mut Object, schema: &Structural, malformed: Malformed) -> Result<Vec<String>, String> {
     let mut unknown = metadata::coerce(object, schema, malformed)?;
     unknown.extend(prune::prune(object, schema));
-    prune::prune_nulls(object, Some(schema));
     Ok(unknown)
 }
 

@@ -9,6 +9,7 @@
 
 mod definition;
 mod load;
+mod numbers;
 pub(crate) mod rules;
 mod scale;
 mod strategy;

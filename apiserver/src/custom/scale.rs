@@ -61,8 +61,11 @@ impl Member {
     fn value<'o>(&self, object: &'o Object) -> Result<Option<&'o Value>, String> {
         let mut value = object;
         for (index, name) in self.names.iter().enumerate() {
+            if value.is_null() {
+                return Ok(None);
+            }
             let Value::Object(members) = value else {
-                return Err(self.wrong(&self.names[..index], value, "map[string]interface{}"));
+                return Err(self.wrong(&self.names[..=index], value, "map[string]interface{}"));
             };
             let Some(member) = members.get(name) else { return Ok(None) };
             value = member;

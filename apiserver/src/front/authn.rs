@@ -1,5 +1,7 @@
 //! Request -> user: client certificate, then bearer token, then anonymous (`k8s.io/apiserver/pkg/authentication`).
 
+use std::collections::BTreeMap;
+
 use api::status::Status;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -14,6 +16,9 @@ pub const AUTHENTICATED: &str = "system:authenticated";
 pub const UNAUTHENTICATED: &str = "system:unauthenticated";
 pub const ANONYMOUS: &str = "system:anonymous";
 
+/// Which credential a user has shown.
+const CREDENTIAL: &str = "authentication.kubernetes.io/credential-id";
+
 /// The user of a verified client certificate: CN is the name, each O a group. `None` when it has no CN.
 pub fn certificate_user(certificate: &CertificateDer<'_>) -> Option<UserInfo> {
     let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
@@ -22,7 +27,10 @@ pub fn certificate_user(certificate: &CertificateDer<'_>) -> Option<UserInfo> {
     let mut groups: Vec<String> =
         subject.iter_organization().filter_map(|group| group.as_str().ok().map(str::to_owned)).collect();
     groups.push(AUTHENTICATED.to_owned());
-    Some(UserInfo { name, groups, ..UserInfo::default() })
+    let digest = ring::digest::digest(&ring::digest::SHA256, certificate);
+    let digest: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let extra = BTreeMap::from([(CREDENTIAL.to_owned(), vec![format!("X509SHA256={digest}")])]);
+    Some(UserInfo { name, groups, extra, ..UserInfo::default() })
 }
 
 /// Decides for one request. `connection` is the user of the connection's client certificate.

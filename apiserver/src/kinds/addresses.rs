@@ -21,6 +21,48 @@ pub fn range(at: &Cursor, errors: &mut Errors) {
     }
 }
 
+/// As newer fields want it: a whole range, in the one form that there is.
+pub fn canonical_range(at: &Cursor, errors: &mut Errors) {
+    let text = at.str();
+    let Some(range) = Range::parse(text) else { return errors.invalid_text(at, NOT_A_RANGE) };
+    let (address, bits) = text.split_once('/').unwrap_or((text, ""));
+    let strict = address.parse::<IpAddr>();
+    if strict.is_err() || bits.len() > 1 && bits.starts_with('0') {
+        errors.invalid_text(at, "must not have leading 0s in IP or prefix length");
+    } else if matches!(strict, Ok(IpAddr::V6(address)) if address.to_ipv4_mapped().is_some()) {
+        errors.invalid_text(at, "must not have an IPv4-mapped IPv6 address");
+    } else if range.masked() != range.address {
+        errors.invalid_text(at, "must not have bits set beyond the prefix length");
+    } else if format!("{}/{}", range.address, range.bits) != text {
+        errors.invalid_text(at, format!("must be in canonical form (\"{}/{}\")", range.address, range.bits));
+    }
+}
+
+struct Range {
+    address: IpAddr,
+    bits: u32,
+}
+
+impl Range {
+    fn parse(text: &str) -> Option<Self> {
+        let (address, bits) = text.split_once('/').filter(|_| is_range(text))?;
+        Some(Self { address: parse(address)?, bits: bits.parse().ok()? })
+    }
+
+    fn masked(&self) -> IpAddr {
+        match self.address {
+            IpAddr::V4(address) => {
+                let mask = u32::MAX.checked_shl(32_u32.saturating_sub(self.bits)).unwrap_or_default();
+                IpAddr::V4(Ipv4Addr::from(u32::from(address) & mask))
+            }
+            IpAddr::V6(address) => {
+                let mask = u128::MAX.checked_shl(128_u32.saturating_sub(self.bits)).unwrap_or_default();
+                IpAddr::V6(Ipv6Addr::from(u128::from(address) & mask))
+            }
+        }
+    }
+}
+
 pub fn is_range(text: &str) -> bool {
     text.split_once('/').is_some_and(|(address, bits)| {
         let max = match parse(address) {

@@ -23,7 +23,9 @@ impl Strategy for ApiService {
         let spec = Cursor::root(new, "spec");
         let (group, version) = (spec.child("group"), spec.child("version"));
         let name = format!("{}.{}", version.str(), group.str());
-        if text(field(new, "metadata"), "name") != name {
+        let own = text(field(new, "metadata"), "name");
+        // What has no name is told so.
+        if !own.is_empty() && own != name {
             let metadata = Cursor::root(new, "metadata");
             errors.invalid_text(&metadata.child("name"), format!("must be `spec.version+\".\"+spec.group`: {name:?}"));
         }

@@ -30,6 +30,8 @@ pub struct Autoscaler;
 
 impl Strategy for Autoscaler {
     fn defaults(&self, new: &mut Object, _old: Option<&Object>) {
+        // What they say is in the object itself.
+        crate::autoscaling::drop_annotations(new);
         let Some(spec) = get_mut(new, "spec") else { return };
         default_to(spec, "minReplicas", 1);
         if list(spec, "metrics").is_empty() {

@@ -8,6 +8,7 @@ use api::names;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+use x509_parser::pem::Pem;
 
 use super::cursor::{Cursor, Errors, field, list, text};
 use super::edit::copy;
@@ -90,7 +91,9 @@ impl Strategy for CertificateRequest {
         if seconds.int().is_some_and(|seconds| seconds < MIN_SECONDS) {
             errors.invalid(&seconds, "may not specify a duration less than 600 seconds (10 minutes)");
         }
-        conditions(&Cursor::root(new, "status").child("conditions"), &mut errors);
+        let status = Cursor::root(new, "status");
+        conditions(&status.child("conditions"), &mut errors);
+        certificate(&status.child("certificate"), &mut errors);
         errors.into_vec()
     }
 
@@ -99,6 +102,11 @@ impl Strategy for CertificateRequest {
         let status = Cursor::root(new, "status");
         let at = status.child("conditions");
         conditions(&at, &mut errors);
+        let certificates = (text(field(old, "status"), "certificate"), status.child("certificate"));
+        // What was there before is let be.
+        if chain_error(certificates.0).is_none() {
+            certificate(&certificates.1, &mut errors);
+        }
         for kind in TRUE_ONLY {
             let (before, after) = (of_type(old, kind), of_type(new, kind));
             if after.len() < before.len() {
@@ -107,9 +115,9 @@ impl Strategy for CertificateRequest {
                 errors.forbidden(&at, format!("updates may not add a condition of type {kind:?}"));
             }
         }
-        let (before, after) = (text(field(old, "status"), "certificate"), status.text("certificate"));
-        if !before.is_empty() && before != after {
-            errors.forbidden(&status.child("certificate"), "updates may not modify existing certificate content");
+        let (before, at) = certificates;
+        if !before.is_empty() && before != at.str() {
+            errors.forbidden(&at, "updates may not modify existing certificate content");
         }
         errors.into_vec()
     }
@@ -119,6 +127,29 @@ impl Strategy for CertificateRequest {
 fn is_request(encoded: &str) -> Result<(), PkiError> {
     let decoded = STANDARD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     requests::CertificateRequest::read(&decoded.unwrap_or_default()).map(drop)
+}
+
+fn certificate(at: &Cursor, errors: &mut Errors) {
+    if let Some(why) = chain_error(at.str()) {
+        errors.invalid_as(at, "<certificate data>", why);
+    }
+}
+
+/// Why the bytes are not certificates in PEM, one after the other.
+fn chain_error(encoded: &str) -> Option<String> {
+    const LABEL: &str = "CERTIFICATE";
+    let bytes = STANDARD.decode(encoded).ok().filter(|bytes| !bytes.is_empty())?;
+    let mut found = false;
+    for block in Pem::iter_from_buffer(&bytes).filter_map(Result::ok) {
+        if block.label != LABEL {
+            return Some(format!("only {LABEL} PEM blocks are allowed, found {:?}", block.label));
+        }
+        if block.parse_x509().is_err() {
+            return Some("x509: malformed certificate".to_owned());
+        }
+        found = true;
+    }
+    (!found).then(|| format!("must contain at least one {LABEL} PEM block"))
 }
 
 /// `domain/path`.

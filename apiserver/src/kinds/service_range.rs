@@ -88,7 +88,7 @@ fn ranges(new: &Object, errors: &mut Errors) {
         0 => errors.required_because(&at, "at least one CIDR required"),
         1 | 2 => {
             for range in at.items() {
-                addresses::range(&range, errors);
+                addresses::canonical_range(&range, errors);
             }
             let families: Vec<bool> = at.items().map(|range| range.str().contains(':')).collect();
             if matches!(families[..], [first, second] if first == second) {
@@ -111,6 +111,19 @@ mod tests {
         let words = |errors: Vec<FieldError>| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         let table = [
             (range(&["10.0.0.0/24"]), ""),
+            (
+                range(&["10.0.0.1/24"]),
+                "spec.cidrs[0]: Invalid value: \"10.0.0.1/24\": must not have bits set beyond the prefix length",
+            ),
+            (
+                range(&["10.0.0.0/024"]),
+                "spec.cidrs[0]: Invalid value: \"10.0.0.0/024\": must not have leading 0s in IP or prefix length",
+            ),
+            (
+                range(&["2001:DB8::/64"]),
+                "spec.cidrs[0]: Invalid value: \"2001:DB8::/64\": must be in canonical form (\"2001:db8::/64\")",
+            ),
+            (range(&["0.0.0.0/0", "::/0"]), ""),
             (range(&["10.0.0.0/24", "2001:db8::/64"]), ""),
             (range(&[]), "spec.cidrs: Required value: at least one CIDR required"),
         ];

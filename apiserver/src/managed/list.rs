@@ -145,7 +145,7 @@ impl<'de> Visitor<'de> for Part<'_> {
 }
 
 /// An empty list takes all managers out, but decoding does not tell it from none. So it is written in the other form that means
-/// the same: one empty entry.
+/// the same: one empty entry. Of a custom resource it is none (upstream reads its metadata twice).
 pub(crate) fn keep_reset(object: &mut Object) {
     if let Some(list) = object.pointer_mut("/metadata/managedFields")
         && list.as_array().is_some_and(Vec::is_empty)

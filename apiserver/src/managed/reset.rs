@@ -31,6 +31,8 @@ pub(super) fn reset(row: &Descriptor, subresource: &str) -> &'static Set {
         ("certificates.k8s.io", "certificatesigningrequests", "") => &SPEC_AND_STATUS,
         ("certificates.k8s.io", "certificatesigningrequests", "status") => &OF_CSR_STATUS,
         ("certificates.k8s.io", "certificatesigningrequests", "approval") => &OF_CSR_APPROVAL,
+        // Upstream says it for a group that there is not.
+        ("networking.k8s.io", "servicecidrs", _) => &NOTHING,
         (_, _, "") if row.has_status() => &STATUS,
         ("", "namespaces", "finalize") => &STATUS,
         ("", "pods", "status") => &OF_POD_STATUS,

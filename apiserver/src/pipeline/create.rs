@@ -14,14 +14,20 @@ use crate::metadata;
 const NAME_ATTEMPTS: usize = 8;
 
 impl Target<'_> {
-    pub async fn create(&self, object: Decoded) -> Result<Committed, Status> {
+    /// What a POST creates has nothing that only the server sets.
+    pub async fn create(&self, mut new: Decoded) -> Result<Committed, Status> {
+        let versioned = metadata::wipe_system_fields(&mut new.object);
+        self.create_as_sent(new, versioned).await
+    }
+
+    /// What a PUT or an applied configuration creates may be on its way out already (upstream). `versioned`: it came with a
+    /// resourceVersion.
+    pub(super) async fn create_as_sent(&self, object: Decoded, versioned: bool) -> Result<Committed, Status> {
         let Decoded { mut object, tracking } = object;
         if self.row.custom.as_ref().is_some_and(|custom| custom.is_terminating()) {
             let why = "create not allowed while custom resource definition is terminating";
             return Err(Status::forbidden(qualified(self.row), object.name(), why));
         }
-        let versioned = object.resource_version().parse::<u64>().is_ok_and(|version| version != 0);
-        metadata::wipe_system_fields(&mut object);
         metadata::match_namespace(&mut object, self.namespace)?;
         self.warnings.extend(metadata::dedup_owners(&mut object));
         let generated = object.name().is_empty() && !object.generate_name().is_empty();

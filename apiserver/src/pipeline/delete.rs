@@ -164,6 +164,11 @@ impl Target<'_> {
 
 fn plan(row: &Descriptor, old: &Object, options: &DeleteOptions, now: Timestamp) -> Plan {
     let mut object = old.clone();
+    if old.deletion_timestamp().is_none() && row.strategy.only_marked_at_first() {
+        meta::set(&mut object, "deletionTimestamp", metadata::time(now));
+        row.strategy.mark_deleting(&mut object);
+        return Plan::Mark(object);
+    }
     // A negative grace period means one second.
     let asked = options.grace_period_seconds.map(|seconds| if seconds < 0 { 1 } else { seconds });
     let graceful = match old.deletion_timestamp() {
@@ -317,6 +322,18 @@ mod tests {
         for (old, propagation, expected) in table {
             assert_eq!(plan(row, old, &options(None, propagation), now()), expected, "{old} {propagation:?}");
         }
+    }
+
+    #[test]
+    fn definitions_are_marked_and_nothing_else_at_first() {
+        let registry = Registry::built_in();
+        let row = registry.get("apiextensions.k8s.io", "v1", "customresourcedefinitions").unwrap();
+        let plan =
+            plan(row, &json!({"metadata": {"generation": 1}}), &options(Some(5), Some(Propagation::Foreground)), now());
+        let Plan::Mark(object) = plan else { panic!("{plan:?}") };
+        let metadata = json!({"deletionTimestamp": "2026-01-01T00:00:10Z", "generation": 1,
+            "finalizers": ["customresourcecleanup.apiextensions.k8s.io"]});
+        assert_eq!(object["metadata"], metadata);
     }
 
     #[test]

@@ -133,7 +133,7 @@ impl Admitted {
             "" => target.core.reserve(row, object, None, target.dry_run).await?,
             _ => Reservation::none(),
         };
-        normalize(object, target.dry_run);
+        normalize(object);
         let mut errors = row.strategy.validate(object);
         errors.extend(row.strategy.validate_create(object));
         let errors = metadata::of_create(row, object, errors, self.managers.errors());
@@ -155,7 +155,7 @@ impl Admitted {
         gated::drop_disabled(object);
         match target.subresource {
             "" => {
-                if row.has_status() {
+                if row.has_status() && !row.status_on_update {
                     put_back(object, old, "status");
                 }
                 row.strategy.prepare_for_update(object, old);
@@ -166,8 +166,11 @@ impl Admitted {
             }
             other => row.strategy.prepare_for_subresource(other, object, old),
         }
-        let reservation = target.core.reserve(row, object, Some(old), target.dry_run).await?;
-        normalize(object, target.dry_run);
+        let reservation = match target.subresource {
+            "" => target.core.reserve(row, object, Some(old), target.dry_run).await?,
+            _ => Reservation::none(),
+        };
+        normalize(object);
         // Where a pod runs is no change of what is wanted: upstream's binding goes past the strategy.
         let counts = !matches!(target.subresource, "status" | "binding");
         if row.generation && counts && row.strategy.bumps_generation(object, old) {
@@ -211,8 +214,15 @@ impl Validated {
     }
 
     /// `old` is what an update found; it must still be there. A create must find nothing.
-    pub(super) async fn commit(self, target: &Target<'_>, old: Option<&Existing>) -> Result<Committed, CommitError> {
+    pub(super) async fn commit(
+        mut self,
+        target: &Target<'_>,
+        old: Option<&Existing>,
+    ) -> Result<Committed, CommitError> {
         let created = old.is_none();
+        if let Some(custom) = &target.row.custom {
+            custom.settle(&mut self.object);
+        }
         if let Some(old) = old
             && !old.stale
             && same(&self.object, &old.object)
@@ -258,22 +268,24 @@ impl Validated {
             return Err(CommitError::Conflict(now.map(|(json, _)| json)));
         }
         let mut object = self.object;
-        match old {
-            Some(old) => meta::set(&mut object, "resourceVersion", old.revision.to_string()),
-            None => drop(meta::metadata_mut(&mut object).remove("resourceVersion")),
+        if let Some(old) = old {
+            meta::set(&mut object, "resourceVersion", old.revision.to_string());
         }
         self.managers.put_into(&mut object);
         Ok(Committed { json: object.to_string().into(), created: old.is_none() })
     }
 }
 
-/// Writes the zero values that Go writes, so that what is stored is what upstream would show. Upstream's dry runs answer without
-/// a round trip through its stored form.
-fn normalize(object: &mut Object, dry_run: bool) {
+/// Writes the zero values that Go writes, so that what is stored is what upstream would show: its dry runs go through the stored form
+/// as well.
+fn normalize(object: &mut Object) {
     let set = SchemaSet::builtin();
-    let Some(ty) = set.of_kind(&kind_of(object)) else { return };
+    let kind = kind_of(object);
+    let Some(ty) = set.of_kind(&kind) else { return };
+    // These are stored as JSON, in which an empty list is not none.
+    let as_json = ["apiextensions.k8s.io", "apiregistration.k8s.io"].contains(&kind.group.as_str());
     empties::without(object, |object| {
-        match dry_run {
+        match as_json {
             true => check::conform(set, ty, object),
             false => check::conform_stored(set, ty, object),
         };

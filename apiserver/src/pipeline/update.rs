@@ -111,7 +111,7 @@ impl Target<'_> {
         };
         authorize(self.core, self.user, &info).await?;
         meta::metadata_mut(&mut new.object).remove("resourceVersion");
-        self.create(new).await
+        self.create_as_sent(new, false).await
     }
 
     /// `None` when another write came between.

@@ -77,6 +77,8 @@ pub struct Descriptor {
     pub generation: bool,
     /// A client that creates the object may set its status (Node).
     pub status_on_create: bool,
+    /// A client that writes the object writes its status as well (ServiceCIDR).
+    pub status_on_update: bool,
     /// Addresses and ports are allocated to it (Service).
     pub allocates: bool,
     /// PUT of a missing object creates it.
@@ -123,6 +125,7 @@ pub(crate) fn row(group: &str, version: &str, kind: &str, plural: &str) -> Descr
         name_rule: names::dns1123_subdomain,
         generation: false,
         status_on_create: false,
+        status_on_update: false,
         allocates: false,
         create_on_update: false,
         unconditional_update: true,
@@ -220,6 +223,11 @@ impl Descriptor {
 
     pub(super) fn status_on_create(mut self) -> Self {
         self.status_on_create = true;
+        self
+    }
+
+    pub(super) fn status_on_update(mut self) -> Self {
+        self.status_on_update = true;
         self
     }
 

@@ -199,7 +199,8 @@ async fn send(
     request: Request<Body>,
 ) -> Result<Reply, Status> {
     let found = call.core.get("", "nodes", "", node).await?;
-    let node: Value = found.ok_or_else(|| Status::not_found(Qualified::new("", "nodes"), node))?;
+    // Upstream's store says what the request is about, whoever asks it: a pod's node is not found as a pod.
+    let node: Value = found.ok_or_else(|| Status::not_found(Qualified::new("", &call.row.info.plural), node))?;
     let uri = if query.0.is_empty() { path.to_owned() } else { format!("{path}?{}", query.0) };
     let (mut parts, body) = request.into_parts();
     parts.uri = uri.parse::<Uri>().map_err(|error| Status::bad_request(error.to_string()))?;

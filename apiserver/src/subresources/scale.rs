@@ -24,6 +24,10 @@ use crate::registry::Descriptor;
 use crate::reply::Reply;
 use crate::verbs::{APPLY, Configuration, Patching};
 
+/// What upstream answers who applies a Scale of a custom resource whose count nobody manages.
+const UNMANAGED: &str = "failed to create manager for existing fields: failed to convert live object (/; autoscaling/v1, \
+    Kind=Scale) to proper version: request to convert CR to an invalid group/version: autoscaling/v1";
+
 pub(crate) async fn scale(call: &Call, body: Body) -> Result<Reply, Status> {
     let kind = kind();
     let name = &call.info.name;
@@ -33,7 +37,8 @@ pub(crate) async fn scale(call: &Call, body: Body) -> Result<Reply, Status> {
             let options = WriteOptions::parse(&call.query, "UpdateOptions")?;
             let bytes = call.bytes(body).await?;
             let content_type = decode::content_type(&call.headers);
-            let decoded = decode::object(&bytes, content_type, &kind, options.field_validation)?;
+            let decoded = decode::object(&bytes, content_type, &kind, options.field_validation);
+            let decoded = decoded.map_err(|status| unreadable(&call.row, status))?;
             call.warnings.extend(decoded.warnings);
             crate::metadata::match_name(&decoded.object, name)?;
             let change = Rescale { call, how: How::Replace(decoded.object) };
@@ -124,6 +129,9 @@ impl Rescale<'_> {
             How::Replace(scale) => scale.clone(),
             How::Patch(patch) => patch.apply_to(&live.object)?,
             How::Apply(config) => {
+                if self.call.row.custom.is_some() && live.managers.decode().is_empty() {
+                    return Err(Status::plain(UNMANAGED));
+                }
                 let api_version = self.call.row.gvk().api_version();
                 let applied = config.apply(tracker, Some(live)).map_err(|status| in_scale(status, &api_version))?;
                 return Ok((normal(applied.object), applied.managed));
@@ -143,6 +151,16 @@ fn in_scale(mut status: Status, parent_version: &str) -> Status {
         cause.message = renamed(&cause.message);
     }
     status
+}
+
+/// Upstream's server for custom resources knows no Scale when it wants to say what is wrong with one.
+fn unreadable(row: &Descriptor, status: Status) -> Status {
+    match row.custom {
+        Some(_) if status.code == 400 => {
+            Status::bad_request("no kind is registered for the type v1.Scale in scheme \"pkg/runtime/scheme.go:111\"")
+        }
+        _ => status,
+    }
 }
 
 fn kind() -> GroupVersionKind {

@@ -108,9 +108,11 @@ impl ApplyToStored<'_> {
         let Applied { mut object, managed } = applied;
         let kind = target.row.gvk();
         let ty = SchemaSet::builtin().of_kind(&kind);
-        if let Some(conformed) = decode::conform(target.row.custom.as_deref(), ty, &mut object)
-            && let Some(error) = conformed.conversion.or(conformed.error)
-        {
+        let error = match &target.row.custom {
+            Some(custom) => custom.coerce_applied(&mut object).err(),
+            None => decode::conform(None, ty, &mut object).and_then(|found| found.conversion.or(found.error)),
+        };
+        if let Some(error) = error {
             let (namespace, name) = (self.config.object.namespace(), self.config.object.name());
             let slash = if kind.group.is_empty() { "/" } else { "" };
             let message = format!(

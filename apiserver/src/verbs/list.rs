@@ -11,7 +11,7 @@ use super::continuation::Continuation;
 use crate::cache::{ROOT, Stored, prefix_range};
 use crate::call::Call;
 use crate::core::{EXPIRED, store_error};
-use crate::options::{ListOptions, VersionMatch};
+use crate::options::{LIST_NUMBERS, ListOptions, VersionMatch};
 use crate::query::parse_uint;
 use crate::reply::{List, Reply};
 use crate::selection::{Selection, Selectors};
@@ -75,8 +75,7 @@ pub(crate) async fn select(call: &Call) -> Result<List, Status> {
 
 /// Options and selection, refused in upstream's order.
 pub(crate) fn wanted(call: &Call, watch: bool) -> Result<(ListOptions, Selection), Status> {
-    // Before the selectors are read.
-    for name in ["limit", "timeoutSeconds"] {
+    for name in LIST_NUMBERS {
         call.query.number(name).map_err(Status::bad_request)?;
     }
     let selectors = Selectors::parse(&call.info)?;

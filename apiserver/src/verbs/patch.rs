@@ -208,10 +208,17 @@ impl<'a> Patching<'a> {
         let mut object = self.mechanism.apply(ty, original)?;
         let mut strict = self.strict.clone();
         let is_strategic = matches!(self.mechanism, Mechanism::Strategic(_));
-        keep_reset(&mut object);
+        if self.custom.is_none() {
+            keep_reset(&mut object);
+        }
         match (&self.mechanism, &self.custom) {
             (Mechanism::Strategic(_), _) => patched::name(&mut object, &self.kind),
-            (_, Some(_)) => decode::check_header(&object).map_err(|why| invalid(&why))?,
+            (_, Some(_)) => {
+                decode::check_header(&object).map_err(|why| invalid(&why))?;
+                if object["kind"].as_str().unwrap_or_default().is_empty() {
+                    return Err(invalid(&format!("Object 'Kind' is missing in '{object}'")));
+                }
+            }
             (_, None) => match patched::identify(&mut object, &self.kind).map_err(|why| invalid(&why))? {
                 Identity::Nothing(lost) if self.validation != FieldValidation::Ignore => {
                     strict.extend(lost.into_iter().map(|name| StrictError::Unknown(name).to_string()));

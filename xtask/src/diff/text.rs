@@ -43,6 +43,8 @@ pub fn neutral(text: &str, side: Side, pairs: &Pairs) -> String {
         let is_revision = number.is_some_and(|number| of_revisions && number > 9);
         neutral.push_str(if is_uid(token) {
             "<uid>"
+        } else if is_digest(token) {
+            "<digest>"
         } else if is_time(token) {
             if token.contains('.') { "<time with fraction>" } else { "<time>" }
         } else if is_revision {
@@ -118,9 +120,14 @@ fn is_word(c: char) -> bool {
 
 /// What a server makes of a prefix of the stories.
 fn is_generated(token: &str) -> bool {
-    let end = token.strip_prefix("g-").or_else(|| token.strip_prefix("q-"));
-    end.is_some_and(|end| end.len() == 5 && end.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()))
+    let starts = ["g-", "q-", "G_"].into_iter().map(str::to_owned).chain([LONG_PREFIX.repeat(LONG_NAME)]);
+    let mut ends = starts.filter_map(|start| token.strip_prefix(&start));
+    ends.any(|end| end.len() == 5 && end.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()))
 }
+
+/// What a long prefix consists of, and how much of it is in a name.
+const LONG_PREFIX: &str = "x";
+const LONG_NAME: usize = 58;
 
 fn is_uid(token: &str) -> bool {
     token.len() == 36
@@ -128,6 +135,11 @@ fn is_uid(token: &str) -> bool {
             8 | 13 | 18 | 23 => byte == b'-',
             _ => byte.is_ascii_hexdigit(),
         })
+}
+
+/// Of a certificate: each server has its own authority.
+fn is_digest(token: &str) -> bool {
+    token.len() == 64 && token.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn is_time(token: &str) -> bool {

@@ -75,10 +75,13 @@ fn target(metric: &Value, status: Option<&Value>) -> String {
         _ => return "<unknown type>".to_owned(),
     };
     let metric = &metric[source];
-    let current = |key: &str| match status.map_or(&Value::Null, |status| &status[source]["current"][key]) {
-        Value::Null => "<unknown>".to_owned(),
-        value if key == "averageUtilization" => format!("{}%", scalar(value)),
-        value => scalar(value),
+    let found = status.map(|status| &status[source]).filter(|found| found.is_object());
+    // `unset`: what is shown of a source that does not have the value; Go's for none, where nothing else is said.
+    let current = |key: &str, unset: &str| match found.map(|found| &found["current"][key]) {
+        None => "<unknown>".to_owned(),
+        Some(Value::Null) => unset.to_owned(),
+        Some(value) if key == "averageUtilization" => format!("{}%", scalar(value)),
+        Some(value) => scalar(value),
     };
     let name = if of_resource { format!("{}: ", text(metric, "/name")) } else { String::new() };
     let target = &metric["target"];
@@ -88,12 +91,13 @@ fn target(metric: &Value, status: Option<&Value>) -> String {
                 Value::Null => "<auto>".to_owned(),
                 percent => format!("{}%", scalar(percent)),
             };
-            format!("{name}{}/{wanted}", current("averageUtilization"))
+            format!("{name}{}/{wanted}", current("averageUtilization", "<unknown>"))
         }
-        (Value::Null, false) => format!("{}/{}", current("value"), scalar(&target["value"])),
+        (Value::Null, false) => format!("{}/{}", current("value", "<nil>"), scalar(&target["value"])),
         (average, _) => {
-            let mark = if source == "external" || source == "object" { " (avg)" } else { "" };
-            format!("{name}{}/{}{mark}", current("averageValue"), scalar(average))
+            let (mark, unset) =
+                if source == "external" || source == "object" { (" (avg)", "<unknown>") } else { ("", "<nil>") };
+            format!("{name}{}/{}{mark}", current("averageValue", unset), scalar(average))
         }
     }
 }

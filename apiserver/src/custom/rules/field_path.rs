@@ -8,6 +8,18 @@ use serde_json::Value;
 /// # Errors
 /// It is no path, or leads to no field.
 pub fn read(text: &str, schema: &Value) -> Result<String, String> {
+    walk(text, schema, true).map(|(path, _)| path)
+}
+
+/// As [`read`], of names with dots only; with the schema of the field.
+///
+/// # Errors
+/// As [`read`].
+pub fn dotted<'s>(text: &str, schema: &'s Value) -> Result<(String, &'s Value), String> {
+    walk(text, schema, false)
+}
+
+fn walk<'s>(text: &str, schema: &'s Value, brackets: bool) -> Result<(String, &'s Value), String> {
     let tokens = tokens(text);
     let mut tokens = tokens.iter().map(String::as_str);
     let (mut path, mut node) = (Path::default(), schema);
@@ -15,6 +27,7 @@ pub fn read(text: &str, schema: &Value) -> Result<String, String> {
         let mut next = || tokens.next().ok_or("unexpected end of JSON path");
         let name = match token {
             "." => next()?.to_owned(),
+            "[" if !brackets => return Err("array notation is not allowed".to_owned()),
             "[" => {
                 let quoted = next()?;
                 let inner = quoted.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\''));
@@ -38,7 +51,7 @@ pub fn read(text: &str, schema: &Value) -> Result<String, String> {
             return Err("does not refer to a valid field".to_owned());
         }
     }
-    Ok(path.as_str().to_owned())
+    Ok((path.as_str().to_owned(), node))
 }
 
 /// Dots, brackets, and what is between them; quotes hide both.

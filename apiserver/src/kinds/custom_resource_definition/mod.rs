@@ -76,9 +76,9 @@ impl Strategy for CustomResourceDefinition {
         schemas.iter().flat_map(|schema| unknown_formats(schema)).collect()
     }
 
-    /// The first deletion only marks: objects of the kind go first.
-    fn keeps(&self, object: &Object) -> bool {
-        object.deletion_timestamp().is_none()
+    /// Objects of the kind go first.
+    fn only_marked_at_first(&self) -> bool {
+        true
     }
 
     fn mark_deleting(&self, object: &mut Object) {

@@ -53,7 +53,11 @@ pub(super) fn validate(path: &Path, schema: &Value, has_status: bool, unchanged:
     }
     let path = path.child("openAPIV3Schema");
     let mut fine = false;
-    let supported = !has(schema, &|node| UNSUPPORTED.iter().any(|(key, _)| is_there(&node[*key])));
+    let supported = !has(schema, &|node| {
+        UNSUPPORTED.iter().any(|(key, _)| is_there(&node[*key]))
+            || node["items"].is_array()
+            || node["x-kubernetes-preserve-unknown-fields"] == false
+    });
     if supported {
         let structural = check::check(&path, schema);
         fine = structural.is_empty();
@@ -118,14 +122,17 @@ fn root_error(path: &Path, schema: &Value) -> Option<FieldError> {
 fn defaults(path: &Path, schema: &Value, is_root: bool, errors: &mut Vec<FieldError>) {
     if let Some(default) = schema.get("default").filter(|default| !default.is_null()) {
         let at = path.child("default");
-        let structural = Structural::read(schema);
+        let mut structural = Structural::read(schema);
         let mut pruned = default.clone();
         prune::prune_nested(&mut pruned, &structural);
         if pruned != *default {
             errors.push(FieldError::invalid(&at, default.clone(), "must not have unknown fields"));
         }
+        structural.embedded |= is_root;
+        let of_metadata = metadata::validate_at(&at, default, &structural);
         match metadata::coerce(&mut pruned, &structural, Malformed::Refuse) {
             Err(why) => errors.push(FieldError::invalid(&at, default.clone(), why)),
+            Ok(_) if !of_metadata.is_empty() => errors.extend(of_metadata),
             Ok(_) => errors.extend(Validator::new(schema).validate(Some(&at), default)),
         }
     }
@@ -188,8 +195,18 @@ fn node(path: &Path, schema: &Value, place: &Place, errors: &mut Vec<FieldError>
             node(&path.child(key).index(index), nested, &below, errors);
         }
     }
+    for (name, nested) in schema["definitions"].as_object().into_iter().flatten() {
+        node(&path.child("definitions").key(name), nested, &below, errors);
+    }
     if schema["items"].is_object() {
         node(&path.child("items"), &schema["items"], &below, errors);
+    }
+    for (index, nested) in schema["items"].as_array().into_iter().flatten().enumerate() {
+        node(&path.child("items").index(index), nested, &below, errors);
+    }
+    let dependencies = schema["dependencies"].as_object().into_iter().flatten();
+    for (name, nested) in dependencies.filter(|(_, nested)| nested.is_object()) {
+        node(&path.child("dependencies").key(name), nested, &below, errors);
     }
     if schema["x-kubernetes-preserve-unknown-fields"] == false {
         let path = path.child("x-kubernetes-preserve-unknown-fields");

@@ -63,75 +63,145 @@ fn spec(path: &Path, spec: &Value, old: Option<&Object>) -> Vec<FieldError> {
         "" => errors.push(FieldError::required(&path.child("scope"), "")),
         other => errors.push(FieldError::not_supported(&path.child("scope"), other, &["Cluster", "Namespaced"])),
     }
-    versions(path, spec, old, &mut errors);
+    let versions = Versions::read(path, spec, old);
+    errors.extend(versions.without_schema());
+    versions.each(&mut errors);
+    versions.together(path, &mut errors);
     for key in ["plural", "singular", "kind", "listKind"] {
         if text(&spec["names"], key).is_empty() {
             errors.push(FieldError::required(&path.child("names").child(key), ""));
         }
     }
     errors.extend(self::names(&path.child("names"), &spec["names"]));
+    versions.shared(path, &mut errors);
     errors.extend(conversion::validate(&path.child("conversion"), &spec["conversion"]));
     errors
 }
 
-fn versions(path: &Path, spec: &Value, old: Option<&Object>, errors: &mut Vec<FieldError>) {
-    let none = Vec::new();
-    let all = spec["versions"].as_array().unwrap_or(&none);
-    let at = path.child("versions");
-    let same = |key: &str| all.iter().all(|version| version[key] == all[0][key]);
-    let mut seen = BTreeSet::new();
-    for (index, one) in all.iter().enumerate() {
-        let at = at.index(index);
-        if !one["schema"]["openAPIV3Schema"].is_object() {
-            errors.push(FieldError::required(&at.child("schema").child("openAPIV3Schema"), ""));
-        }
-        let name = text(one, "name");
-        let wrong = names::dns1035_label(name);
-        if !wrong.is_empty() {
-            errors.push(FieldError::invalid(&at.child("name"), name, wrong.join(",")));
-        }
-        seen.insert(name);
-        errors.extend(version::deprecation(&at, one));
+/// The versions of a definition. What all of them say alike is checked once, after everything else.
+struct Versions<'v> {
+    path: Path,
+    list: &'v Value,
+    all: &'v [Value],
+    old: Option<&'v Object>,
+}
+
+/// What versions may say alike, and what that is called where it is said once.
+const SCHEMA: (&str, &str) = ("schema", "validation");
+const SUBRESOURCES: (&str, &str) = ("subresources", "subresources");
+const COLUMNS: (&str, &str) = ("additionalPrinterColumns", "additionalPrinterColumns");
+const SELECTABLE: (&str, &str) = ("selectableFields", "selectableFields");
+
+impl<'v> Versions<'v> {
+    fn read(path: &Path, spec: &'v Value, old: Option<&'v Object>) -> Self {
+        let all = spec["versions"].as_array().map(Vec::as_slice).unwrap_or_default();
+        Self { path: path.child("versions"), list: &spec["versions"], all, old }
     }
-    // What is the same everywhere is checked and told once.
-    let places = |key: &str, top: &str| -> Vec<(Path, usize)> {
-        match all.len() {
-            0 => Vec::new(),
-            _ if same(key) => vec![(path.child(top), 0)],
-            count => (0..count).map(|index| (at.index(index).child(key), index)).collect(),
+
+    fn is_shared(&self, (key, _): (&str, &str)) -> bool {
+        self.all.iter().all(|version| version[key] == self.all[0][key])
+    }
+
+    fn without_schema(&self) -> impl Iterator<Item = FieldError> {
+        let without =
+            self.all.iter().enumerate().filter(|(_, version)| !version["schema"]["openAPIV3Schema"].is_object());
+        without.map(|(index, _)| {
+            FieldError::required(&self.path.index(index).child("schema").child("openAPIV3Schema"), "")
+        })
+    }
+
+    fn each(&self, errors: &mut Vec<FieldError>) {
+        for (index, version) in self.all.iter().enumerate() {
+            let at = self.path.index(index);
+            let name = text(version, "name");
+            let wrong = names::dns1035_label(name);
+            if !wrong.is_empty() {
+                errors.push(FieldError::invalid(&at.child("name"), name, wrong.join(",")));
+            }
+            errors.extend(version::deprecation(&at, version));
+            if !self.is_shared(SCHEMA) {
+                self.schema(&at.child("schema"), version, has_status(version), errors);
+            }
+            if !self.is_shared(SUBRESOURCES) {
+                errors.extend(version::subresources(&at.child("subresources"), &version["subresources"]));
+            }
+            if !self.is_shared(COLUMNS) {
+                let columns = &version["additionalPrinterColumns"];
+                errors.extend(version::columns(&at.child("additionalPrinterColumns"), columns));
+            }
+            if !self.is_shared(SELECTABLE) && is_filled(&version["selectableFields"]) {
+                let at = at.child("selectableFields");
+                if self.is_shared(SCHEMA) {
+                    let detail = "may only be set when `version.schema.openAPIV3Schema` is not included";
+                    errors.push(FieldError::invalid(&at, "", detail));
+                } else {
+                    errors.extend(selectable(&at, version));
+                }
+            }
         }
-    };
-    for (path, index) in places("schema", "validation") {
-        let has_status = match same("schema") {
-            true => all.iter().any(|version| version["subresources"]["status"].is_object()),
-            false => all[index]["subresources"]["status"].is_object(),
-        };
-        let schema = &all[index]["schema"]["openAPIV3Schema"];
+    }
+
+    /// What they are beside one another. Upstream has the name of the first one at the top as well.
+    fn together(&self, spec: &Path, errors: &mut Vec<FieldError>) {
+        let shown = || self.list.clone();
+        let seen: BTreeSet<&str> = self.all.iter().map(|version| text(version, "name")).collect();
+        if seen.len() != self.all.len() {
+            errors.push(FieldError::invalid(&self.path, shown(), "must contain unique version names"));
+        }
+        if self.all.iter().filter(|version| version["storage"] == true).count() != 1 {
+            let detail = "must have exactly one version marked as storage version";
+            errors.push(FieldError::invalid(&self.path, shown(), detail));
+        }
+        let first = self.all.first().map(|version| text(version, "name")).filter(|name| !name.is_empty());
+        if let Some((first, wrong)) = first.map(|name| (name, names::dns1035_label(name)))
+            && !wrong.is_empty()
+        {
+            errors.push(FieldError::invalid(&spec.child("version"), first, wrong.join(",")));
+        }
+    }
+
+    /// What all say alike.
+    fn shared(&self, path: &Path, errors: &mut Vec<FieldError>) {
+        let Some(first) = self.all.first() else { return };
+        if self.is_shared(SCHEMA) {
+            let has_status = self.all.iter().any(has_status);
+            self.schema(&path.child(SCHEMA.1), first, has_status, errors);
+        }
+        if self.is_shared(SUBRESOURCES) {
+            errors.extend(version::subresources(&path.child(SUBRESOURCES.1), &first["subresources"]));
+        }
+        if self.is_shared(COLUMNS) {
+            errors.extend(version::columns(&path.child(COLUMNS.1), &first["additionalPrinterColumns"]));
+        }
+        if self.is_shared(SELECTABLE) && is_filled(&first["selectableFields"]) {
+            let at = path.child(SELECTABLE.1);
+            if self.is_shared(SCHEMA) {
+                errors.extend(selectable(&at, first));
+            } else {
+                errors.push(FieldError::invalid(&at, "", "may only be set when validations.schema is included"));
+            }
+        }
+    }
+
+    fn schema(&self, path: &Path, version: &Value, has_status: bool, errors: &mut Vec<FieldError>) {
+        let schema = &version["schema"]["openAPIV3Schema"];
         if schema.is_object() {
-            let unchanged = old.is_some_and(|old| is_unchanged(&all[index], old));
-            errors.extend(schema::validate(&path, schema, has_status, unchanged));
+            let unchanged = self.old.is_some_and(|old| is_unchanged(version, old));
+            errors.extend(schema::validate(path, schema, has_status, unchanged));
         }
     }
-    for (path, index) in places("subresources", "subresources") {
-        errors.extend(version::subresources(&path, &all[index]["subresources"]));
-    }
-    for (path, index) in places("additionalPrinterColumns", "additionalPrinterColumns") {
-        errors.extend(version::columns(&path, &all[index]["additionalPrinterColumns"]));
-    }
-    for (path, index) in places("selectableFields", "selectableFields") {
-        errors.extend(version::selectable(
-            &path,
-            &all[index]["selectableFields"],
-            &all[index]["schema"]["openAPIV3Schema"],
-        ));
-    }
-    if seen.len() != all.len() {
-        errors.push(FieldError::invalid(&at, spec["versions"].clone(), "must contain unique version names"));
-    }
-    if all.iter().filter(|version| version["storage"] == true).count() != 1 {
-        let detail = "must have exactly one version marked as storage version";
-        errors.push(FieldError::invalid(&at, spec["versions"].clone(), detail));
-    }
+}
+
+fn has_status(version: &Value) -> bool {
+    version["subresources"]["status"].is_object()
+}
+
+fn is_filled(list: &Value) -> bool {
+    list.as_array().is_some_and(|list| !list.is_empty())
+}
+
+fn selectable(path: &Path, version: &Value) -> Vec<FieldError> {
+    version::selectable(path, &version["selectableFields"], &version["schema"]["openAPIV3Schema"])
 }
 
 /// The schema of a version is as it was.
@@ -157,7 +227,7 @@ fn names(path: &Path, names: &Value) -> Vec<FieldError> {
             errors.push(FieldError::invalid(&path.child(key), name, detail));
         }
     }
-    let mut each = |key: &str| {
+    let each = |key: &str, errors: &mut Vec<FieldError>| {
         for (index, name) in names[key].as_array().into_iter().flatten().filter_map(Value::as_str).enumerate() {
             let wrong = names::dns1035_label(name);
             if !wrong.is_empty() {
@@ -165,13 +235,13 @@ fn names(path: &Path, names: &Value) -> Vec<FieldError> {
             }
         }
     };
-    each("shortNames");
-    each("categories");
     let kind = text(names, "kind");
+    each("shortNames", &mut errors);
     if !kind.is_empty() && kind == text(names, "listKind") {
         let detail = "kind and listKind may not be the same";
         errors.push(FieldError::invalid(&path.child("listKind"), kind, detail));
     }
+    each("categories", &mut errors);
     errors
 }
 
@@ -204,18 +274,26 @@ fn stored_versions(definition: &Object) -> Vec<FieldError> {
     if stored.is_empty() {
         return vec![FieldError::invalid(&path, Value::Null, "must have at least one stored version")];
     }
-    let versions = definition["spec"]["versions"].as_array().into_iter().flatten();
-    let known: Vec<&Value> = versions.map(|version| &version["name"]).collect();
-    let gone = stored.iter().enumerate().filter(|(_, name)| !known.contains(name));
-    gone.map(|(index, name)| {
+    let mut errors = Vec::new();
+    let mut left: Vec<&Value> = stored.iter().collect();
+    for version in definition["spec"]["versions"].as_array().into_iter().flatten() {
+        let is_stored = left.contains(&&version["name"]);
+        if version["storage"] == true && !is_stored {
+            let detail = format!("must have the storage version {}", text(version, "name"));
+            errors.push(FieldError::invalid(&path, stored.clone(), detail));
+        }
+        left.retain(|name| **name != version["name"]);
+    }
+    let gone = stored.iter().enumerate().filter(|(_, name)| left.contains(name));
+    errors.extend(gone.map(|(index, name)| {
         let shown = name.as_str().unwrap_or_default();
         let detail = format!(
             "missing from spec.versions; {shown} was previously a storage version, and must remain in spec.versions until a \
              storage migration ensures no data remains persisted in {shown} and removes {shown} from status.storedVersions"
         );
         FieldError::invalid(&path.index(index), name.clone(), detail)
-    })
-    .collect()
+    }));
+    errors
 }
 
 const APPROVED: &str = "api-approved.kubernetes.io";

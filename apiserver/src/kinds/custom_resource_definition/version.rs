@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use api::field::{ErrorKind, FieldError, Path};
-use api::structural::Structural;
 use serde_json::Value;
 
 use super::validation::text;
+use crate::custom::rules::field_path;
 
 const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
 const COLUMN_FORMATS: [&str; 8] = ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
@@ -98,7 +98,6 @@ pub(super) fn columns(path: &Path, columns: &Value) -> Vec<FieldError> {
 pub(super) fn selectable(path: &Path, fields: &Value, schema: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let mut seen = BTreeSet::new();
-    let structural = Structural::read(schema);
     for (index, field) in fields.as_array().into_iter().flatten().enumerate() {
         let path = path.index(index).child("jsonPath");
         let json = text(field, "jsonPath");
@@ -106,27 +105,22 @@ pub(super) fn selectable(path: &Path, fields: &Value, schema: &Value) -> Vec<Fie
             errors.push(FieldError::required(&path, ""));
             continue;
         }
-        if json.contains('[') {
-            errors.push(FieldError::invalid(&path, json, "is an invalid path: array notation is not allowed"));
-            continue;
-        }
-        let mut names = json.trim_start_matches('.').split('.');
-        let first = names.clone().next().unwrap_or_default();
-        let found = names.try_fold(&structural, |schema, name| schema.member(name));
-        let Some(found) = found.filter(|_| json.starts_with('.')) else {
-            let detail = "is an invalid path: does not refer to a valid field";
-            errors.push(FieldError::invalid(&path, json, detail));
-            continue;
+        let (names, found) = match field_path::dotted(json, schema) {
+            Ok(found) => found,
+            Err(why) => {
+                errors.push(FieldError::invalid(&path, json, format!("is an invalid path: {why}")));
+                continue;
+            }
         };
-        if first == "metadata" {
+        if names.split('.').next() == Some("metadata") {
             errors.push(FieldError::invalid(&path, json, "must not point to fields in metadata"));
         }
-        if !matches!(found.kind.as_str(), "string" | "boolean" | "integer") {
+        if !matches!(text(found, "type"), "string" | "boolean" | "integer") {
             let detail = "must point to a field of type string, boolean or integer. Enum string fields and strings with formats \
                           are allowed.";
             errors.push(FieldError::invalid(&path, json, detail));
         }
-        if !seen.insert(json) {
+        if !seen.insert(names) {
             errors.push(FieldError::duplicate(&path, json));
         }
     }

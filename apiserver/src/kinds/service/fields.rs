@@ -157,6 +157,10 @@ pub fn drop_by_type(new: &mut Value, old: &Value) {
     let old_spec = field(old, "spec");
     let same = |new: &Value, name: &str| super::super::equality::same_field(field(new, "spec"), old_spec, name);
     let mut dropped = Vec::new();
+    if !needs_cluster_ip(new) {
+        // Upstream keeps it and does not show it.
+        dropped.push("internalTrafficPolicy");
+    }
     if needs_cluster_ip(old) && !needs_cluster_ip(new) {
         if same(new, "clusterIP") && same(new, "clusterIPs") {
             dropped.extend(["clusterIP", "clusterIPs"]);

@@ -26,14 +26,13 @@ impl Strategy for Service {
         fields::defaults(new, old);
     }
 
-    fn prepare_for_create(&self, new: &mut Object) {
-        fields::infer_families(new, None);
-    }
-
     fn prepare_for_update(&self, new: &mut Object, old: &Object) {
         fields::keep_allocated(new, old);
         fields::drop_by_type(new, old);
-        fields::infer_families(new, Some(old));
+    }
+
+    fn prepare_for_allocation(&self, new: &mut Object, old: Option<&Object>) {
+        fields::infer_families(new, old);
     }
 
     fn before_allocation(&self, new: &Object) -> Vec<FieldError> {

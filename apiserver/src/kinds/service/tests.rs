@@ -63,7 +63,7 @@ fn services_are_filled_in() {
     ];
     for (name, given, expected) in table {
         let mut object = service(given);
-        Service.prepare_for_create(&mut object);
+        Service.prepare_for_allocation(&mut object, None);
         assert_eq!(object["spec"], expected, "{name}");
         let once = object.clone();
         Service.defaults(&mut object, None);
@@ -216,7 +216,7 @@ fn a_change_of_type_drops_what_it_has_no_use_for() {
     external["spec"]["externalName"] = json!("example.com");
     Service.prepare_for_update(&mut external, &old);
     assert_eq!(texts(Service.validate(&external)), Vec::<String>::new());
-    assert!(external["spec"].get("clusterIP").is_none());
+    assert!(external["spec"].get("clusterIP").is_none() && external["spec"].get("internalTrafficPolicy").is_none());
 }
 
 #[test]

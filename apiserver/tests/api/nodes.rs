@@ -86,9 +86,13 @@ async fn who_asks_for_a_certificate_is_written_down() {
     assert_eq!(elsewhere.code, 422, "{}", elsewhere.body);
     let approved = server.patch(&format!("{requests}/r/approval"), "merge", &decided).await;
     assert_eq!(approved.code, 200, "{}", approved.body);
-    let signed = json!({"status": {"certificate": STANDARD.encode("c")}});
+    let empty = json!({"status": {"certificate": STANDARD.encode("c")}});
+    let refused = server.patch(&format!("{requests}/r/status"), "merge", &empty).await;
+    assert_eq!(refused.code, 422, "{}", refused.body);
+    let certificate = STANDARD.encode(rcgen::CertificateParams::default().self_signed(&key).unwrap().pem());
+    let signed = json!({"status": {"certificate": certificate}});
     let by_approval = server.patch(&format!("{requests}/r/approval"), "merge", &signed).await;
     assert_eq!(by_approval.body["status"]["certificate"], Value::Null, "who decides does not sign");
     let by_status = server.patch(&format!("{requests}/r/status"), "merge", &signed).await;
-    assert_eq!(by_status.body["status"]["certificate"], STANDARD.encode("c"), "{}", by_status.body);
+    assert_eq!(by_status.body["status"]["certificate"], certificate, "{}", by_status.body);
 }

@@ -141,7 +141,8 @@ async fn write(
     let row = core.registry.find(group, resource).ok_or_else(|| Status::internal("a system kind has no row"))?;
     let (user, warnings) = (UserInfo::admin(), Warnings::default());
     let (subresource, manager, dry_run) = ("", "kube-apiserver", false);
-    let target = Target { core, user: &user, row, subresource, namespace, manager, dry_run, warnings: &warnings };
+    let warnings = &warnings;
+    let target = Target { core, user: &user, row, subresource, namespace, manager, dry_run, warnings, query: None };
     match action(target).await {
         Err(status) if status.reason == Reason::AlreadyExists => Ok(()),
         other => other,

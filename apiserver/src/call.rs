@@ -47,6 +47,7 @@ impl Call {
             manager: &self.manager,
             dry_run,
             warnings: &self.warnings,
+            query: Some(&self.query),
         }
     }
 

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Admission, Reader};
 use crate::allocation::Allocator;
-use crate::cache::{Caches, ROOT};
+use crate::cache::{Caches, ROOT, Stored};
 use crate::config::Config;
 use crate::discovered::Discovered;
 use crate::managed::{Managers, read_stored};
@@ -188,6 +188,29 @@ impl Reader for Core {
             objects.iter().map(|stored| serde_json::from_slice(&stored.json).map_err(Status::internal)).collect()
         })
     }
+
+    fn cached(&self, row: &Descriptor, namespace: &str, name: &str) -> Result<Option<Object>, Status> {
+        let cache = self.caches.get(&row.storage);
+        let found = cache.and_then(|cache| cache.get(&row.object_key(namespace, name)));
+        found.map(|stored| in_form(row, &stored)).transpose()
+    }
+
+    fn all_cached(&self, row: &Descriptor, namespace: &str) -> Result<Vec<Object>, Status> {
+        let Some(cache) = self.caches.get(&row.storage) else { return Ok(Vec::new()) };
+        let prefix = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
+        let objects = cache.list(&prefix, self.caches.complete()).objects;
+        objects.iter().map(|stored| in_form(row, stored)).collect()
+    }
+}
+
+/// A stored object as the row serves it.
+fn in_form(row: &Descriptor, stored: &Stored) -> Result<Object, Status> {
+    let mut object = serde_json::from_slice(&stored.json).map_err(Status::internal)?;
+    row.load(&mut object, stored.revision)?;
+    if let Some(shape) = row.shape {
+        shape.serve(&mut object);
+    }
+    Ok(object)
 }
 
 impl Lookup for Core {

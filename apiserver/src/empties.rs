@@ -42,6 +42,13 @@ const PLACES: [(&str, Places); 12] = [
 pub(crate) struct Empties(Vec<(String, Form)>);
 
 impl Empties {
+    /// Whether there are any.
+    pub fn any(object: &Object) -> bool {
+        let kind = object["kind"].as_str().unwrap_or_default();
+        let maps = MAPS.iter().find(|(of, _)| *of == kind).map_or(&[][..], |(_, maps)| maps);
+        maps.iter().any(|map| object.pointer(map).and_then(Value::as_object).is_some_and(Map::is_empty))
+    }
+
     /// Takes them out.
     pub fn take(object: &mut Object) -> Self {
         let kind = object["kind"].as_str().unwrap_or_default();

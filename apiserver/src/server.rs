@@ -15,7 +15,7 @@ use http::header::WARNING;
 use http::{Method, Request, Response};
 use tokio_util::sync::CancellationToken;
 
-use crate::admission;
+use crate::admission::{self, Surroundings};
 use crate::allocation::Allocator;
 use crate::authorizer::Decision;
 use crate::body::Body;
@@ -44,11 +44,17 @@ pub struct ApiServer {
 impl ApiServer {
     pub fn new(config: Config) -> Self {
         let registry = Arc::new(Registry::built_in());
-        let follower = config.rbac.clone().map(|index| index as Arc<dyn Follower>);
+        let surroundings = Surroundings {
+            registry: registry.clone(),
+            authorizer: config.authorizer.clone(),
+            policies: Arc::default(),
+        };
+        let roles = config.rbac.clone().map(|index| index as Arc<dyn Follower>);
+        let followers = roles.into_iter().chain([surroundings.policies.clone() as Arc<dyn Follower>]);
         let core = Core {
-            caches: Caches::new(config.store.clone(), registry.clone()).followed_by(follower),
+            caches: Caches::new(config.store.clone(), registry.clone()).followed_by(followers.collect()),
             registry,
-            admission: admission::chain(),
+            admission: admission::chain(&surroundings),
             allocator: Allocator::new(config.service_cidr, config.node_ports.clone()),
             discovered: Discovered::default(),
             documents: Documents::default(),

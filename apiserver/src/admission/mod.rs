@@ -3,16 +3,23 @@
 
 mod certificate_requester;
 mod certificates;
+mod conditions;
 mod default_tolerations;
+mod facts;
 mod limit_ranger;
+mod matching;
 mod namespace_lifecycle;
 mod node_restriction;
+mod options;
+pub mod policy;
 mod priority;
+mod questions;
 mod resource_quota;
 mod runtime_class;
 mod service_account;
 mod taint_nodes;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::Object;
@@ -22,7 +29,12 @@ use api::status::{Qualified, Status};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
+use crate::authorizer::Authorizer;
+use crate::options::DeleteOptions;
+use crate::query::Query;
+use crate::registry::{Descriptor, Registry};
 use crate::user::UserInfo;
+use crate::warnings::Warnings;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
@@ -61,6 +73,18 @@ pub trait Reader: Send + Sync {
         resource: &'a str,
         namespace: &'a str,
     ) -> BoxFuture<'a, Result<Vec<Object>, Status>>;
+
+    /// As the watch cache shows it, in the form of the row.
+    ///
+    /// # Errors
+    /// It cannot be converted.
+    fn cached(&self, row: &Descriptor, namespace: &str, name: &str) -> Result<Option<Object>, Status>;
+
+    /// As [`Reader::cached`], all of a namespace, or of all when it is empty.
+    ///
+    /// # Errors
+    /// One cannot be converted.
+    fn all_cached(&self, row: &Descriptor, namespace: &str) -> Result<Vec<Object>, Status>;
 }
 
 /// A new state of an object whose status admission keeps, from the newest one.
@@ -82,6 +106,7 @@ pub struct Attributes<'a> {
     pub operation: Operation,
     pub user: &'a UserInfo,
     pub resource: &'a ResourceInfo,
+    pub row: &'a Descriptor,
     /// Empty for the resource itself.
     pub subresource: &'a str,
     /// Empty for cluster-scoped kinds.
@@ -91,6 +116,11 @@ pub struct Attributes<'a> {
     /// The stored object of an update or delete.
     pub old: Option<&'a Object>,
     pub dry_run: bool,
+    /// Of the request; `None` when the server writes for itself.
+    pub query: Option<&'a Query>,
+    /// The options of a deletion.
+    pub(crate) deletion: Option<&'a DeleteOptions>,
+    pub(crate) warnings: &'a Warnings,
     /// Random bits for generated names.
     pub random: u64,
     pub reader: &'a dyn Reader,
@@ -117,6 +147,11 @@ pub trait Admission: Send + Sync {
     /// Upstream's name of the plugin.
     fn name(&self) -> &'static str;
 
+    /// It is also asked about what is created below an object and is not stored: Bindings, Evictions, TokenRequests.
+    fn sees_below(&self) -> bool {
+        false
+    }
+
     /// May change the object. Not called for Delete.
     fn mutate<'a>(&'a self, _cx: &'a Attributes<'a>, _object: &'a mut Object) -> Verdict<'a> {
         Box::pin(std::future::ready(Ok(())))
@@ -128,8 +163,17 @@ pub trait Admission: Send + Sync {
     }
 }
 
+/// What steps know of the server beside the request.
+#[derive(Clone)]
+pub struct Surroundings {
+    pub registry: Arc<Registry>,
+    pub authorizer: Arc<dyn Authorizer>,
+    pub policies: Arc<policy::Index>,
+}
+
 /// All steps in upstream's order.
-pub fn chain() -> Vec<Box<dyn Admission>> {
+pub fn chain(surroundings: &Surroundings) -> Vec<Box<dyn Admission>> {
+    let Surroundings { registry, authorizer, policies } = surroundings.clone();
     vec![
         Box::new(namespace_lifecycle::NamespaceLifecycle),
         Box::new(limit_ranger::LimitRanger),
@@ -141,6 +185,7 @@ pub fn chain() -> Vec<Box<dyn Admission>> {
         Box::new(runtime_class::RuntimeClass),
         Box::new(certificate_requester::CertificateRequester),
         Box::new(certificates::CertificateSubjectRestriction),
+        Box::new(policy::ValidatingAdmissionPolicy { index: policies, registry, authorizer }),
         Box::new(resource_quota::ResourceQuota),
     ]
 }

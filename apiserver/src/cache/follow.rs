@@ -45,7 +45,7 @@ pub struct Caches {
     loaded: AtomicU64,
     /// All caches are complete up to this revision; `None` before the first load.
     complete: watch::Sender<Option<u64>>,
-    follower: Option<Arc<dyn Follower>>,
+    followers: Vec<Arc<dyn Follower>>,
 }
 
 /// The caches did not reach a revision in time.
@@ -67,12 +67,12 @@ impl Caches {
             custom: RwLock::default(),
             loaded: AtomicU64::new(0),
             complete: watch::Sender::new(None),
-            follower: None,
+            followers: Vec::new(),
         }
     }
 
-    pub fn followed_by(self, follower: Option<Arc<dyn Follower>>) -> Self {
-        Self { follower, ..self }
+    pub fn followed_by(self, followers: Vec<Arc<dyn Follower>>) -> Self {
+        Self { followers, ..self }
     }
 
     /// Built-in resources are found without a lock.
@@ -190,9 +190,7 @@ impl Caches {
                 objects.insert(Box::from(key), stored);
             }
         }
-        if let Some(follower) = &self.follower {
-            follower.loaded(resource, &objects);
-        }
+        self.followers.iter().for_each(|follower| follower.loaded(resource, &objects));
         if resource == DEFINITIONS {
             self.registry.custom().load(objects.values().map(|stored| &**stored));
             self.adopt(revision);
@@ -206,9 +204,7 @@ impl Caches {
         let cache = self.cache(resource);
         // An object that cannot be read is treated as absent: it must not stop the others.
         let current = current.and_then(|item| decode(&cache.selectable(), &item));
-        if let Some(follower) = &self.follower {
-            follower.changed(resource, key, current.as_deref());
-        }
+        self.followers.iter().for_each(|follower| follower.changed(resource, key, current.as_deref()));
         if resource == DEFINITIONS {
             self.registry.custom().change(key, current.as_deref());
             self.adopt(revision);

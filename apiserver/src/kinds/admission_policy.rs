@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 
 use api::Object;
 use api::field::FieldError;
+use api::jsonpath::JsonPath;
 use api::meta::Meta;
 use api::names;
 use serde_json::{Value, json};
 
-use super::admission_rules::{conditions, match_resources};
+use super::admission_expressions::Expressions;
+use super::admission_rules::match_resources;
 use super::cursor::{Cursor, Errors};
 use super::edit::{default_to, get_mut, list_mut};
 use super::selectors::label_selector;
 use crate::strategy::Strategy;
-
-const NO_EXPRESSION: &str = "expression is not specified";
 
 #[derive(Debug)]
 pub struct Policy;
@@ -33,79 +33,102 @@ impl Strategy for Policy {
     }
 
     fn validate(&self, new: &Object) -> Vec<FieldError> {
+        policy(new, true)
+    }
+
+    fn validate_again(&self, new: &Object, old: &Object) -> Vec<FieldError> {
+        let same = |key: &str| new["spec"][key] == old["spec"][key];
+        policy(new, !(same("paramKind") && same("matchConditions")))
+    }
+
+    fn validate_subresource(&self, _subresource: &str, new: &Object, _old: &Object) -> Vec<FieldError> {
         let mut errors = Errors::default();
-        let spec = Cursor::root(new, "spec");
-        errors.one_of(&spec.child("failurePolicy"), &["Fail", "Ignore"]);
-        let kind = spec.child("paramKind");
-        if kind.is_set() {
-            param_kind(&kind, &mut errors);
-        }
-        let constraints = spec.child("matchConstraints");
-        if constraints.is_set() {
-            match_resources(&constraints, &mut errors);
-            if constraints.child("resourceRules").is_empty() {
-                errors.required(&constraints.child("resourceRules"));
+        let status = Cursor::root(new, "status");
+        for warning in status.child("typeChecking").child("expressionWarnings").items() {
+            if warning.text("warning").is_empty() {
+                errors.required(&warning.child("warning"));
             }
-        } else {
-            errors.required(&constraints);
-        }
-        conditions(&spec.child("matchConditions"), &mut errors);
-        for variable in spec.child("variables").items() {
-            for (name, detail) in [("name", "name is not specified"), ("expression", NO_EXPRESSION)] {
-                if variable.text(name).trim().is_empty() {
-                    errors.required_because(&variable.child(name), detail);
+            let field = warning.child("fieldRef");
+            match field.str().trim() {
+                "" => errors.required(&field),
+                text => {
+                    if let Err(why) = JsonPath::parse(&format!("{{{text}}}")) {
+                        errors.invalid_as(&field, text, format!("invalid JSONPath: {why}"));
+                    }
                 }
             }
         }
-        let (validations, annotations) = (spec.child("validations"), spec.child("auditAnnotations"));
-        if validations.is_empty() && annotations.is_empty() {
-            let detail = "validations or auditAnnotations must contain at least one item";
-            errors.required_because(&validations, detail);
-            errors.required_because(&annotations, detail);
-        }
-        for validation in validations.items() {
-            self::validation(&validation, &mut errors);
-        }
-        audit_annotations(new.name(), &annotations, &mut errors);
+        super::conditions::validate(&status.child("conditions"), &mut errors);
         errors.into_vec()
     }
 }
 
-fn validation(at: &Cursor, errors: &mut Errors) {
-    if at.text("expression").trim().is_empty() {
-        errors.required_because(&at.child("expression"), NO_EXPRESSION);
+/// `conditions`: they are new, or what they can use may be.
+fn policy(new: &Object, conditions: bool) -> Vec<FieldError> {
+    let mut errors = Errors::default();
+    let spec = Cursor::root(new, "spec");
+    errors.one_of(&spec.child("failurePolicy"), &["Fail", "Ignore"]);
+    let kind = spec.child("paramKind");
+    if kind.is_set() {
+        param_kind(&kind, &mut errors);
     }
+    let constraints = spec.child("matchConstraints");
+    if constraints.is_set() {
+        match_resources(&constraints, &mut errors);
+        if constraints.child("resourceRules").is_empty() {
+            errors.required(&constraints.child("resourceRules"));
+        }
+    } else {
+        errors.required(&constraints);
+    }
+    if conditions {
+        super::admission_rules::conditions(&spec.child("matchConditions"), kind.is_set(), &mut errors);
+    }
+    let mut expressions = Expressions::of(&spec);
+    for variable in spec.child("variables").items() {
+        expressions.variable(&variable, &mut errors);
+    }
+    let (validations, annotations) = (spec.child("validations"), spec.child("auditAnnotations"));
+    if validations.is_empty() && annotations.is_empty() {
+        let detail = "validations or auditAnnotations must contain at least one item";
+        errors.required_because(&validations, detail);
+        errors.required_because(&annotations, detail);
+    }
+    for validation in validations.items() {
+        self::validation(&validation, &expressions, &mut errors);
+    }
+    audit_annotations(new.name(), &annotations, &expressions, &mut errors);
+    errors.into_vec()
+}
+
+fn validation(at: &Cursor, expressions: &Expressions, errors: &mut Errors) {
+    expressions.validation(at, errors);
     for name in ["messageExpression", "message"] {
         let text = at.child(name);
         if !text.str().is_empty() && text.str().trim().is_empty() {
             errors.invalid(&text, "must be non-empty if specified");
-        } else if name == "message" && text.str().trim().contains(['\n', '\r']) {
+        } else if name == "messageExpression" {
+            expressions.message(&text, errors);
+        } else if text.str().trim().contains(['\n', '\r']) {
             errors.invalid(&text, "must not contain line breaks");
         }
     }
     errors.one_of_if_set(&at.child("reason"), &["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"]);
 }
 
-fn audit_annotations(policy: &str, at: &Cursor, errors: &mut Errors) {
+fn audit_annotations(policy: &str, at: &Cursor, expressions: &Expressions, errors: &mut Errors) {
     const MAX: usize = 20;
-    const MAX_EXPRESSION: usize = 5 * 1024;
     if at.len() > MAX {
         errors.invalid(at, format!("must not have more than {MAX} auditAnnotations"));
     }
     let mut seen = BTreeSet::new();
     for annotation in at.items() {
-        let (key, expression) = (annotation.child("key"), annotation.child("valueExpression"));
+        let key = annotation.child("key");
         let name = format!("{policy}/{}", key.str());
         for message in names::qualified_name(&name) {
             errors.invalid_as(&key, name.as_str(), message);
         }
-        match expression.str().trim().len() {
-            0 => errors.required_because(&expression, "valueExpression is not specified"),
-            length if length > MAX_EXPRESSION => {
-                errors.required_because(&expression, format!("must not exceed {MAX_EXPRESSION} bytes in length"));
-            }
-            _ => {}
-        }
+        expressions.annotation(&annotation.child("valueExpression"), errors);
         if !seen.insert(key.str()) {
             errors.duplicate(&key);
         }
@@ -232,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_policy_says_what_it_is_about_and_what_holds() {
-        let mut policy = json!({"spec": {
+        let mut policy = json!({"metadata": {"name": "p"}, "spec": {
             "matchConstraints": {"resourceRules": [
                 {"operations": ["*"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}]},
             "validations": [{"expression": "true"}],
@@ -253,6 +276,39 @@ mod tests {
             "spec.auditAnnotations: Required value: validations or auditAnnotations must contain at least one item",
         ];
         assert_eq!(errors, expected);
+        let wrong = |spec: Value| {
+            let mut policy = policy.clone();
+            policy["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+            Policy.validate(&policy).iter().map(ToString::to_string).collect::<Vec<String>>()
+        };
+        let table = [
+            (
+                json!({"validations": [{"expression": "object.x"}]}),
+                "spec.validations[0].expression: Invalid value: \"object.x\": must evaluate to bool but got dyn",
+            ),
+            (
+                json!({"matchConditions": [{"name": "a", "expression": " variables.x "}]}),
+                "spec.matchConditions[0].expression: Invalid value: \"variables.x\": compilation failed: ERROR: <input>:1:1: \
+                 undeclared reference to 'variables' (in container '')\n | variables.x\n | ^",
+            ),
+            (
+                json!({"variables": [{"name": "in", "expression": "1"}]}),
+                "spec.variables[0].name: Invalid value: \"in\": must be a valid CEL identifier",
+            ),
+            (
+                json!({"validations": [{"expression": "true", "messageExpression": "authorizer.x"}]}),
+                "spec.validations[0].messageExpression: Invalid value: \"authorizer.x\": compilation failed: ERROR: \
+                 <input>:1:1: undeclared reference to 'authorizer' (in container '')\n | authorizer.x\n | ^",
+            ),
+            (
+                json!({"auditAnnotations": [{"key": "a", "valueExpression": "1"}]}),
+                "spec.auditAnnotations[0].valueExpression: Invalid value: \"1\": must evaluate to one of [string null_type] \
+                 but got int",
+            ),
+        ];
+        for (spec, expected) in table {
+            assert_eq!(wrong(spec), [expected]);
+        }
         let errors = Binding.validate(&json!({"spec": {"policyName": "a", "validationActions": ["No"]}}));
         assert!(errors[0].to_string().starts_with("spec.validationActions[0]: Unsupported value: \"No\""));
     }

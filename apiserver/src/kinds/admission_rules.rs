@@ -1,4 +1,4 @@
-//! Which requests webhooks and policies are about (`pkg/apis/admissionregistration/validation`). Expressions are not compiled.
+//! Which requests webhooks and policies are about (`pkg/apis/admissionregistration/validation`).
 
 use std::collections::BTreeSet;
 
@@ -75,8 +75,8 @@ fn resources(at: &Cursor, errors: &mut Errors) {
     }
 }
 
-/// A list of MatchConditions.
-pub fn conditions(at: &Cursor, errors: &mut Errors) {
+/// A list of MatchConditions, which may use parameters or not.
+pub fn conditions(at: &Cursor, params: bool, errors: &mut Errors) {
     if at.len() > MAX_CONDITIONS {
         errors.too_many(at, MAX_CONDITIONS);
     }
@@ -85,6 +85,8 @@ pub fn conditions(at: &Cursor, errors: &mut Errors) {
         let (name, expression) = (condition.child("name"), condition.child("expression"));
         if expression.str().trim().is_empty() {
             errors.required(&expression);
+        } else {
+            super::admission_expressions::condition(&expression, params, errors);
         }
         if name.str().is_empty() {
             errors.required(&name);

@@ -4,6 +4,7 @@
 //! reports what is wrong, [`edit`] changes one, [`equality`] compares two as Go would.
 
 mod addresses;
+mod admission_expressions;
 mod admission_policy;
 mod admission_rules;
 mod api_service;

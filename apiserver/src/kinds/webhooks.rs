@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use api::Object;
 use api::field::FieldError;
 use api::names;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::admission_rules::{MATCH_POLICIES, conditions, rule};
 use super::cursor::{Cursor, Errors, list};
@@ -40,10 +40,24 @@ impl Strategy for Webhooks {
     }
 
     fn validate(&self, new: &Object) -> Vec<FieldError> {
+        self.check(new, true)
+    }
+
+    fn validate_again(&self, new: &Object, old: &Object) -> Vec<FieldError> {
+        let conditions = |object: &Object| -> Vec<Value> {
+            list(object, "webhooks").iter().map(|hook| hook["matchConditions"].clone()).collect()
+        };
+        self.check(new, conditions(new) != conditions(old))
+    }
+}
+
+impl Webhooks {
+    /// Match conditions that are as they were are not compiled again.
+    fn check(&self, new: &Object, new_conditions: bool) -> Vec<FieldError> {
         let mut errors = Errors::default();
         let mut seen = BTreeSet::new();
         for hook in Cursor::root(new, "webhooks").items() {
-            self.webhook(&hook, &mut errors);
+            self.webhook(&hook, new_conditions, &mut errors);
             let (name, versions) = (hook.child("name"), hook.child("admissionReviewVersions"));
             let list = list(hook.value, "admissionReviewVersions");
             errors.with(|errors| review_versions(&versions.path(), list, "must specify one of v1, v1beta1", errors));
@@ -53,10 +67,8 @@ impl Strategy for Webhooks {
         }
         errors.into_vec()
     }
-}
 
-impl Webhooks {
-    fn webhook(&self, hook: &Cursor, errors: &mut Errors) {
+    fn webhook(&self, hook: &Cursor, new_conditions: bool, errors: &mut Errors) {
         full_name(&hook.child("name"), errors);
         for one in hook.child("rules").items() {
             rule(&one, errors);
@@ -80,7 +92,9 @@ impl Webhooks {
         }
         let config = hook.child("clientConfig");
         errors.with(|errors| client(&config.path(), config.value, errors));
-        conditions(&hook.child("matchConditions"), errors);
+        if new_conditions {
+            conditions(&hook.child("matchConditions"), false, errors);
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use store::{Durability, Expect, Revision, Write};
 
 use super::stages::{CommitError, Validated};
 use super::{Committed, Target};
-use crate::admission::Operation;
+use crate::admission::{Attributes, Operation};
 use crate::core::{Existing, key, qualified, qualified_kind, store_error};
 use crate::metadata::{self, FOREGROUND, ORPHAN};
 use crate::options::{DeleteOptions, Propagation};
@@ -55,7 +55,8 @@ impl Target<'_> {
                 (_, Some((_, last))) => return Ok(Deleted::Removed(last.clone())),
                 (None, None) => return Err(Status::not_found(qualified(self.row), name)),
             };
-            let attributes = self.attributes(Operation::Delete, name, Some(&old.object));
+            let attributes =
+                Attributes { deletion: Some(options), ..self.attributes(Operation::Delete, name, Some(&old.object)) };
             for step in &self.core.admission {
                 step.validate(&attributes, None).await?;
             }

@@ -22,6 +22,7 @@ use bytes::Bytes;
 
 use crate::admission::{Attributes, Operation, StatusChange, StatusWriter, Verdict};
 use crate::core::{Core, Existing, qualified};
+use crate::query::Query;
 use crate::registry::Descriptor;
 use crate::user::UserInfo;
 use crate::warnings::Warnings;
@@ -44,6 +45,8 @@ pub(crate) struct Target<'a> {
     pub manager: &'a str,
     pub dry_run: bool,
     pub warnings: &'a Warnings,
+    /// Of the request; `None` when the server writes for itself: policies and webhooks do not see that.
+    pub query: Option<&'a Query>,
 }
 
 /// The outcome of a write: the object as it is stored now, or as it would be after a dry run.
@@ -63,16 +66,29 @@ impl Target<'_> {
         self.attributes(Operation::Connect, name, Some(object))
     }
 
+    /// What is created below an object, such as a Binding, before anything comes of it: as policies and webhooks see it.
+    pub async fn admit_below(&self, name: &str, object: &Object) -> Result<(), Status> {
+        let attributes = self.attributes(Operation::Create, name, None);
+        for step in self.core.admission.iter().filter(|step| step.sees_below()) {
+            step.validate(&attributes, Some(object)).await?;
+        }
+        Ok(())
+    }
+
     fn attributes<'s>(&'s self, operation: Operation, name: &'s str, old: Option<&'s Object>) -> Attributes<'s> {
         Attributes {
             operation,
             user: self.user,
             resource: &self.row.info,
+            row: self.row,
             subresource: self.subresource,
             namespace: self.namespace,
             name,
             old,
             dry_run: self.dry_run,
+            query: self.query,
+            deletion: None,
+            warnings: self.warnings,
             random: self.core.random(),
             reader: self.core,
             statuses: self,
@@ -92,7 +108,7 @@ impl StatusWriter for Target<'_> {
         Box::pin(async move {
             let row = self.core.registry.find(group, resource);
             let row = row.ok_or_else(|| Status::internal(format!("{resource} are not served")))?;
-            let target = Target { row, subresource: "status", ..*self };
+            let target = Target { row, subresource: "status", query: None, ..*self };
             target.update(name, &Untracked(change)).await.map(drop)
         })
     }

@@ -19,16 +19,15 @@ pub(super) fn inert() -> Vec<Descriptor> {
 
 fn policies() -> Vec<Descriptor> {
     let admission = |kind, plural| {
-        let row = row("admissionregistration.k8s.io", "v1", kind, plural).cluster().generation();
-        row.versioned_update().inert(NOT_ENFORCED)
+        row("admissionregistration.k8s.io", "v1", kind, plural).cluster().generation().versioned_update()
     };
     let flow = |kind, plural| {
         let row = row("flowcontrol.apiserver.k8s.io", "v1", kind, plural).cluster().generation();
         row.status().inert(NOT_ENFORCED)
     };
     vec![
-        admission("MutatingWebhookConfiguration", "mutatingwebhookconfigurations"),
-        admission("ValidatingWebhookConfiguration", "validatingwebhookconfigurations"),
+        admission("MutatingWebhookConfiguration", "mutatingwebhookconfigurations").inert(NOT_ENFORCED),
+        admission("ValidatingWebhookConfiguration", "validatingwebhookconfigurations").inert(NOT_ENFORCED),
         admission("ValidatingAdmissionPolicy", "validatingadmissionpolicies").status(),
         admission("ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings"),
         flow("FlowSchema", "flowschemas"),
@@ -168,6 +167,7 @@ mod tests {
     fn who_creates_what_nothing_acts_on_is_told() {
         let silent: Vec<String> =
             inert().iter().filter(|row| row.inert.is_none()).map(|row| row.info.kind.clone()).collect();
-        assert_eq!(silent, ["Ingress", "IngressClass", "CertificateSigningRequest"]);
+        let policies = ["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"];
+        assert_eq!(silent, [&policies[..], &["Ingress", "IngressClass", "CertificateSigningRequest"]].concat());
     }
 }

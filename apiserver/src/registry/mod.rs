@@ -10,6 +10,7 @@ mod rows;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use api::gvk::GroupVersionKind;
 use api::resource::ResourceInfo;
 
 pub use custom::{CustomRows, DEFINITIONS};
@@ -51,6 +52,12 @@ impl Registry {
     /// Any version of a built-in resource: where the stored object matters and not its shape.
     pub fn find(&self, group: &str, plural: &str) -> Option<&Arc<Descriptor>> {
         self.order.iter().find(|row| row.info.group == group && row.info.plural == plural)
+    }
+
+    /// A served kind, whatever its resource is called.
+    pub fn of_kind(&self, kind: &GroupVersionKind) -> Option<Arc<Descriptor>> {
+        let is_kind = |row: &&Arc<Descriptor>| row.role == Role::Stored && row.gvk() == *kind;
+        self.order.iter().find(is_kind).cloned().or_else(|| self.custom.snapshot().rows().find(is_kind).cloned())
     }
 
     /// All built-in kinds.

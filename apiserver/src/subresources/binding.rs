@@ -15,7 +15,7 @@ use crate::core::Existing;
 use crate::decode;
 use crate::metadata::{match_name, match_namespace, time};
 use crate::options::WriteOptions;
-use crate::pipeline::{Change, Decoded};
+use crate::pipeline::{Change, Decoded, Target};
 use crate::reply::Reply;
 
 pub(crate) async fn bind(call: &Call, body: Body) -> Result<Reply, Status> {
@@ -32,8 +32,10 @@ pub(crate) async fn bind(call: &Call, body: Body) -> Result<Reply, Status> {
         // Upstream makes no Status of these.
         return Err(Status::plain(aggregate(&errors)));
     }
+    let target = call.target(options.dry_run);
+    target.admit_below(&call.info.name, &binding).await?;
     let change = Bind { binding, now: call.core.now() };
-    call.target(options.dry_run).update(&call.info.name, &change).await?;
+    Target { query: None, ..target }.update(&call.info.name, &change).await?;
     let value = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
     Ok(Reply::Value { code: StatusCode::CREATED, value })
 }

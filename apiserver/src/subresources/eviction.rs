@@ -34,6 +34,7 @@ pub(crate) async fn evict(call: &Call, body: Body) -> Result<Reply, Status> {
     let asked = eviction.get("deleteOptions").cloned().unwrap_or_else(|| json!({}));
     let mut options = DeleteOptions::parse(&call.query, Some(&asked))?;
     options.dry_run |= write.dry_run;
+    call.target(options.dry_run).admit_below(&call.info.name, &eviction).await?;
     let mut tries = 1;
     while let Err(refused) = attempt(call, &options).await {
         match refused {
@@ -83,7 +84,7 @@ async fn attempt(call: &Call, options: &DeleteOptions) -> Result<(), Refused> {
 }
 
 async fn delete(call: &Call, mut options: DeleteOptions) -> Result<(), Status> {
-    let target = Target { subresource: "status", ..call.target(options.dry_run) };
+    let target = Target { subresource: "status", query: None, ..call.target(options.dry_run) };
     if !options.dry_run {
         let mark = Mark { target: &target, options: &options, now: time(call.core.now()) };
         let marked = target.update(&call.info.name, &mark).await?;
@@ -142,7 +143,7 @@ async fn leave(call: &Call, pod: &Object, dry_run: bool) -> Result<Leave, Status
     }
     let row = call.core.registry.find("policy", "poddisruptionbudgets");
     let row = row.ok_or_else(|| Status::internal("a served resource has no row"))?;
-    let target = Target { row, subresource: "status", ..call.target(dry_run) };
+    let target = Target { row, subresource: "status", query: None, ..call.target(dry_run) };
     let change = Spend { pod: pod.name().to_owned(), now: time(call.core.now()) };
     match target.update(budget.name(), &change).await {
         Ok(_) => Ok(Leave::Given),

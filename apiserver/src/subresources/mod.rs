@@ -17,7 +17,9 @@ use crate::call::Call;
 use crate::registry::Descriptor;
 use crate::reply::Reply;
 
+pub(crate) use node::connect_options;
 pub(crate) use review::review;
+pub(crate) use scale::scale_of;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Special {

@@ -2,16 +2,18 @@
 
 use api::Object;
 use api::field::{FieldError, Path};
+use api::gvk::GroupVersionKind;
 use api::meta::Meta;
 use api::status::{Qualified, Status};
 use http::header::{CACHE_CONTROL, LOCATION};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::admission::Reader;
 use crate::body::{self, Body};
 use crate::call::Call;
+use crate::query::Query;
 use crate::reply::Reply;
 
 const CONTAINER_LISTS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
@@ -118,6 +120,32 @@ async fn admit(call: &Call, pod: &Object) -> Result<(), Status> {
         step.validate(&attributes, None).await?;
     }
     Ok(())
+}
+
+/// What admission sees of a connection: its options, as the kind of the subresource.
+pub(crate) fn connect_options(kind: &GroupVersionKind, query: &Query) -> Object {
+    let mut options = json!({"kind": kind.kind, "apiVersion": kind.api_version()});
+    // Absent, these two are on.
+    for (key, default) in [("stdin", false), ("stdout", true), ("stderr", true), ("tty", false)] {
+        let on = if query.get(key).is_some() { query.flag(key) } else { default };
+        if on && kind.kind != "PodPortForwardOptions" {
+            options[key] = true.into();
+        }
+    }
+    if let Some(container) = query.get("container").filter(|container| !container.is_empty()) {
+        options["container"] = container.into();
+    }
+    match kind.kind.as_str() {
+        "PodExecOptions" => options["command"] = query.all("command").collect::<Vec<_>>().into(),
+        "PodPortForwardOptions" => {
+            let ports: Vec<i64> = query.all("ports").filter_map(|port| port.parse().ok()).collect();
+            if !ports.is_empty() {
+                options["ports"] = ports.into();
+            }
+        }
+        _ => {}
+    }
+    options
 }
 
 fn node_name(pod: &Object) -> Option<&str> {

@@ -213,7 +213,7 @@ fn check_count(row: &Descriptor, parent: &Object) -> Result<(), Status> {
     }
 }
 
-fn scale_of(row: &Descriptor, parent: &Object) -> Result<Value, Status> {
+pub(crate) fn scale_of(row: &Descriptor, parent: &Object) -> Result<Value, Status> {
     let mut metadata = json!({});
     for key in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         if let Some(value) = parent["metadata"].get(key) {

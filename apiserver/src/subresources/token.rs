@@ -47,6 +47,7 @@ pub(crate) async fn issue(call: &Call, body: Body) -> Result<Reply, Status> {
     let managers = managers(call, &request, &kind);
     let seconds = request["spec"]["expirationSeconds"].as_i64().unwrap_or_default();
     check_seconds(seconds)?;
+    call.target(options.dry_run).admit_below(name, &request).await?;
     let audiences = request["spec"]["audiences"].as_array().into_iter().flatten();
     let mut claims = TokenClaims {
         namespace: call.namespace().to_owned(),

@@ -10,6 +10,7 @@ mod lists;
 mod managers;
 mod model;
 mod nodes;
+mod policies;
 mod rbac;
 mod reads;
 mod shared;

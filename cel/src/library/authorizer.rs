@@ -127,8 +127,19 @@ pub struct Check {
 impl Check {
     /// The value of the variable `authorizer`.
     pub fn authorizer<'v>(authorizer: Arc<dyn Authorizer>) -> Value<'v> {
+        Self::begun(authorizer).value()
+    }
+
+    /// A question about a resource that waits for its verb only: the value of `authorizer.requestResource`. `fill` says which resource.
+    pub fn of_resource<'v>(authorizer: Arc<dyn Authorizer>, fill: impl FnOnce(&mut Self)) -> Value<'v> {
+        let mut check = Self { stage: Stage::Resource, ..Self::begun(authorizer) };
+        fill(&mut check);
+        check.value()
+    }
+
+    fn begun(authorizer: Arc<dyn Authorizer>) -> Self {
         let none = String::new;
-        Value::Opaque(Opaque::Check(Arc::new(Self {
+        Self {
             authorizer,
             stage: Stage::Authorizer,
             subject: Subject::Requester,
@@ -140,7 +151,11 @@ impl Check {
             name: none(),
             field_selector: none(),
             label_selector: none(),
-        })))
+        }
+    }
+
+    fn value<'v>(self) -> Value<'v> {
+        Value::Opaque(Opaque::Check(Arc::new(self)))
     }
 
     pub(crate) fn type_name(&self) -> &'static str {

@@ -37,7 +37,8 @@ async fn ensure_one(core: &Core, wanted: Wanted) -> Result<(), Status> {
     let (namespace, name) = (wanted.object.namespace(), wanted.object.name());
     let (user, warnings) = (UserInfo::admin(), Warnings::default());
     let (subresource, manager, dry_run) = ("", "kube-apiserver", false);
-    let target = Target { core, user: &user, row, subresource, namespace, manager, dry_run, warnings: &warnings };
+    let warnings = &warnings;
+    let target = Target { core, user: &user, row, subresource, namespace, manager, dry_run, warnings, query: None };
     for _ in 0..ATTEMPTS {
         let done = match core.read(row, namespace, name).await? {
             None => target.create(Decoded::new(wanted.object.clone())).await.map(drop),

@@ -1,0 +1,200 @@
+//! ValidatingAdmissionPolicy: what policies say about a request (`k8s.io/apiserver/pkg/admission/plugin/policy/validating`).
+//!
+//! [`Index`] knows the policies and what binds them, [`object`] is how they are read, `params` finds their parameters,
+//! [`evaluator`] computes. The step here asks one policy after the other and refuses for the first that is against it.
+
+pub mod evaluator;
+mod index;
+pub mod object;
+mod params;
+
+use std::sync::Arc;
+
+use api::Object;
+use api::status::{Cause, Reason, Status};
+use cel::admission::Inputs;
+use serde_json::Value;
+
+use self::evaluator::{Refusal, Request, Verdict};
+use self::index::Hook;
+pub use self::index::Index;
+use self::object::{Action, Binding, Policy};
+use super::facts::Facts;
+use super::matching::Form;
+use super::{Admission, Attributes, Verdict as Step, questions};
+use crate::authorizer::Authorizer;
+use crate::registry::Registry;
+
+pub struct ValidatingAdmissionPolicy {
+    pub index: Arc<Index>,
+    pub registry: Arc<Registry>,
+    pub authorizer: Arc<dyn Authorizer>,
+}
+
+impl Admission for ValidatingAdmissionPolicy {
+    fn name(&self) -> &'static str {
+        "ValidatingAdmissionPolicy"
+    }
+
+    fn sees_below(&self) -> bool {
+        true
+    }
+
+    fn validate<'a>(&'a self, cx: &'a Attributes<'a>, object: Option<&'a Object>) -> Step<'a> {
+        // What a server writes for itself is not asked about.
+        if cx.query.is_none() {
+            return Box::pin(std::future::ready(Ok(())));
+        }
+        Box::pin(async move {
+            match self.index.hooks().await {
+                Some(hooks) if hooks.is_empty() => Ok(()),
+                Some(hooks) => {
+                    let round = Round { step: self, facts: &Facts::new(cx, object, &self.registry), refused: None };
+                    round.run(&hooks).await
+                }
+                None => Err(Facts::new(cx, object, &self.registry).forbidden("not yet ready to handle request")),
+            }
+        })
+    }
+}
+
+/// All policies on one request.
+struct Round<'r> {
+    step: &'r ValidatingAdmissionPolicy,
+    facts: &'r Facts<'r>,
+    /// The first refusal, in words.
+    refused: Option<(String, Reason)>,
+}
+
+impl Round<'_> {
+    async fn run(mut self, hooks: &[Hook]) -> Result<(), Status> {
+        for hook in hooks {
+            self.policy(hook).await?;
+        }
+        let Some((message, reason)) = self.refused else { return Ok(()) };
+        let mut status = self.facts.forbidden(&message);
+        status.code = match reason {
+            Reason::Forbidden => 403,
+            Reason::Unauthorized => 401,
+            Reason::RequestEntityTooLarge => 413,
+            _ => 422,
+        };
+        status.reason = reason;
+        Err(status.with_cause(Cause { message, ..Cause::default() }))
+    }
+
+    async fn policy(&mut self, hook: &Hook) -> Result<(), Status> {
+        let policy = &*hook.policy;
+        let form = match self.facts.form(&policy.resources).await {
+            Ok(Some(form)) => form,
+            Ok(None) => return Ok(()),
+            Err(status) => {
+                self.misconfigured(policy, None, &status.message);
+                return Ok(());
+            }
+        };
+        let params = match params::row(policy, &self.step.registry) {
+            Ok(params) => params,
+            Err(why) => {
+                self.misconfigured(policy, None, &why);
+                return Ok(());
+            }
+        };
+        for binding in &hook.bindings {
+            let bound = match &binding.resources {
+                Some(resources) => self.facts.form(resources).await.map(|form| form.is_some()),
+                None => Ok(true),
+            };
+            let collect = || {
+                let (namespace, reader) = (self.facts.namespace(), self.facts.cx.reader);
+                params::collect(params.as_deref(), binding.params.as_ref(), namespace, reader)
+            };
+            match bound
+                .map_err(|status| status.message)
+                .and_then(|bound| if bound { collect() } else { Ok(Vec::new()) })
+            {
+                Ok(params) if params.is_empty() => {}
+                Ok(params) => self.binding(policy, binding, &form, &params).await?,
+                Err(why) => self.misconfigured(policy, Some(binding), &why),
+            }
+        }
+        Ok(())
+    }
+
+    async fn binding(
+        &mut self,
+        policy: &Policy,
+        binding: &Binding,
+        form: &Form,
+        params: &[Option<Object>],
+    ) -> Result<(), Status> {
+        let namespace = self.facts.shown_namespace().await?;
+        let facts = self.facts;
+        let shown = facts.shown_object(form).and_then(|object| Ok((object, facts.shown_old(form)?)));
+        let (object, old_object) = match shown {
+            Ok(shown) => shown,
+            Err(status) => {
+                self.misconfigured(policy, Some(binding), &format!("failed to convert object version: {status}"));
+                return Ok(());
+            }
+        };
+        let authorizer = questions::variables(&self.step.authorizer, self.facts);
+        let (request, of_conditions) = (self.facts.request(form, form), self.facts.request(&Form::Own, form));
+        for param in params {
+            let inputs = Inputs {
+                object: &object,
+                old_object: &old_object,
+                params: param.as_ref().unwrap_or(&Value::Null),
+                request: &request,
+                namespace: &namespace,
+                authorizer: Some(&authorizer),
+            };
+            let of_conditions = Inputs { request: &of_conditions, namespace: &Value::Null, ..inputs };
+            let verdict = policy.evaluator().evaluate(&Request { inputs, of_conditions }, policy.fails);
+            self.act(policy, binding, verdict);
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, policy: &Policy, binding: &Binding, verdict: Verdict) {
+        for refusal in &verdict.refusals {
+            for action in &binding.actions {
+                match action {
+                    Action::Deny => self.refuse(policy, Some(binding), refusal),
+                    Action::Warn => self.facts.cx.warnings.add(format!(
+                        "Validation failed for ValidatingAdmissionPolicy '{}' with binding '{}': {}",
+                        policy.name, binding.name, refusal.message
+                    )),
+                    // There is no audit log yet.
+                    Action::Audit => tracing::info!(
+                        policy = policy.name,
+                        binding = binding.name,
+                        validation = refusal.index,
+                        message = refusal.message,
+                        "a validation failed"
+                    ),
+                }
+            }
+        }
+        for error in &verdict.errors {
+            self.refuse(policy, Some(binding), error);
+        }
+        for (key, value) in verdict.annotations {
+            tracing::debug!(policy = policy.name, key, value, "audit annotation");
+        }
+    }
+
+    fn misconfigured(&mut self, policy: &Policy, binding: Option<&Binding>, why: &str) {
+        if policy.fails {
+            let what = if binding.is_some() { "binding" } else { "policy" };
+            let message = format!("failed to configure {what}: {why}");
+            self.refuse(policy, binding, &Refusal { index: 0, message, reason: Reason::Invalid });
+        }
+    }
+
+    fn refuse(&mut self, policy: &Policy, binding: Option<&Binding>, refusal: &Refusal) {
+        let with = binding.map(|binding| format!(" with binding '{}'", binding.name)).unwrap_or_default();
+        let message = format!("ValidatingAdmissionPolicy '{}'{with} denied request: {}", policy.name, refusal.message);
+        self.refused.get_or_insert((message, refusal.reason));
+    }
+}

@@ -42,11 +42,10 @@ const PLACES: [(&str, Places); 12] = [
 pub(crate) struct Empties(Vec<(String, Form)>);
 
 impl Empties {
-    /// Whether there are any.
-    pub fn any(object: &Object) -> bool {
+    /// Whether there may be any.
+    pub fn possible(object: &Object) -> bool {
         let kind = object["kind"].as_str().unwrap_or_default();
-        let maps = MAPS.iter().find(|(of, _)| *of == kind).map_or(&[][..], |(_, maps)| maps);
-        maps.iter().any(|map| object.pointer(map).and_then(Value::as_object).is_some_and(Map::is_empty))
+        PLACES.iter().any(|(of, _)| *of == kind)
     }
 
     /// Takes them out.

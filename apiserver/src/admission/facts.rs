@@ -140,7 +140,7 @@ impl<'a> Facts<'a> {
             return scale_of(self.cx.row, object).map(Cow::Owned);
         }
         let mut shown = Cow::Borrowed(object);
-        if Empties::any(object) {
+        if Empties::possible(object) {
             let _ = Empties::take(shown.to_mut());
         }
         if let Some(shape) = row.shape {

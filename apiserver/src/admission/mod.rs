@@ -11,6 +11,7 @@ mod matching;
 mod namespace_lifecycle;
 mod node_restriction;
 mod options;
+mod pod_security;
 pub mod policy;
 mod priority;
 mod questions;
@@ -180,6 +181,7 @@ pub fn chain(surroundings: &Surroundings) -> Vec<Box<dyn Admission>> {
         Box::new(node_restriction::NodeRestriction),
         Box::new(taint_nodes::TaintNodesByCondition),
         Box::new(service_account::ServiceAccount),
+        Box::new(pod_security::PodSecurity),
         Box::new(priority::Priority),
         Box::new(default_tolerations::DefaultTolerationSeconds),
         Box::new(runtime_class::RuntimeClass),

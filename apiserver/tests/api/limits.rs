@@ -1,4 +1,4 @@
-//! LimitRanges and ResourceQuotas: what a namespace lets its pods ask for.
+//! LimitRanges, ResourceQuotas and Pod Security: what a namespace lets its pods ask for.
 
 use serde_json::{Value, json};
 
@@ -80,4 +80,42 @@ async fn pods_at_once_do_not_share_what_is_left() {
     let codes = futures::future::join_all((0..12).map(create)).await;
     assert_eq!(codes.iter().filter(|code| **code == 201).count(), 5, "{codes:?}");
     assert_eq!(used(&server, "q").await, json!({"pods": "5"}));
+}
+
+#[tokio::test]
+async fn a_namespace_says_how_free_its_pods_are() {
+    let server = server().await;
+    let label =
+        |key: &str, level: &str| json!({"metadata": {"labels": {format!("pod-security.kubernetes.io/{key}"): level}}});
+    let mut free = pod("free");
+    free["spec"]["hostPID"] = true.into();
+    let pods = format!("{NAMESPACE}/pods");
+    server.post(&pods, &free).await.expect(201);
+    server.until(&format!("{pods}?resourceVersion=0"), |found| !found.names().is_empty()).await;
+    let wrong = server.patch(NAMESPACE, "merge", &label("enforce", "strict")).await;
+    let words = "Namespace \"n\" is invalid: metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: \
+                 \"strict\": must be one of privileged, baseline, restricted";
+    assert_eq!((wrong.code, wrong.message()), (422, words));
+    let raised = server.patch(NAMESPACE, "merge", &label("enforce", "baseline")).await;
+    let told = [
+        "existing pods in namespace \\\"n\\\" violate the new PodSecurity enforce level \\\"baseline:latest\\\"",
+        "free: host namespaces",
+    ];
+    assert_eq!((raised.code, raised.warnings().len()), (200, 2), "{:?}", raised.headers);
+    assert!(raised.warnings().iter().zip(told).all(|(found, told)| found.contains(told)), "{:?}", raised.warnings());
+    free["metadata"]["name"] = "other".into();
+    let refused = server.post(&pods, &free).await;
+    let why = "host namespaces (hostPID=true)";
+    let words = format!("pods \"other\" is forbidden: violates PodSecurity \"baseline:latest\": {why}");
+    assert_eq!((refused.code, refused.message()), (403, words.as_str()));
+    let template = json!({"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": {"a": "b"}},
+        "template": {"metadata": {"labels": {"a": "b"}}, "spec": free["spec"]}}});
+    let made = server.post("/apis/apps/v1/namespaces/n/deployments", &template).await;
+    assert_eq!(made.code, 201);
+    assert!(
+        made.warnings().iter().any(|warning| warning.contains("would violate PodSecurity")),
+        "{:?}",
+        made.warnings()
+    );
+    server.patch(&format!("{pods}/free"), "merge", &json!({"metadata": {"labels": {"x": "y"}}})).await.expect(200);
 }

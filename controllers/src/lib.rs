@@ -4,6 +4,7 @@
 //! they decide (`namespace`, `garbagecollector`) implement [`reconcile::Reconciler`] instead, around a pure core. `common` has
 //! what several decide alike, `discovery` what the server has.
 
+pub mod admissionpolicies;
 pub mod certificates;
 pub mod clusterroleaggregation;
 pub mod common;
@@ -65,6 +66,7 @@ pub fn start(manager: &Manager, config: Config) {
     }
     manager.add(tainteviction::TaintEviction::default());
     manager.add(podgc::PodGc::default());
+    manager.add(admissionpolicies::AdmissionPolicies);
     manager.add(disruption::Disruptions);
     manager.add(customresourcedefinition::names::CustomResourceNames);
     tokencleaner::watch_tokens_alone(manager.informers());

@@ -20,7 +20,7 @@ const DIRECTION: [(&str, &[&str]); 12] = [
     ("runtime", &[]),
     ("apiserver", &["api", "cel", "store"]),
     ("reconcile", &["api"]),
-    ("controllers", &["api", "reconcile"]),
+    ("controllers", &["api", "cel", "reconcile"]),
     ("scheduler", &["api", "reconcile"]),
     ("network", &["api", "reconcile"]),
     ("kubelet", &["api", "reconcile", "runtime"]),

@@ -92,7 +92,10 @@ impl Environment {
         }
         if declared.authorizer {
             env = env.variable("authorizer", Type::read("authorizer"));
-            env = env.variable("authorizer.requestResource", Type::read("resource_check"));
+            // Upstream does not know it when it checks types only.
+            if matches!(self.object.ty, Type::Dyn) {
+                env = env.variable("authorizer.requestResource", Type::read("resource_check"));
+            }
         }
         if let Some(variables) = &self.variables {
             let types = ObjectTypes::from([(VARIABLES.into(), variables.clone())]);

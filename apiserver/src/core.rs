@@ -80,8 +80,11 @@ impl Core {
     }
 
     pub async fn read(&self, row: &Descriptor, namespace: &str, name: &str) -> Result<Option<Existing>, Status> {
-        let Some((json, revision)) = self.read_bytes(row, namespace, name).await? else { return Ok(None) };
-        Existing::decode(row, json, revision).map(Some)
+        let found = self.config.store.get(key(row, namespace, name)).await.map_err(store_error)?;
+        let Some(found) = found else { return Ok(None) };
+        let mut existing = Existing::decode(row, found.value, found.modified.0)?;
+        existing.stale |= row.completed_by_reads && found.created == found.modified;
+        Ok(Some(existing))
     }
 
     /// The object to begin a change with: where a read of the store is a round trip, the one in the cache, which may be old.

@@ -34,6 +34,10 @@ pub trait Strategy: Send + Sync {
     /// `subresource` is `status`, `ephemeralcontainers`, `resize`, ...; generic code restricts `status` to status and metadata.
     fn prepare_for_subresource(&self, _subresource: &str, _new: &mut Object, _old: &Object) {}
 
+    /// Times that the server keeps in the object; `old` is `None` for a new one. Called after the `prepare` of a create and of a
+    /// write to `status`.
+    fn stamp(&self, _new: &mut Object, _old: Option<&Object>, _now: &str) {}
+
     /// Whether `metadata.generation` grows with this update. Default: anything outside metadata and status changed.
     fn bumps_generation(&self, new: &Object, old: &Object) -> bool {
         let strip = |object: &Object| {

@@ -3,7 +3,9 @@
 
 mod certificate_requester;
 mod certificates;
+mod claim_resize;
 mod conditions;
+mod default_class;
 mod default_tolerations;
 mod facts;
 mod limit_ranger;
@@ -18,6 +20,7 @@ mod questions;
 mod resource_quota;
 mod runtime_class;
 mod service_account;
+mod storage_protection;
 mod taint_nodes;
 
 use std::sync::Arc;
@@ -184,9 +187,13 @@ pub fn chain(surroundings: &Surroundings) -> Vec<Box<dyn Admission>> {
         Box::new(pod_security::PodSecurity),
         Box::new(priority::Priority),
         Box::new(default_tolerations::DefaultTolerationSeconds),
+        Box::new(default_class::STORAGE),
+        Box::new(storage_protection::StorageObjectInUseProtection),
+        Box::new(claim_resize::PersistentVolumeClaimResize),
         Box::new(runtime_class::RuntimeClass),
         Box::new(certificate_requester::CertificateRequester),
         Box::new(certificates::CertificateSubjectRestriction),
+        Box::new(default_class::INGRESS),
         Box::new(policy::ValidatingAdmissionPolicy { index: policies, registry, authorizer }),
         Box::new(resource_quota::ResourceQuota),
     ]

@@ -76,6 +76,69 @@ pub fn is_range(text: &str) -> bool {
     })
 }
 
+/// The first address of a range and the bits that its addresses share.
+fn parse_range(text: &str) -> Option<(IpAddr, u32)> {
+    let (address, bits) = text.split_once('/')?;
+    if !is_range(text) {
+        return None;
+    }
+    let (address, bits) = (parse(address)?, bits.parse().ok()?);
+    Some((first_of(address, bits), bits))
+}
+
+fn first_of(address: IpAddr, bits: u32) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => {
+            let mask = u32::MAX.checked_shl(32 - bits).unwrap_or_default();
+            IpAddr::V4(Ipv4Addr::from(u32::from(address) & mask))
+        }
+        IpAddr::V6(address) => {
+            let mask = u128::MAX.checked_shl(128 - bits).unwrap_or_default();
+            IpAddr::V6(Ipv6Addr::from(u128::from(address) & mask))
+        }
+    }
+}
+
+/// Whether a range lies inside another one, and is smaller.
+pub fn is_strict_part(part: &str, whole: &str) -> bool {
+    let (Some((address, bits)), Some((first, whole_bits))) = (parse_range(part), parse_range(whole)) else {
+        return false;
+    };
+    address.is_ipv4() == first.is_ipv4() && whole_bits < bits && first_of(address, whole_bits) == first
+}
+
+/// Warnings where a range is in a form that a later release will refuse, or says less than it seems to.
+pub fn range_warnings(path: &str, text: &str) -> Vec<String> {
+    let Some((address, bits)) =
+        text.split_once('/').and_then(|(address, _)| Some((parse(address)?, parse_range(text)?.1)))
+    else {
+        return Vec::new();
+    };
+    let range = format!("{}/{bits}", first_of(address, bits));
+    let mut warnings = Vec::new();
+    if first_of(address, bits) != address {
+        let single = format!("{address}/{}", if address.is_ipv4() { 32 } else { 128 });
+        warnings.push(format!(
+            "{path}: CIDR value {text:?} is ambiguous in this context (should be {range:?} or {single:?}?)"
+        ));
+    }
+    let (strict, length) = text.split_once('/').unwrap_or_default();
+    let plain = strict.parse::<IpAddr>().ok().filter(|strict| *strict == address);
+    match plain {
+        Some(strict) if bits.to_string() == length => {
+            let canonical = format!("{strict}/{bits}");
+            if warnings.is_empty() && strict.is_ipv6() && canonical != text {
+                let form = "should be in RFC 5952 canonical format";
+                warnings.push(format!("{path}: IPv6 CIDR value {text:?} {form} ({canonical:?})"));
+            }
+        }
+        _ => warnings.push(format!(
+            "{path}: non-standard CIDR value {text:?} will be considered invalid in a future Kubernetes release: use {range:?}"
+        )),
+    }
+    warnings
+}
+
 /// An address as Go's old parser read it: with leading zeros, and an IPv4 address written as IPv6 is the IPv4 one.
 pub fn parse(text: &str) -> Option<IpAddr> {
     if let Ok(address) = text.parse::<Ipv6Addr>() {
@@ -130,6 +193,47 @@ mod tests {
         ];
         for (text, expected) in table {
             assert_eq!(parse(text).map(|address| address.to_string()).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn ranges_lie_in_each_other() {
+        let table = [
+            ("10.1.0.0/16", "10.0.0.0/8", true),
+            ("10.0.0.0/8", "10.0.0.0/8", false),
+            ("11.1.0.0/16", "10.0.0.0/8", false),
+            ("10.1.0.0/16", "0.0.0.0/0", true),
+            ("2001:db8:1::/48", "2001:db8::/32", true),
+            ("10.1.0.0/16", "2001:db8::/32", false),
+        ];
+        for (part, whole, expected) in table {
+            assert_eq!(is_strict_part(part, whole), expected, "{part} in {whole}");
+        }
+    }
+
+    #[test]
+    fn warnings_name_the_better_range() {
+        let table = [
+            ("10.0.0.0/8", vec![]),
+            (
+                "10.0.0.1/8",
+                vec![
+                    "p: CIDR value \"10.0.0.1/8\" is ambiguous in this context (should be \"10.0.0.0/8\" or \"10.0.0.1/32\"?)",
+                ],
+            ),
+            (
+                "10.0.0.0/08",
+                vec![
+                    "p: non-standard CIDR value \"10.0.0.0/08\" will be considered invalid in a future Kubernetes release: use \"10.0.0.0/8\"",
+                ],
+            ),
+            (
+                "2001:DB8::/32",
+                vec!["p: IPv6 CIDR value \"2001:DB8::/32\" should be in RFC 5952 canonical format (\"2001:db8::/32\")"],
+            ),
+        ];
+        for (range, expected) in table {
+            assert_eq!(range_warnings("p", range), expected);
         }
     }
 

@@ -20,6 +20,9 @@ pub struct DaemonSet;
 
 impl Strategy for DaemonSet {
     fn defaults(&self, new: &mut Object, _old: Option<&Object>) {
+        // Upstream has the number in a field, which is an annotation for clients: it is always there.
+        let told = template_generation(new);
+        set_template_generation(new, told);
         workload::template_defaults(new);
         let Some(spec) = get_mut(new, "spec") else { return };
         default_to(spec, "revisionHistoryLimit", 10);
@@ -42,6 +45,10 @@ impl Strategy for DaemonSet {
     fn prepare_for_update(&self, new: &mut Object, old: &Object) {
         let changed = !same_field(field(new, "spec"), field(old, "spec"), "template");
         set_template_generation(new, template_generation(old) + i64::from(changed));
+    }
+
+    fn prepare_for_subresource(&self, _subresource: &str, new: &mut Object, old: &Object) {
+        set_template_generation(new, template_generation(old));
     }
 
     fn bumps_generation(&self, new: &Object, old: &Object) -> bool {

@@ -34,7 +34,10 @@ mod job;
 mod lease;
 mod limit_range;
 mod namespace;
+mod network_policy;
 mod node;
+mod persistent_volume;
+mod persistent_volume_claim;
 mod pod;
 mod pod_disruption_budget;
 mod pod_template;
@@ -42,6 +45,7 @@ mod priority_class;
 mod quantities;
 mod rbac;
 mod replica_set;
+mod replication_controller;
 mod resource_quota;
 mod runtime_class;
 mod secret;
@@ -68,8 +72,11 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
         ("", "limitranges") => &limit_range::LimitRange,
         ("", "namespaces") => &namespace::Namespace,
         ("", "nodes") => &node::Node,
+        ("", "persistentvolumeclaims") => &persistent_volume_claim::PersistentVolumeClaim,
+        ("", "persistentvolumes") => &persistent_volume::PersistentVolume,
         ("", "pods") => &pod::Pod,
         ("", "podtemplates") => &pod_template::kind::PodTemplate,
+        ("", "replicationcontrollers") => &replication_controller::ReplicationController,
         ("", "resourcequotas") => &resource_quota::ResourceQuota,
         ("", "secrets") => &secret::Secret,
         ("", "serviceaccounts") => &service_account::ServiceAccount,
@@ -97,6 +104,7 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
         ("networking.k8s.io", "ingressclasses") => &ingress_class::IngressClass,
         ("networking.k8s.io", "ingresses") => &ingress::Ingress,
         ("networking.k8s.io", "ipaddresses") => &service_range::Address,
+        ("networking.k8s.io", "networkpolicies") => &network_policy::NetworkPolicy,
         ("networking.k8s.io", "servicecidrs") => &service_range::Range,
         ("node.k8s.io", "runtimeclasses") => &runtime_class::RuntimeClass,
         ("policy", "poddisruptionbudgets") => &pod_disruption_budget::PodDisruptionBudget,

@@ -8,8 +8,11 @@ use serde_json::{Value, json};
 use super::cursor::{Cursor, Errors, field, list, number, text};
 use super::edit::{copy, default_text, default_to, get_mut, list_mut, object_mut, remove, set};
 use super::equality::same;
-use super::pod_template::volume_drivers::claim_spec;
+use super::persistent_volume_claim::spec::claim_spec;
+use super::pod_template::spec;
+use super::pod_template::warnings::fractional;
 use super::quantities::canonicalize_requirements;
+use super::selectors::{label_selector, selects, selects_everything};
 use super::workload;
 use crate::strategy::Strategy;
 
@@ -42,23 +45,21 @@ impl Strategy for StatefulSet {
         }
     }
 
-    fn validate(&self, new: &Object) -> Vec<FieldError> {
-        let mut errors = Errors::default();
-        content(new, &mut errors);
-        errors.into_vec()
+    fn prepare_for_create(&self, new: &mut Object) {
+        drop_disabled(new);
     }
 
-    fn validate_create(&self, new: &Object) -> Vec<FieldError> {
-        let mut errors = Errors::default();
-        let spec = Cursor::root(new, "spec");
-        for claim in spec.child("volumeClaimTemplates").items() {
-            claim_spec(&claim.child("spec"), &mut errors);
-        }
-        let service = spec.child("serviceName");
-        if !service.str().is_empty() {
-            errors.messages(&service, names::dns1123_label(service.str()));
-        }
-        errors.into_vec()
+    fn prepare_for_update(&self, new: &mut Object, _old: &Object) {
+        drop_disabled(new);
+    }
+
+    fn validate(&self, new: &Object) -> Vec<FieldError> {
+        content(new, Strictness::New)
+    }
+
+    fn validate_again(&self, new: &Object, old: &Object) -> Vec<FieldError> {
+        let bad_before = !content(old, Strictness::Old).is_empty();
+        content(new, if bad_before { Strictness::BadBefore } else { Strictness::Old })
     }
 
     fn validate_update(&self, new: &Object, old: &Object) -> Vec<FieldError> {
@@ -86,7 +87,10 @@ impl Strategy for StatefulSet {
         errors.into_vec()
     }
 
-    fn validate_subresource(&self, _subresource: &str, new: &Object, old: &Object) -> Vec<FieldError> {
+    fn validate_subresource(&self, subresource: &str, new: &Object, old: &Object) -> Vec<FieldError> {
+        if subresource != "status" {
+            return self.validate_again(new, old);
+        }
         let mut errors = Errors::default();
         let status = Cursor::root(new, "status");
         let counters = [
@@ -114,14 +118,37 @@ impl Strategy for StatefulSet {
 
     fn warnings(&self, new: &Object) -> Vec<String> {
         let mut warnings = workload::template_warnings(new);
+        claim_warnings(new, false, &mut warnings);
         warnings.extend(history_warning(new));
         warnings
     }
 
     fn warnings_of_update(&self, new: &Object, old: &Object) -> Vec<String> {
         let mut warnings = workload::if_counted(new, old, workload::template_warnings);
+        claim_warnings(new, true, &mut warnings);
         warnings.extend(history_warning(new));
         warnings
+    }
+}
+
+/// Of a gate that is off.
+fn drop_disabled(object: &mut Object) {
+    if let Some(rolling) = object.pointer_mut("/spec/updateStrategy/rollingUpdate") {
+        remove(rolling, "maxUnavailable");
+    }
+}
+
+/// Upstream's paths miss the `spec`, or have it in the words of Go.
+fn claim_warnings(object: &Object, update: bool, warnings: &mut Vec<String>) {
+    let spec = Cursor::root(object, "spec");
+    for claim in spec.child("volumeClaimTemplates").items() {
+        let inner = claim.child("Spec");
+        let place = if update { inner } else { claim };
+        let resources = place.child("resources");
+        let resources = resources.showing(field(field(claim.value, "spec"), "resources"));
+        for list in ["requests", "limits"] {
+            fractional(&resources.child(list), &["storage"], warnings);
+        }
     }
 }
 
@@ -146,7 +173,16 @@ fn claim_template(claim: &mut Value) {
     }
 }
 
-fn content(object: &Value, errors: &mut Errors) {
+/// What is forgiven: what cannot change any more, and templates of sets that had a bad one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Strictness {
+    New,
+    Old,
+    BadBefore,
+}
+
+fn content(object: &Value, strictness: Strictness) -> Vec<FieldError> {
+    let mut errors = Errors::default();
     let spec = Cursor::root(object, "spec");
     let policy = spec.child("podManagementPolicy");
     match policy.str() {
@@ -154,7 +190,7 @@ fn content(object: &Value, errors: &mut Errors) {
         "OrderedReady" | "Parallel" => {}
         _ => errors.invalid(&policy, "must be 'OrderedReady' or 'Parallel'"),
     }
-    update_strategy(&spec.child("updateStrategy"), errors);
+    update_strategy(&spec.child("updateStrategy"), &mut errors);
     let retention = spec.child("persistentVolumeClaimRetentionPolicy");
     for name in ["whenDeleted", "whenScaled"] {
         let at = retention.child(name);
@@ -162,12 +198,51 @@ fn content(object: &Value, errors: &mut Errors) {
             errors.not_supported(&at, &["Retain", "Delete"]);
         }
     }
+    if strictness == Strictness::New {
+        for claim in spec.child("volumeClaimTemplates").items() {
+            claim_spec(&claim.child("spec"), false, &mut errors);
+        }
+    }
     errors.not_negative(&spec.child("replicas"));
     errors.not_negative(&spec.child("minReadySeconds"));
     let ordinals = field(spec.value, "ordinals");
     errors.not_negative(&spec.child("ordinals.start").showing(field(ordinals, "start")));
-    let effective = with_identity(spec.value);
-    workload::selector_and_template(&spec.showing(&effective), "StatefulSet", errors);
+    let service = spec.child("serviceName");
+    if strictness == Strictness::New && !service.str().is_empty() {
+        errors.messages(&service, names::dns1123_label(service.str()));
+    }
+    pods(&spec, strictness != Strictness::BadBefore, &mut errors);
+    errors.into_vec()
+}
+
+/// The selector and the template that it has to select.
+fn pods(spec: &Cursor, check_template: bool, errors: &mut Errors) {
+    let selector = spec.child("selector");
+    if !selector.is_set() {
+        errors.required(&selector);
+    } else {
+        label_selector(&selector, errors);
+        if selects_everything(selector.value) {
+            errors.invalid(&selector, "empty selector is invalid for statefulset");
+        }
+    }
+    if workload::is_readable(&selector) {
+        let effective = with_identity(spec.value);
+        let effective = spec.showing(&effective);
+        let template = effective.child("template");
+        let metadata = template.child("metadata");
+        let labels = metadata.child("labels");
+        if !selector.is_set() || (!selects_everything(selector.value) && !selects(selector.value, labels.value)) {
+            errors.invalid(&labels, "`selector` does not match template `labels`");
+        }
+        if check_template {
+            spec::template(&template, errors);
+        }
+        spec::template_metadata(&template, errors);
+    } else {
+        errors.invalid(&selector, "");
+    }
+    workload::runs_forever(spec, "StatefulSet", errors);
 }
 
 fn update_strategy(at: &Cursor, errors: &mut Errors) {
@@ -250,7 +325,6 @@ mod tests {
         assert_eq!(spec["podManagementPolicy"], "OrderedReady");
         assert_eq!(spec["volumeClaimTemplates"][0]["spec"]["volumeMode"], "Filesystem");
         assert_eq!(texts(StatefulSet.validate(&object)), Vec::<String>::new());
-        assert_eq!(texts(StatefulSet.validate_create(&object)), Vec::<String>::new());
     }
 
     #[test]

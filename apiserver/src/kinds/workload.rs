@@ -40,7 +40,8 @@ pub fn matches_template(spec: &Cursor, errors: &mut Errors) {
     let template = spec.child("template");
     let metadata = template.child("metadata");
     let labels = metadata.child("labels");
-    if selector.is_null() || !selects(selector, labels.value) {
+    let readable = is_readable(&spec.child("selector"));
+    if readable && (selector.is_null() || !selects(selector, labels.value)) {
         errors.invalid(&labels, "`selector` does not match template `labels`");
     }
 }
@@ -48,14 +49,13 @@ pub fn matches_template(spec: &Cursor, errors: &mut Errors) {
 /// Upstream says "deployment" for a ReplicaSet too.
 fn empty_kind(kind: &str) -> &'static str {
     match kind {
-        "StatefulSet" => "statefulset",
         "DaemonSet" => "daemonset",
         _ => "deployment",
     }
 }
 
 /// Whether the selector can be evaluated at all: known operators with the values they need.
-fn is_readable(selector: &Cursor) -> bool {
+pub fn is_readable(selector: &Cursor) -> bool {
     let mut errors = Errors::default();
     label_selector(selector, &mut errors);
     errors.is_empty()

@@ -76,7 +76,9 @@ fn order_of_update(row: &Descriptor, subresource: &str) -> &'static str {
         ("events.k8s.io", ..) => "KCD",
         ("", "services", _) | ("apps", "daemonsets", _) => "CDK",
         ("", "configmaps" | "secrets", _) => "CDMK",
-        ("", "podtemplates" | "resourcequotas", _) => "CKD",
+        ("", "persistentvolumes", _) => "MKMD",
+        ("", "podtemplates" | "replicationcontrollers" | "resourcequotas", _) => "CKD",
+        ("networking.k8s.io", "networkpolicies", _) => "MKCD",
         ("" | "apiregistration.k8s.io", ..)
         | ("apps", "controllerrevisions", _)
         | ("networking.k8s.io", "ingresses" | "ingressclasses", _)

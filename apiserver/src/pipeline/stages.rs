@@ -121,13 +121,14 @@ impl Admitted {
             object.as_object_mut().and_then(|members| members.remove("status"));
         }
         let created = metadata::time(target.core.now());
-        meta::set(object, "creationTimestamp", created);
+        meta::set(object, "creationTimestamp", created.as_str());
         meta::set(object, "uid", metadata::uid(target.core.random(), target.core.random()));
         if row.generation {
             meta::set(object, "generation", 1);
         }
         gated::drop_disabled(object);
         row.strategy.prepare_for_create(object);
+        row.strategy.stamp(object, None, &created);
         // What a write to a subresource creates is given nothing (upstream): the next write of the object is.
         let reservation = match target.subresource {
             "" => target.core.reserve(row, object, None, target.dry_run).await?,
@@ -163,6 +164,7 @@ impl Admitted {
             "status" => {
                 restrict_to_status(object, old);
                 row.strategy.prepare_for_subresource("status", object, old);
+                row.strategy.stamp(object, Some(old), &metadata::time(target.core.now()));
             }
             other => row.strategy.prepare_for_subresource(other, object, old),
         }

@@ -87,6 +87,9 @@ pub struct Descriptor {
     pub unconditional_update: bool,
     /// DELETE answers with the object and not with a Status.
     pub returns_deleted: bool,
+    /// Upstream stores a new one without a default that it fills in when it reads it: the first write of the same is no empty
+    /// one.
+    pub completed_by_reads: bool,
     /// A warning in every answer; empty for none.
     pub deprecation: &'static str,
     /// Acknowledged before it is on disk: heartbeats.
@@ -130,6 +133,7 @@ pub(crate) fn row(group: &str, version: &str, kind: &str, plural: &str) -> Descr
         create_on_update: false,
         unconditional_update: true,
         returns_deleted: false,
+        completed_by_reads: false,
         deprecation: "",
         relaxed: false,
         collects_dependents: true,
@@ -156,7 +160,7 @@ impl Descriptor {
 
     /// What an old client deletes without a word about dependents, it wants to keep them of.
     pub fn orphans_by_default(&self) -> bool {
-        (self.info.group.as_str(), self.info.kind.as_str()) == ("batch", "Job")
+        matches!((self.info.group.as_str(), self.info.kind.as_str()), ("batch", "Job") | ("", "ReplicationController"))
     }
 
     /// The type of the kind, and what it refers to.
@@ -248,6 +252,11 @@ impl Descriptor {
 
     pub(super) fn returns_deleted(mut self) -> Self {
         self.returns_deleted = true;
+        self
+    }
+
+    pub(super) fn completed_by_reads(mut self) -> Self {
+        self.completed_by_reads = true;
         self
     }
 

@@ -8,13 +8,14 @@ use super::descriptor::{Descriptor, Selectable, row};
 
 const REQUEST_FIELDS: &[Selectable] = &[Selectable::plain("spec.signerName")];
 const JOB_FIELDS: &[Selectable] = &[Selectable::new("status.successful", "status.succeeded", "0")];
+const CONTROLLER_FIELDS: &[Selectable] = &[Selectable::new("status.replicas", "status.replicas", "0")];
 const SLICE_FIELDS: &[Selectable] = &[Selectable::plain("spec.nodeName"), Selectable::plain("spec.driver")];
 
 const NOT_ENFORCED: &str = "is stored, but nothing enforces it yet";
 const NO_CONTROLLER: &str = "is stored, but no controller of this program acts on it yet";
 
 pub(super) fn inert() -> Vec<Descriptor> {
-    [policies(), networking(), storage(), devices(), requests()].into_iter().flatten().collect()
+    [policies(), networking(), storage(), workloads(), devices(), requests()].into_iter().flatten().collect()
 }
 
 fn policies() -> Vec<Descriptor> {
@@ -41,6 +42,7 @@ fn networking() -> Vec<Descriptor> {
         // Both are for a controller that somebody installs, as everywhere.
         networking("Ingress", "ingresses").short(&["ing"]).generation().status(),
         networking("IngressClass", "ingressclasses").cluster().generation(),
+        networking("NetworkPolicy", "networkpolicies").short(&["netpol"]).generation().inert(NOT_ENFORCED),
         networking("IPAddress", "ipaddresses")
             .short(&["ip"])
             .cluster()
@@ -58,7 +60,10 @@ fn networking() -> Vec<Descriptor> {
 fn storage() -> Vec<Descriptor> {
     let storage = |kind, plural| row("storage.k8s.io", "v1", kind, plural);
     let driver = "is stored, but CSI drivers are not called yet";
+    let core = |kind, plural| row("", "v1", kind, plural).status().returns_deleted().inert(NO_CONTROLLER);
     vec![
+        core("PersistentVolumeClaim", "persistentvolumeclaims").short(&["pvc"]).completed_by_reads(),
+        core("PersistentVolume", "persistentvolumes").short(&["pv"]).cluster(),
         storage("CSIDriver", "csidrivers").cluster().generation().versioned_update().returns_deleted().inert(driver),
         storage("CSINode", "csinodes").cluster().versioned_update().returns_deleted().inert(driver),
         storage("CSIStorageCapacity", "csistoragecapacities").versioned_update().inert(driver),
@@ -74,6 +79,19 @@ fn storage() -> Vec<Descriptor> {
             .cluster()
             .returns_deleted()
             .inert(driver),
+    ]
+}
+
+fn workloads() -> Vec<Descriptor> {
+    let workload =
+        |group, kind, plural| row(group, "v1", kind, plural).category("all").generation().status().inert(NO_CONTROLLER);
+    vec![
+        workload("apps", "DaemonSet", "daemonsets").short(&["ds"]),
+        workload("apps", "StatefulSet", "statefulsets").short(&["sts"]).named(names::dns1123_label).scale(),
+        workload("", "ReplicationController", "replicationcontrollers")
+            .short(&["rc"])
+            .selectable(CONTROLLER_FIELDS)
+            .scale(),
     ]
 }
 

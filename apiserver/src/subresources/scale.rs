@@ -225,7 +225,10 @@ pub(crate) fn scale_of(row: &Descriptor, parent: &Object) -> Result<Value, Statu
         None => {
             let count = |member: &str| parent[member]["replicas"].as_i64().unwrap_or_default();
             let selector = parent["spec"].get("selector").filter(|selector| !selector.is_null());
-            let selector = LabelSelector::from_object(selector).map(|selector| selector.to_string());
+            // A ReplicationController's is a plain map.
+            let plain = selector.filter(|_| row.info.kind == "ReplicationController");
+            let plain = plain.map(|labels| json!({"matchLabels": labels}));
+            let selector = LabelSelector::from_object(plain.as_ref().or(selector)).map(|selector| selector.to_string());
             (count("spec"), count("status"), selector.unwrap_or_default())
         }
     };

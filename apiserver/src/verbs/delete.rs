@@ -54,7 +54,11 @@ async fn options(call: &Call, body: Body) -> Result<DeleteOptions, Status> {
         let body = decode::options(&bytes, decode::content_type(&call.headers), "DeleteOptions")?;
         DeleteOptions::parse(&call.query, Some(&body))?
     };
-    if call.row.orphans_by_default() && options.propagation.is_none() && options.orphan_dependents.is_none() {
+    if call.row.info.kind == "Job"
+        && call.row.orphans_by_default()
+        && options.propagation.is_none()
+        && options.orphan_dependents.is_none()
+    {
         call.warnings.add(
             "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or \
              set propagationPolicy=Orphan to suppress this warning",

@@ -42,6 +42,17 @@ const WORDS: &[(&str, &[&str])] = &[
     ("v1.VolumeBindingMode", &["Immediate", "WaitForFirstConsumer", "Now"]),
     ("v1.PersistentVolumeReclaimPolicy", &["Delete", "Retain", "Recycle", "Keep"]),
     ("v1.PersistentVolumeMode", &["Filesystem", "Block", "File"]),
+    ("v1.PersistentVolumeAccessMode", &["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod", "Read"]),
+    ("v1.PersistentVolumePhase", &["Pending", "Available", "Bound", "Released", "Failed", "Gone"]),
+    ("v1.PersistentVolumeClaimPhase", &["Pending", "Bound", "Lost", "Gone"]),
+    ("v1.ClaimResourceStatus", &["NodeResizePending", "ControllerResizeInProgress", "Waiting"]),
+    ("v1.AzureDataDiskKind", &["Shared", "Managed", "Dedicated", "Own"]),
+    ("v1.AzureDataDiskCachingMode", &["None", "ReadOnly", "ReadWrite", "Write"]),
+    ("v1.PersistentVolumeClaimRetentionPolicyType", &["Retain", "Delete", "Keep"]),
+    ("v1.PodManagementPolicyType", &["OrderedReady", "Parallel", "Any"]),
+    ("v1.StatefulSetUpdateStrategyType", &["RollingUpdate", "OnDelete", "Rolling"]),
+    ("v1.DaemonSetUpdateStrategyType", &["RollingUpdate", "OnDelete", "Rolling"]),
+    ("v1.PolicyType", &["Ingress", "Egress", "Both"]),
     ("v1.LimitType", &["Pod", "Container", "PersistentVolumeClaim", "example.com/x", "Node"]),
     ("v1.ResourceQuotaScope", &["Terminating", "NotTerminating", "BestEffort", "PriorityClass", "All"]),
     ("v1.ScopeSelectorOperator", &["In", "NotIn", "Exists", "DoesNotExist", "Gt"]),
@@ -90,6 +101,10 @@ const NAMED: &[(&str, &[&str])] = &[
     ("hostIP", &["10.1.2.3", "0.0.0.0", "localhost"]),
     ("clusterIP", &["None", "10.96.7.7", "", "1.2.3.4"]),
     ("ipFamilies", &["IPv4", "IPv6", "IPv5"]),
+    ("cidr", &["10.0.0.0/8", "10.1.0.1/16", "2001:DB8::/32", "10.0.0.0/33"]),
+    ("except", &["10.1.0.0/24", "10.0.0.0/08", "11.0.0.0/24", "10.0.0.0"]),
+    ("iqn", &["iqn.2026-01.com.example:a", "eui.0123456789abcdef", "x"]),
+    ("initiatorName", &["iqn.2026-01.com.example:b", "naa.0", "x"]),
     ("image", &["i:1", "i:2", " i"]),
     ("mountPath", &["/a", "/b", "a:b"]),
     ("path", &["/a", "b", "../c"]),
@@ -144,7 +159,9 @@ fn shape(random: &mut Random, shaped: &Shape, of: &Field, depth: usize, wild: us
         }
         Shape::Map(element) => {
             let keys: &[&str] = match of.go_type.as_deref() {
-                Some("v1.ResourceList") => &["cpu", "memory", "ephemeral-storage", "example.com/x", "pods", "x y"],
+                Some("v1.ResourceList") => {
+                    &["cpu", "memory", "ephemeral-storage", "storage", "example.com/x", "pods", "x y"]
+                }
                 _ => &["a", "b", "example.com/c", "a b"],
             };
             let count = random.weighted(&[1, 6, 2]);

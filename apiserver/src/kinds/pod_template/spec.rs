@@ -14,19 +14,24 @@ use super::{annotations, dns, env, os, pod_level, security, spread, tolerations,
 
 /// A PodTemplateSpec.
 pub fn template(at: &Cursor, errors: &mut Errors) {
+    template_metadata(at, errors);
+    let spec = at.child("spec");
+    pod_spec(&spec, None, errors);
+    annotations::match_fields(field(at.value, "metadata"), &spec, errors);
+    if !spec.child("ephemeralContainers").is_empty() {
+        errors.forbidden(&spec.child("ephemeralContainers"), "ephemeral containers not allowed in pod template");
+    }
+}
+
+/// Labels and annotations of a template.
+pub fn template_metadata(at: &Cursor, errors: &mut Errors) {
     // Upstream's paths leave `metadata` out here.
     let metadata = field(at.value, "metadata");
     labels(&at.child("labels").showing(field(metadata, "labels")), errors);
     let place = at.child("annotations");
     let place = place.showing(field(metadata, "annotations"));
     annotations::generic(&place, errors);
-    let spec = at.child("spec");
-    annotations::of_pod(&place, spec.value, errors);
-    pod_spec(&spec, None, errors);
-    annotations::match_fields(metadata, &spec, errors);
-    if !spec.child("ephemeralContainers").is_empty() {
-        errors.forbidden(&spec.child("ephemeralContainers"), "ephemeral containers not allowed in pod template");
-    }
+    annotations::of_pod(&place, field(at.value, "spec"), errors);
 }
 
 /// A PodSpec; `metadata` is that of the pod, and `None` in a template.

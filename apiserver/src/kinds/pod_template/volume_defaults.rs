@@ -23,7 +23,8 @@ pub fn volume(volume: &mut Value) {
     }
 }
 
-fn source(name: &str, source: &mut Value) {
+/// Of the source that is called `name`.
+pub fn source(name: &str, source: &mut Value) {
     match name {
         "hostPath" => default_to(source, "type", ""),
         "secret" | "configMap" => default_to(source, "defaultMode", DEFAULT_MODE),

@@ -44,9 +44,6 @@ const SOURCES: [(&str, &str); 30] = [
     ("image", ""),
 ];
 
-const HOST_PATH_TYPES: [&str; 8] =
-    ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
-
 /// Checks all volumes and gives those that are valid. `pod_name` is empty in a template.
 pub fn volumes<'v>(at: &Cursor<'v, '_>, pod_name: &str, is_pod: bool, errors: &mut Errors) -> Volumes<'v> {
     let mut valid = Volumes::new();
@@ -99,7 +96,6 @@ fn source(volume: &Cursor, pod_name: &str, is_pod: bool, errors: &mut Errors) {
                     errors.forbidden(&limit, "SizeLimit field must be a valid resource quantity");
                 }
             }
-            "hostPath" => host_path(&source, errors),
             "secret" => files(&source, "secretName", errors),
             "configMap" => files(&source, "name", errors),
             "downwardAPI" => {
@@ -121,15 +117,6 @@ fn source(volume: &Cursor, pod_name: &str, is_pod: bool, errors: &mut Errors) {
     if !found {
         errors.required_because(volume, "must specify a volume type");
     }
-}
-
-fn host_path(at: &Cursor, errors: &mut Errors) {
-    let path = at.child("path");
-    if path.str().is_empty() {
-        return errors.required(&path);
-    }
-    paths::no_backsteps(&path, path.str(), errors);
-    errors.one_of_if_set(&at.child("type"), &HOST_PATH_TYPES);
 }
 
 /// A volume of files from an object, whose name is in the field `name`.

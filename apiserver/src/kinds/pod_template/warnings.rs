@@ -126,7 +126,7 @@ pub fn of_spec(spec: &Cursor, annotations: &Value, annotations_path: &str) -> Ve
 }
 
 /// The label that is named at the cursor.
-fn named_label(at: &Cursor, warnings: &mut Vec<String>) {
+pub fn named_label(at: &Cursor, warnings: &mut Vec<String>) {
     warnings.extend(deprecated_label(at.str()).map(|text| format!("{}: {} is {text}", at.path(), at.str())));
 }
 
@@ -206,7 +206,7 @@ fn repeated(at: &Cursor, name: &str, warnings: &mut Vec<String>) {
 
 const BYTES: [&str; 2] = ["memory", "ephemeral-storage"];
 
-fn fractional(at: &Cursor, resources: &[&str], warnings: &mut Vec<String>) {
+pub fn fractional(at: &Cursor, resources: &[&str], warnings: &mut Vec<String>) {
     for name in resources {
         let amount = at.key(name);
         if let Some(quantity) = parse_at(&amount).filter(|quantity| !super::super::quantities::is_integer(quantity)) {

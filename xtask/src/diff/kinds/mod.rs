@@ -1,7 +1,9 @@
-//! The kinds that requests are about, each with an object that is valid: [`acted_on`], [`stored`], and [`custom`] ones.
+//! The kinds that requests are about, each with an object that is valid: [`acted_on`], [`stored`],
+//! [`sets_and_volumes`], and [`custom`] ones.
 
 mod acted_on;
 pub mod custom;
+mod sets_and_volumes;
 mod stored;
 
 use api::gvk::GroupVersionKind;
@@ -130,7 +132,7 @@ impl Kind {
 }
 
 pub fn all() -> impl Iterator<Item = &'static Kind> {
-    [acted_on::KINDS, stored::KINDS, custom::KINDS].into_iter().flatten()
+    [acted_on::KINDS, stored::KINDS, sets_and_volumes::KINDS, custom::KINDS].into_iter().flatten()
 }
 
 #[cfg(test)]

@@ -1,0 +1,59 @@
+//! Sets of pods whose controllers are not here yet, volumes and claims, and who may talk to pods.
+
+use super::{Kind, kind};
+
+pub const KINDS: &[Kind] = &[
+    kind(
+        "v1",
+        "PersistentVolumeClaim",
+        "persistentvolumeclaims",
+        r#"{"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}}"#,
+    )
+    .status()
+    .weight(6),
+    kind(
+        "v1",
+        "PersistentVolume",
+        "persistentvolumes",
+        r#"{"spec":{"accessModes":["ReadWriteOnce"],"capacity":{"storage":"1Gi"},"hostPath":{"path":"/data"}}}"#,
+    )
+    .cluster()
+    .status()
+    .weight(6),
+    kind(
+        "v1",
+        "ReplicationController",
+        "replicationcontrollers",
+        r#"{"spec":{"replicas":1,"selector":{"app":"x"},"template":TEMPLATE}}"#,
+    )
+    .status()
+    .scale()
+    .selectable(&["status.replicas"]),
+    kind(
+        "apps/v1",
+        "StatefulSet",
+        "statefulsets",
+        r#"{"spec":{"replicas":1,"serviceName":"s","selector":{"matchLabels":{"app":"x"}},"template":TEMPLATE,
+            "volumeClaimTemplates":[{"metadata":{"name":"data"},"spec":{"accessModes":["ReadWriteOnce"],
+            "resources":{"requests":{"storage":"1Gi"}}}}]}}"#,
+    )
+    .status()
+    .scale()
+    .weight(6),
+    kind(
+        "apps/v1",
+        "DaemonSet",
+        "daemonsets",
+        r#"{"spec":{"selector":{"matchLabels":{"app":"x"}},"template":TEMPLATE}}"#,
+    )
+    .status()
+    .weight(5),
+    kind(
+        "networking.k8s.io/v1",
+        "NetworkPolicy",
+        "networkpolicies",
+        r#"{"spec":{"podSelector":{},"ingress":[{"ports":[{"port":80}],"from":[{"ipBlock":{"cidr":"10.0.0.0/8",
+            "except":["10.1.0.0/16"]}}]}]}}"#,
+    )
+    .weight(5),
+];

@@ -45,7 +45,7 @@ mod priority_class;
 mod quantities;
 mod rbac;
 mod replica_set;
-mod replication_controller;
+pub mod replication_controller;
 mod resource_quota;
 mod runtime_class;
 mod secret;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::addresses::{is_range, range, range_warnings};
 use super::cursor::{Cursor, Errors, list};
-use super::edit::{default_to, get_mut, list_mut, set};
+use super::edit::{default_to, list_mut, object_mut, set};
 use super::selectors::label_selector;
 use crate::strategy::Strategy;
 
@@ -21,7 +21,7 @@ pub struct NetworkPolicy;
 
 impl Strategy for NetworkPolicy {
     fn defaults(&self, new: &mut Object, _old: Option<&Object>) {
-        let Some(spec) = get_mut(new, "spec") else { return };
+        let Some(spec) = object_mut(new, "spec") else { return };
         for (rules, _) in RULES {
             for rule in list_mut(spec, rules) {
                 for port in list_mut(rule, "ports") {

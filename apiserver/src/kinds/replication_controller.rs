@@ -2,6 +2,7 @@
 
 use api::Object;
 use api::field::FieldError;
+use api::names;
 use serde_json::{Map, Value};
 
 use super::cursor::{Cursor, Errors, field};
@@ -13,6 +14,15 @@ use crate::strategy::Strategy;
 
 #[derive(Debug)]
 pub struct ReplicationController;
+
+/// Upstream's newer validation counts bytes, and says so.
+pub fn name(name: &str) -> Vec<String> {
+    let in_bytes = |message: String| match message.strip_suffix(" characters") {
+        Some(start) => format!("{start} bytes"),
+        None => message,
+    };
+    names::dns1123_subdomain(name).into_iter().map(in_bytes).collect()
+}
 
 impl Strategy for ReplicationController {
     /// Selects what it makes, and is labelled like that, unless it says otherwise.

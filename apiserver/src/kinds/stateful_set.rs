@@ -161,8 +161,8 @@ fn history_warning(new: &Object) -> Option<String> {
 
 /// A PersistentVolumeClaim that pods get one of each.
 fn claim_template(claim: &mut Value) {
-    default_text(claim, "apiVersion", "v1");
-    default_text(claim, "kind", "PersistentVolumeClaim");
+    set(claim, "apiVersion", "v1");
+    set(claim, "kind", "PersistentVolumeClaim");
     if let Some(status) = object_mut(claim, "status") {
         default_text(status, "phase", "Pending");
     }

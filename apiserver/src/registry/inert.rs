@@ -3,6 +3,7 @@
 use api::names;
 
 use crate::autoscaling::AUTOSCALER_V1;
+use crate::kinds::replication_controller;
 
 use super::descriptor::{Descriptor, Selectable, row};
 
@@ -90,6 +91,7 @@ fn workloads() -> Vec<Descriptor> {
         workload("apps", "StatefulSet", "statefulsets").short(&["sts"]).named(names::dns1123_label).scale(),
         workload("", "ReplicationController", "replicationcontrollers")
             .short(&["rc"])
+            .named(replication_controller::name)
             .selectable(CONTROLLER_FIELDS)
             .scale(),
     ]

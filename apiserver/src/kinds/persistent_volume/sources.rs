@@ -103,17 +103,18 @@ fn csi(at: &Cursor, errors: &mut Errors) {
     for name in SECRETS {
         let secret = at.child(name);
         if secret.is_set() {
-            let rules: [(&str, fn(&str) -> Vec<String>); 2] =
-                [("name", names::dns1123_subdomain), ("namespace", names::dns1123_label)];
-            for (part, rule) in rules {
-                let part = secret.child(part);
-                if part.str().is_empty() {
-                    errors.required(&part);
-                } else {
-                    errors.messages(&part, rule(part.str()));
-                }
-            }
+            part(&secret.child("name"), names::dns1123_subdomain, errors);
+            part(&secret.child("namespace"), names::dns1123_label, errors);
         }
+    }
+}
+
+/// Required, and called as the rule wants it.
+fn part(at: &Cursor, rule: fn(&str) -> Vec<String>, errors: &mut Errors) {
+    if at.str().is_empty() {
+        errors.required(at);
+    } else {
+        errors.messages(at, rule(at.str()));
     }
 }
 

@@ -157,7 +157,9 @@ fn fixed(new: &Object, old: &Object, errors: &mut Errors) {
         }
         copy(&mut now, &before, "volumeAttributesClassName");
     }
-    if !same(&now, &before) {
+    // No selector is another one than an empty one.
+    let selects = |spec: &Value| !field(spec, "selector").is_null();
+    if !same(&now, &before) || selects(&now) != selects(&before) {
         let detail = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound \
                       claims";
         errors.forbidden(&Cursor::root(new, "spec"), format!("{detail}\n{}", diff(&before, &now)));

@@ -50,6 +50,10 @@ impl Oracle {
         if observed(after) > generation(after) && !commit.key.contains("/pods/") {
             self.violated("nobody observes what is not", &commit.key);
         }
+        if observed(after) < observed(before) {
+            let (from, to) = (observed(before), observed(after));
+            self.violated("what is observed only grows", format!("{} from {from} to {to}", commit.key));
+        }
     }
 
     fn check_pod(&mut self, commit: &Commit, before: Option<&Value>, after: Option<&Value>) {
@@ -62,7 +66,7 @@ impl Oracle {
         }
         let Some(after) = after else {
             // Without its kubelet's word, what it ran may still run.
-            if text(&before["spec"]["nodeName"]) != commit.client {
+            if !super::nodes::is_kubelets_word(commit, before, after) {
                 self.nodes.excuse(text(&before["metadata"]["uid"]));
             }
             return;

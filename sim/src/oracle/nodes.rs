@@ -32,11 +32,17 @@ impl Nodes {
     }
 }
 
+/// A pod's own kubelet says that it has ended: by its status, or by the deletion it asks for last. A status that removes the
+/// object says nothing: a deletion without grace is two writes, and whoever writes between them does the second.
+pub(super) fn is_kubelets_word(commit: &Commit, pod: &Value, after: Option<&Value>) -> bool {
+    let said = after.map_or_else(|| commit.via.starts_with("DELETE "), is_terminal);
+    said && text(&pod["spec"]["nodeName"]) == commit.client
+}
+
 impl Oracle {
     pub(super) fn note_end(&mut self, commit: &Commit, before: Option<&Value>, after: Option<&Value>) {
         let Some(pod) = after.or(before) else { return };
-        let own = text(&pod["spec"]["nodeName"]) == commit.client;
-        if own && after.is_none_or(is_terminal) {
+        if is_kubelets_word(commit, pod, after) {
             self.nodes.ended.insert(text(&pod["metadata"]["uid"]).to_owned());
         }
     }

@@ -70,6 +70,19 @@ pub enum Action {
     DeleteBudget {
         name: Named,
     },
+    /// A ConfigMap that belongs to others of its namespace: `deployment/NAME` or `note/NAME`.
+    CreateNote {
+        name: Named,
+        owner: String,
+        also: Option<String>,
+        /// Its owners wait for it when they are deleted in the foreground.
+        blocks: bool,
+    },
+    /// As [`Action::DeleteDeployment`].
+    DeleteNote {
+        name: Named,
+        propagation: String,
+    },
     Cordon {
         node: String,
         on: bool,
@@ -99,6 +112,11 @@ pub enum Action {
         millis: u64,
     },
     Partition {
+        name: String,
+        millis: u64,
+    },
+    /// A component stands still, and goes on with what it knew before.
+    Freeze {
         name: String,
         millis: u64,
     },
@@ -186,6 +204,11 @@ impl fmt::Display for Action {
                 max.iter().try_for_each(|max| write!(f, " max={max}"))
             }
             DeleteBudget { name } => write!(f, "delete budget {name}"),
+            CreateNote { name, owner, also, blocks } => {
+                write!(f, "create note {name} owner={owner} blocks={blocks}")?;
+                also.iter().try_for_each(|also| write!(f, " also={also}"))
+            }
+            DeleteNote { name, propagation } => write!(f, "delete note {name} {propagation}"),
             Cordon { node, on } => write!(f, "{}cordon {node}", sign(on)),
             Taint { node, on } => write!(f, "{}taint {node}", sign(on)),
             DeleteNode { node } => write!(f, "delete node {node}"),
@@ -193,6 +216,7 @@ impl fmt::Display for Action {
             CrashAfter { name, writes, millis } => write!(f, "crash {name} after={writes} for={millis}"),
             PowerLoss { node, millis } => write!(f, "powerloss {node} for={millis}"),
             Partition { name, millis } => write!(f, "partition {name} for={millis}"),
+            Freeze { name, millis } => write!(f, "freeze {name} for={millis}"),
             Slow { name, by, millis } => write!(f, "slow {name} by={by} for={millis}"),
             Cut { name, index } => write!(f, "cut {name} {index}"),
             Lossy { percent, millis } => write!(f, "lossy percent={percent} for={millis}"),
@@ -259,6 +283,7 @@ impl FromStr for Action {
 }
 
 fn on_object(line: &Line, what: (&str, &str), name: String, rest: &[&str]) -> Result<Action, NoAction> {
+    let propagation = || rest.first().copied().unwrap_or("background").to_owned();
     let index = || rest.first().and_then(|index| index.parse().ok()).ok_or_else(|| NoAction(line.text.to_owned()));
     Ok(match what {
         ("create", "namespace") => Action::CreateNamespace { name },
@@ -273,10 +298,14 @@ fn on_object(line: &Line, what: (&str, &str), name: String, rest: &[&str]) -> Re
             cpu: line.number("cpu")?,
             grace: line.number("grace")?,
         }),
-        ("delete", "deployment") => {
-            let propagation = rest.first().copied().unwrap_or("background").to_owned();
-            Action::DeleteDeployment { name, propagation }
-        }
+        ("delete", "deployment") => Action::DeleteDeployment { name, propagation: propagation() },
+        ("create", "note") => Action::CreateNote {
+            name,
+            owner: line.text("owner")?,
+            also: line.option("also").map(str::to_owned),
+            blocks: line.parsed("blocks")?,
+        },
+        ("delete", "note") => Action::DeleteNote { name, propagation: propagation() },
         ("create", "pod") => Action::CreatePod {
             name,
             image: line.text("image")?,
@@ -307,6 +336,7 @@ fn failure(line: &Line, words: &[&str]) -> Result<Action, NoAction> {
         },
         ["powerloss", node] => Action::PowerLoss { node: node.to_owned(), millis: millis()? },
         ["partition", name] => Action::Partition { name: name.to_owned(), millis: millis()? },
+        ["freeze", name] => Action::Freeze { name: name.to_owned(), millis: millis()? },
         ["slow", name] => Action::Slow { name: name.to_owned(), by: line.number("by")?, millis: millis()? },
         ["cut", name, index] => Action::Cut { name: name.to_owned(), index: number(index)? },
         ["lossy"] => Action::Lossy { percent: line.number("percent")?, millis: millis()? },
@@ -331,6 +361,7 @@ impl Action {
                 | CrashAfter { .. }
                 | PowerLoss { .. }
                 | Partition { .. }
+                | Freeze { .. }
                 | Slow { .. }
                 | Cut { .. }
                 | Lossy { .. }

@@ -6,6 +6,8 @@ use crate::rng::Rng;
 
 pub const NAMESPACES: [&str; 2] = ["shop", "bank"];
 pub const NODES: u8 = 3;
+/// Names of notes: few, so that they own each other.
+const NOTES: u64 = 3;
 
 /// How rough it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +76,7 @@ impl Storm {
 
     fn wish(&mut self) -> Action {
         let name = self.deployment();
-        match self.rng.between(0, 100) {
+        match self.rng.between(0, 116) {
             0..16 => Action::CreateDeployment(Deployment {
                 name,
                 replicas: self.rng.between(0, 5),
@@ -87,10 +89,7 @@ impl Storm {
             }),
             16..32 => Action::Scale { name, replicas: self.rng.between(0, 6) },
             32..46 => Action::Roll { name, image: self.image() },
-            46..51 => {
-                let propagation = self.rng.pick(&["background", "background", "foreground", "orphan"]);
-                Action::DeleteDeployment { name, propagation: (*propagation).to_owned() }
-            }
+            46..51 => Action::DeleteDeployment { name, propagation: self.propagation() },
             51..58 => {
                 let name = self.named("bare", 2);
                 self.create_pod(name)
@@ -117,7 +116,27 @@ impl Storm {
             93..95 => Action::Taint { node: self.node(), on: self.rng.chance(40) },
             95..96 => Action::DeleteNode { node: self.node() },
             96..97 => Action::DeleteNamespace { name: (*self.rng.pick(&NAMESPACES)).to_owned() },
-            _ => Action::CreateNamespace { name: (*self.rng.pick(&NAMESPACES)).to_owned() },
+            97..100 => Action::CreateNamespace { name: (*self.rng.pick(&NAMESPACES)).to_owned() },
+            100..112 => self.create_note(),
+            _ => Action::DeleteNote { name: self.named("note", NOTES), propagation: self.propagation() },
+        }
+    }
+
+    fn propagation(&mut self) -> String {
+        (*self.rng.pick(&["background", "background", "foreground", "orphan"])).to_owned()
+    }
+
+    fn create_note(&mut self) -> Action {
+        let name = self.named("note", NOTES);
+        let owner = self.owner();
+        let also = self.rng.chance(30).then(|| self.owner());
+        Action::CreateNote { name, owner, also, blocks: self.rng.chance(50) }
+    }
+
+    fn owner(&mut self) -> String {
+        match self.rng.chance(60) {
+            true => format!("deployment/web-{}", self.rng.between(0, 2)),
+            false => format!("note/note-{}", self.rng.between(0, NOTES)),
         }
     }
 
@@ -154,7 +173,7 @@ impl Storm {
     fn fault(&mut self) -> Action {
         // Longer than a message takes: nothing of the old process arrives when the new one looks.
         let short = self.rng.between(200, 5_000);
-        match self.rng.between(0, 100) {
+        match self.rng.between(0, 106) {
             0..12 => Action::Crash { name: self.component(), millis: short },
             12..24 => {
                 let writes = *self.rng.pick(&[1, 1, 1, 2, 2, 3, 5, 9]);
@@ -172,7 +191,11 @@ impl Storm {
                 Action::Jump { name: self.component(), millis: by }
             }
             87..96 => Action::Exit { node: self.node(), index: self.rng.between(0, 8), code: self.rng.between(0, 2) },
-            _ => Action::Sluggish { node: self.node(), millis: self.rng.between(10, 30_000) },
+            96..100 => Action::Sluggish { node: self.node(), millis: self.rng.between(10, 30_000) },
+            _ => {
+                let most = *self.rng.pick(&[2_000, 10_000, 90_000]);
+                Action::Freeze { name: self.component(), millis: self.rng.between(10, most) }
+            }
         }
     }
 }

@@ -48,12 +48,6 @@ impl Trace {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).hash
     }
 
-    /// The line of the last write that was no heartbeat.
-    pub fn last_commit(&self) -> Option<String> {
-        let lines = self.last();
-        lines.into_iter().rev().find(|line| line.contains(" @") && !line.contains("/leases/"))
-    }
-
     pub fn last(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).lines.iter().map(|(at, text)| timed(*at, text)).collect()
     }

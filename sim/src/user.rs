@@ -1,10 +1,10 @@
 //! What users ask of the API server. A refusal is an answer like any other: users try things.
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::Request;
-use kube::core::params::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::core::params::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, Error, Resource};
 use serde_json::{Value, json};
 
@@ -38,12 +38,19 @@ async fn attempt(client: &Client, action: &Action) -> Result<(), Error> {
             patch::<Deployment>(client, name, json!({"spec": {"template": {"spec": {"containers": containers}}}})).await
         }
         Action::DeleteDeployment { name, propagation } => {
-            let params = match propagation.as_str() {
-                "foreground" => DeleteParams::foreground(),
-                "orphan" => DeleteParams::orphan(),
-                _ => DeleteParams::background(),
-            };
-            delete::<Deployment>(client, Some(split(name).0), split(name).1, params).await
+            delete::<Deployment>(client, Some(split(name).0), split(name).1, params(propagation)).await
+        }
+        Action::CreateNote { name, owner, also, blocks } => {
+            let (namespace, name) = split(name);
+            let mut owners = Vec::new();
+            for owner in std::iter::once(owner).chain(also) {
+                owners.extend(reference(client, namespace, owner, *blocks).await?);
+            }
+            let metadata = json!({"name": name, "ownerReferences": owners});
+            create::<ConfigMap>(client, Some(namespace), json!({ "metadata": metadata })).await
+        }
+        Action::DeleteNote { name, propagation } => {
+            delete::<ConfigMap>(client, Some(split(name).0), split(name).1, params(propagation)).await
         }
         Action::CreateService { name } => {
             let (namespace, app) = split(name);
@@ -109,6 +116,30 @@ async fn on_pod(client: &Client, action: &Action) -> Result<(), Error> {
         },
         _ => Ok(()),
     }
+}
+
+fn params(propagation: &str) -> DeleteParams {
+    match propagation {
+        "foreground" => DeleteParams::foreground(),
+        "orphan" => DeleteParams::orphan(),
+        _ => DeleteParams::background(),
+    }
+}
+
+/// To an owner as it is now, if there is one; it may be gone when the reference is written.
+async fn reference(client: &Client, namespace: &str, owner: &str, blocks: bool) -> Result<Option<Value>, Error> {
+    let (kind, name) = split(owner);
+    let (url, version, kind) = match kind {
+        "deployment" => (Deployment::url_path(&(), Some(namespace)), "apps/v1", "Deployment"),
+        _ => (ConfigMap::url_path(&(), Some(namespace)), "v1", "ConfigMap"),
+    };
+    let request = Request::new(url).get(name, &GetParams::default()).map_err(Error::BuildRequest)?;
+    let object: Value = match client.request(request).await {
+        Err(Error::Api(answer)) if answer.is_not_found() => return Ok(None),
+        answer => answer?,
+    };
+    let uid = &object["metadata"]["uid"];
+    Ok(Some(json!({"apiVersion": version, "kind": kind, "name": name, "uid": uid, "blockOwnerDeletion": blocks})))
 }
 
 /// The name of a Deployment's pod.

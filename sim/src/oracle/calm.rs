@@ -20,12 +20,12 @@ impl Oracle {
             .or_else(|| self.budgets())
     }
 
-    /// Owner gone means dependants go.
+    /// Owner gone means dependants go, or lose their references if others own them as well.
     fn owners(&self) -> Option<String> {
         let uids = self.uids();
         let orphaned = self.objects.iter().find(|(_, object)| {
             let owners = object["metadata"]["ownerReferences"].as_array().filter(|owners| !owners.is_empty());
-            owners.is_some_and(|owners| owners.iter().all(|owner| !uids.contains(text(&owner["uid"]))))
+            owners.is_some_and(|owners| owners.iter().any(|owner| !uids.contains(text(&owner["uid"]))))
         });
         orphaned.map(|(key, _)| format!("{key} has outlived its owners"))
     }

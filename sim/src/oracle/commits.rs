@@ -20,6 +20,11 @@ impl Oracle {
         {
             self.set_changed(commit, before, after);
         }
+        if let Some(before) = before
+            && commit.key.starts_with("/registry/core/configmaps/")
+        {
+            self.note_changed(commit, before, after);
+        }
         if let (Some(before), Some(after)) = (before, after)
             && commit.key.starts_with("/registry/apps/deployments/")
         {
@@ -53,6 +58,22 @@ impl Oracle {
         if observed(after) < observed(before) {
             let (from, to) = (observed(before), observed(after));
             self.violated("what is observed only grows", format!("{} from {from} to {to}", commit.key));
+        }
+    }
+
+    /// What somebody owns, who is not about to leave, is not collected.
+    fn note_changed(&mut self, commit: &Commit, before: &Value, after: Option<&Value>) {
+        let goes = !is_leaving(before) && after.is_none_or(is_leaving);
+        let namespace = self.object("core/namespaces", "", text(&before["metadata"]["namespace"]));
+        if !goes || commit.client != "controllers" || namespace.is_none_or(is_leaving) {
+            return;
+        }
+        let owners = before["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+        let owners: Vec<&str> = owners.map(|owner| text(&owner["uid"])).collect();
+        let stays = |object: &&Value| owners.contains(&text(&object["metadata"]["uid"])) && !is_leaving(object);
+        let owned = self.objects.values().map(|object| &**object).any(|object| stays(&object));
+        if owned || owners.is_empty() {
+            self.violated("what is in use is not collected", &commit.key);
         }
     }
 

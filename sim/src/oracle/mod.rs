@@ -27,6 +27,8 @@ pub struct Oracle {
     pub objects: BTreeMap<String, Arc<Value>>,
     /// When something was last written that is no heartbeat.
     pub busy_at: u64,
+    /// That write: by whom, and to which key.
+    pub busy_with: String,
     pub commits: u64,
     /// The first rule that was broken, and how.
     pub violation: Option<String>,
@@ -57,6 +59,7 @@ impl Oracle {
         self.commits += 1;
         if !is_heartbeat(commit) {
             self.busy_at = commit.at;
+            self.busy_with = format!("{} {} {}", commit.client, commit.via, commit.key);
         }
         self.remember(commit);
         if !commit.key.starts_with(ROOT) {

@@ -52,6 +52,7 @@ impl World {
         self.flow();
         self.later.clear();
         self.armed.clear();
+        self.frozen.clear();
         let names: Vec<String> = self.machines.keys().cloned().collect();
         names.iter().for_each(|name| self.start(name));
         let sites: Vec<String> = self.sites.keys().cloned().collect();
@@ -94,7 +95,7 @@ impl World {
         let written = self.oracle.busy_at;
         self.settle(20 * SECOND, 20 * SECOND);
         if self.oracle.busy_at > written {
-            self.oracle.violated("after calm every plan is empty", format!("{:?}", self.trace.last_commit()));
+            self.oracle.violated("after calm every plan is empty", self.oracle.busy_with.clone());
         }
         if let Some(what) = self.oracle.unsettled(&self.running()) {
             self.oracle.violated("what calm has settled stays so", what);

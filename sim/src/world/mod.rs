@@ -57,6 +57,8 @@ pub struct World {
     compacted: bool,
     /// Who crashes after how many more writes, and for how many milliseconds.
     armed: BTreeMap<String, (u64, u64)>,
+    /// Who gets no turn until when.
+    frozen: BTreeMap<String, u64>,
     pub trace: Trace,
     pub oracle: Oracle,
     pub steps: u64,
@@ -87,6 +89,7 @@ impl World {
             bug,
             compacted: false,
             armed: BTreeMap::new(),
+            frozen: BTreeMap::new(),
             trace,
             oracle: Oracle::default(),
             steps: 0,
@@ -132,6 +135,7 @@ impl World {
         if let Some(machine) = self.machines.get_mut(name) {
             machine.crash();
         }
+        self.frozen.remove(name);
         match name {
             SERVER => {
                 self.server = None;
@@ -168,6 +172,7 @@ impl World {
                 self.after(*millis, Later::Start(node.clone()));
             }
             Action::Partition { name, millis } => self.wire.partition(name, until(millis)),
+            Action::Freeze { name, millis } => drop(self.frozen.insert(name.clone(), until(millis))),
             Action::Slow { name, by, millis } => self.wire.slow(name, by * MILLISECOND, until(millis)),
             Action::Cut { name, index } => {
                 let watches = self.wire.watches(name);
@@ -232,6 +237,7 @@ fn blindness(action: &Action) -> u64 {
     let last = match action {
         Action::Crash { name, millis } if name == CONTROLLERS || name == SERVER => *millis,
         Action::Slow { name, by, millis } if name == CONTROLLERS => millis + by,
+        Action::Freeze { name, millis } if name == CONTROLLERS || name == SERVER => *millis,
         Action::Partition { name, millis } if name == CONTROLLERS => *millis,
         Action::Lossy { millis, .. } | Action::Lag { millis } => *millis,
         Action::Cut { name, .. } | Action::Jump { name, .. } if name == CONTROLLERS => 0,

@@ -71,7 +71,8 @@ impl World {
     }
 
     pub(super) fn run_dirty(&mut self) {
-        for machine in self.machines.values_mut().filter(|machine| machine.dirty) {
+        let frozen = |name: &str| self.frozen.get(name).is_some_and(|until| *until > clock::now());
+        for (_, machine) in self.machines.iter_mut().filter(|(name, machine)| machine.dirty && !frozen(name)) {
             machine.turn();
         }
         let commits = self.disk.0.take_commits();

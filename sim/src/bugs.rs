@@ -23,10 +23,12 @@ pub enum Bug {
     CollectsUnasked,
     /// What was written between the watch cache's list and its watch: the first such event is dropped.
     DropsFirstEvent,
+    /// The kubelet takes a container for ended that it has told to end.
+    BelievesSignals,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 8] = [
+    pub const ALL: [Bug; 9] = [
         Bug::ForgetsContainers,
         Bug::SkippingWatch,
         Bug::StaleList,
@@ -35,6 +37,7 @@ impl Bug {
         Bug::ForgetsAssumed,
         Bug::CollectsUnasked,
         Bug::DropsFirstEvent,
+        Bug::BelievesSignals,
     ];
 
     pub fn name(self) -> &'static str {
@@ -47,6 +50,7 @@ impl Bug {
             Bug::ForgetsAssumed => "forgets-assumed",
             Bug::CollectsUnasked => "collects-unasked",
             Bug::DropsFirstEvent => "drops-first-event",
+            Bug::BelievesSignals => "believes-signals",
         }
     }
 }

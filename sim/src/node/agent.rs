@@ -214,7 +214,7 @@ impl Agent {
         tokio::spawn(async move {
             // A kubelet that dies meanwhile has done it, or has not, or does not know.
             tokio::time::sleep(before).await;
-            let answer = do_it(&mut lock(&site), &uid, &pod, effect);
+            let answer = do_it(&mut lock(&site), site.bug, &uid, &pod, effect);
             tokio::time::sleep(after).await;
             if let Some(input) = answer {
                 let _ = answers.send(News::Input(uid, input)).await;
@@ -224,7 +224,7 @@ impl Agent {
 }
 
 /// `None`: its answer comes another way, or none is waited for.
-fn do_it(hardware: &mut Hardware, uid: &str, pod: &Pod, effect: Effect) -> Option<Input> {
+fn do_it(hardware: &mut Hardware, bug: Option<Bug>, uid: &str, pod: &Pod, effect: Effect) -> Option<Input> {
     Some(match effect {
         Effect::MountVolumes => Input::VolumesMounted(Ok(())),
         Effect::UnmountVolumes => Input::VolumesUnmounted,
@@ -251,19 +251,12 @@ fn do_it(hardware: &mut Hardware, uid: &str, pod: &Pod, effect: Effect) -> Optio
         }
         Effect::Signal { id, .. } => {
             hardware.signal(&id, false);
-            return None;
+            return (bug == Some(Bug::BelievesSignals)).then(|| Input::Exited { id, exit: killed(), message: None });
         }
         Effect::Kill { id } if hardware.signal(&id, true) => return None,
         // It had ended already, and the report may have been missed.
         Effect::Kill { id } => {
-            let exit = hardware.exit_of(&id).unwrap_or(Exit {
-                code: 137,
-                signal: Some(9),
-                oom_killed: false,
-                started_at_ns: 0,
-                finished_at_ns: crate::clock::wall(),
-                start_error: None,
-            });
+            let exit = hardware.exit_of(&id).unwrap_or_else(killed);
             Input::Exited { id, exit, message: None }
         }
         Effect::RemoveContainer { id, .. } => {
@@ -272,6 +265,18 @@ fn do_it(hardware: &mut Hardware, uid: &str, pod: &Pod, effect: Effect) -> Optio
         }
         Effect::Event(_) | Effect::Publish { .. } | Effect::DeleteObject | Effect::Finished => return None,
     })
+}
+
+/// An end of which nothing else is known.
+fn killed() -> Exit {
+    Exit {
+        code: 137,
+        signal: Some(9),
+        oom_killed: false,
+        started_at_ns: 0,
+        finished_at_ns: crate::clock::wall(),
+        start_error: None,
+    }
 }
 
 fn image_of(pod: &Pod, container: &str) -> String {

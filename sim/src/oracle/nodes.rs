@@ -32,18 +32,20 @@ impl Nodes {
     }
 }
 
-/// A pod's own kubelet says that it has ended: by its status, or by the deletion it asks for last. A status that removes the
-/// object says nothing: a deletion without grace is two writes, and whoever writes between them does the second.
-pub(super) fn is_kubelets_word(commit: &Commit, pod: &Value, after: Option<&Value>) -> bool {
-    let said = after.map_or_else(|| commit.via.starts_with("DELETE "), is_terminal);
-    said && text(&pod["spec"]["nodeName"]) == commit.client
+/// A pod's own kubelet says that it has ended: by a status that ends it, or by the deletion it asks for last. A status that
+/// removes the object says nothing: a deletion without grace is two writes, and whoever writes between them does the second.
+/// Nor does one that leaves a phase as others have set it.
+pub(super) fn is_kubelets_word(commit: &Commit, before: &Value, after: Option<&Value>) -> bool {
+    let ends = |after: &Value| is_terminal(after) && !is_terminal(before);
+    let said = after.map_or_else(|| commit.via.starts_with("DELETE "), ends);
+    said && text(&before["spec"]["nodeName"]) == commit.client
 }
 
 impl Oracle {
     pub(super) fn note_end(&mut self, commit: &Commit, before: Option<&Value>, after: Option<&Value>) {
-        let Some(pod) = after.or(before) else { return };
-        if is_kubelets_word(commit, pod, after) {
-            self.nodes.ended.insert(text(&pod["metadata"]["uid"]).to_owned());
+        let Some(before) = before else { return };
+        if is_kubelets_word(commit, before, after) {
+            self.nodes.ended.insert(text(&before["metadata"]["uid"]).to_owned());
         }
     }
 

@@ -141,8 +141,17 @@ pub fn custom(
     check_header(&object).map_err(&unrecognized)?;
     let text = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
     let own = GroupVersionKind::from_api_version(&text("apiVersion"), &text("kind"));
+    let cannot_be = |version: &str, why: &str| {
+        let kind = &expected.kind;
+        Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"))
+    };
     if own.kind.is_empty() {
-        return Err(unrecognized(format!("Object 'Kind' is missing in '{}'", String::from_utf8_lossy(&json))));
+        let version = if own.version.is_empty() { &expected.version } else { &own.version };
+        let why = format!("Object 'Kind' is missing in '{}'", String::from_utf8_lossy(&json));
+        return Err(cannot_be(version, &why));
+    }
+    if object.get("apiVersion").is_some_and(Value::is_null) {
+        return Err(cannot_be("", ".apiVersion accessor error: <nil> is of the type <nil>, expected string"));
     }
     if (&own.group, &own.version) != (&expected.group, &expected.version) {
         return Err(Status::bad_request(format!(

@@ -3,8 +3,10 @@
 use api::Object;
 use api::field::FieldError;
 use api::names;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
-use super::cursor::{Cursor, Errors, field, text};
+use super::cursor::{Cursor, Errors};
 use super::edit::{default_to, get_mut};
 use crate::strategy::Strategy;
 
@@ -23,11 +25,12 @@ impl Strategy for ApiService {
         let spec = Cursor::root(new, "spec");
         let (group, version) = (spec.child("group"), spec.child("version"));
         let name = format!("{}.{}", version.str(), group.str());
-        let own = text(field(new, "metadata"), "name");
-        // What has no name is told so.
-        if !own.is_empty() && own != name {
-            let metadata = Cursor::root(new, "metadata");
-            errors.invalid_text(&metadata.child("name"), format!("must be `spec.version+\".\"+spec.group`: {name:?}"));
+        // What has no name is told so, and one that no path can have is told that.
+        let metadata = Cursor::root(new, "metadata");
+        for own in [metadata.child("generateName"), metadata.child("name")] {
+            if !own.str().is_empty() && own.str() != name && names::path_segment(own.str()).is_empty() {
+                errors.invalid_text(&own, format!("must be `spec.version+\".\"+spec.group`: {name:?}"));
+            }
         }
         if group.str().is_empty() && version.str() != "v1" {
             errors.required_because(&group, "only v1 may have an empty group and it better be legacy kube");
@@ -42,20 +45,39 @@ impl Strategy for ApiService {
                 errors.invalid(&priority, format!("must be positive and less than {most}"));
             }
         }
-        let (service, bundle) = (spec.child("service"), spec.child("caBundle"));
-        let insecure = spec.child("insecureSkipTLSVerify");
-        if spec.flag("insecureSkipTLSVerify") == Some(true) && !bundle.str().is_empty() {
-            errors.invalid(&insecure, "may not be true if caBundle is present");
-        }
-        if service.is_set() {
-            for name in ["namespace", "name"] {
-                let part = service.child(name);
-                if part.str().is_empty() {
-                    errors.required(&part);
-                }
-            }
-        }
+        reach(&spec, &mut errors);
         errors.into_vec()
+    }
+}
+
+/// Where the group is served: by a Service, or here.
+fn reach(spec: &Cursor, errors: &mut Errors) {
+    let (service, bundle) = (spec.child("service"), spec.child("caBundle"));
+    let insecure = spec.child("insecureSkipTLSVerify");
+    let is_insecure = spec.flag("insecureSkipTLSVerify") == Some(true);
+    if !service.is_set() {
+        if !bundle.str().is_empty() {
+            let size = STANDARD.decode(bundle.str()).map(|bytes| bytes.len()).unwrap_or_default();
+            errors.invalid_as(&bundle, format!("{size} bytes"), "local APIServices may not have a caBundle");
+        }
+        if is_insecure {
+            errors.invalid(&insecure, "local APIServices may not have insecureSkipTLSVerify");
+        }
+        return;
+    }
+    for name in ["namespace", "name"] {
+        let part = service.child(name);
+        if part.str().is_empty() {
+            errors.required(&part);
+        }
+    }
+    let port = service.child("port");
+    let number = port.int().unwrap_or_default();
+    if !(1..=65535).contains(&number) {
+        errors.invalid_as(&port, number, format!("port is not valid: {}", names::inclusive_range(1, 65535)));
+    }
+    if is_insecure && !bundle.str().is_empty() {
+        errors.invalid(&insecure, "may not be true if caBundle is present");
     }
 }
 
@@ -75,5 +97,21 @@ mod tests {
         let expected =
             "metadata.name: Invalid value: \"a\": must be `spec.version+\".\"+spec.group`: \"v1.g.example.com\"";
         assert_eq!(errors[0].to_string(), expected);
+        let table = [
+            (
+                json!({"caBundle": "MQ=="}),
+                "spec.caBundle: Invalid value: \"1 bytes\": local APIServices may not have a caBundle",
+            ),
+            (
+                json!({"service": {"name": "a", "namespace": "b", "port": 70000}}),
+                "spec.service.port: Invalid value: 70000: port is not valid: must be between 1 and 65535, inclusive",
+            ),
+        ];
+        for (more, expected) in table {
+            let mut object = good.clone();
+            object["spec"].as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+            let errors: Vec<String> = ApiService.validate(&object).iter().map(ToString::to_string).collect();
+            assert_eq!(errors, [expected]);
+        }
     }
 }

@@ -72,6 +72,12 @@ impl Strategy for Autoscaler {
         for one in spec.child("metrics").items() {
             metric(&one, &mut errors);
         }
+        let metrics = spec.child("metrics");
+        let of_others = |one: Cursor| matches!(one.text("type"), "Object" | "External");
+        if min.int() == Some(0) && !metrics.items().any(of_others) {
+            let detail = "must specify at least one Object or External metric to support scaling to zero replicas";
+            errors.forbidden(&metrics, detail);
+        }
         for name in ["scaleUp", "scaleDown"] {
             let behavior = spec.child("behavior");
             let rules = behavior.child(name);

@@ -40,6 +40,14 @@ pub fn copy(to: &mut Value, from: &Value, name: &str) {
     }
 }
 
+/// A write to a status that changes the metadata of no object (`ResetObjectMetaForStatus`).
+pub fn keep_metadata(new: &mut Value, old: &Value) {
+    let Some(metadata) = get_mut(new, "metadata") else { return };
+    for name in ["annotations", "deletionTimestamp", "finalizers", "generation", "labels", "ownerReferences"] {
+        copy(metadata, old.get("metadata").unwrap_or(&Value::Null), name);
+    }
+}
+
 /// Default of a pointer, list or struct: set where absent or null.
 pub fn default_to(object: &mut Value, name: &str, value: impl Into<Value>) {
     if object.get(name).is_none_or(Value::is_null) {

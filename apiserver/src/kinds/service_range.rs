@@ -6,6 +6,7 @@ use api::names;
 
 use super::addresses;
 use super::cursor::{Cursor, Errors, IS_IMMUTABLE, field, list};
+use super::edit::keep_metadata;
 use super::equality::same_field;
 use crate::strategy::Strategy;
 
@@ -54,6 +55,10 @@ impl Strategy for Address {
 }
 
 impl Strategy for Range {
+    fn prepare_for_subresource(&self, _subresource: &str, new: &mut Object, old: &Object) {
+        keep_metadata(new, old);
+    }
+
     fn validate_create(&self, new: &Object) -> Vec<FieldError> {
         let mut errors = Errors::default();
         ranges(new, &mut errors);
@@ -134,6 +139,14 @@ mod tests {
         let (one, two) = (range(&["10.0.0.0/24"]), range(&["10.0.0.0/24", "2001:db8::/64"]));
         assert_eq!(words(Range.validate_update(&two, &one)), "");
         assert!(words(Range.validate_update(&one, &two)).ends_with("field is immutable"));
+    }
+
+    #[test]
+    fn a_status_changes_no_metadata() {
+        let old = json!({"metadata": {"labels": {"a": "1"}, "uid": "u"}});
+        let mut new = json!({"metadata": {"annotations": {"a": "1"}, "uid": "u"}, "status": {}});
+        Range.prepare_for_subresource("status", &mut new, &old);
+        assert_eq!(new, json!({"metadata": {"labels": {"a": "1"}, "uid": "u"}, "status": {}}));
     }
 
     #[test]

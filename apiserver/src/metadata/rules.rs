@@ -79,9 +79,10 @@ fn order_of_update(row: &Descriptor, subresource: &str) -> &'static str {
         ("", "persistentvolumes", _) => "MKMD",
         ("", "podtemplates" | "replicationcontrollers" | "resourcequotas", _) => "CKD",
         ("networking.k8s.io", "networkpolicies", _) => "MKCD",
+        ("networking.k8s.io", "ingressclasses", _) => "CDMK",
         ("" | "apiregistration.k8s.io", ..)
         | ("apps", "controllerrevisions", _)
-        | ("networking.k8s.io", "ingresses" | "ingressclasses", _)
+        | ("networking.k8s.io", "ingresses", _)
         | ("storage.k8s.io", "volumeattributesclasses", _) => "CMKD",
         _ => "CKD",
     }

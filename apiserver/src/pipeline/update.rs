@@ -2,7 +2,7 @@
 
 use api::Object;
 use api::field::{FieldError, Path};
-use api::meta::{self, Meta};
+use api::meta::Meta;
 use api::status::{Qualified, Reason, Status};
 
 use super::stages::{CommitError, Decoded};
@@ -84,7 +84,7 @@ impl Target<'_> {
         }
     }
 
-    async fn create_named(&self, name: &str, mut new: Decoded) -> Result<Committed, Status> {
+    async fn create_named(&self, name: &str, new: Decoded) -> Result<Committed, Status> {
         let object = &new.object;
         metadata::match_name(object, name)?;
         if !object.resource_version().is_empty() {
@@ -110,7 +110,6 @@ impl Target<'_> {
             ..RequestInfo::default()
         };
         authorize(self.core, self.user, &info).await?;
-        meta::metadata_mut(&mut new.object).remove("resourceVersion");
         self.create_as_sent(new, false).await
     }
 

@@ -81,6 +81,7 @@ fn core() -> Vec<Descriptor> {
             .selectable(POD_FIELDS)
             .generation()
             .status()
+            .status_on_create()
             .own_subresource("ephemeralcontainers", &["get", "patch", "update"])
             .own_subresource("log", &["get"])
             .own_subresource("resize", &["get", "patch", "update"])

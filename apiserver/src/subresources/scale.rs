@@ -97,7 +97,8 @@ impl Change for Rescale<'_> {
             }
         }
         let replicas = scale["spec"]["replicas"].as_i64().unwrap_or_default();
-        if replicas < 0 {
+        // Of a custom resource its own rules say it.
+        if replicas < 0 && self.call.row.custom.is_none() {
             let path = Path::new("spec").child("replicas");
             let error = FieldError::invalid(&path, replicas, "must be greater than or equal to 0");
             return Err(Status::invalid(Qualified::new("autoscaling", "Scale"), name, &[error]));

@@ -48,7 +48,7 @@ pub(crate) async fn select(call: &Call) -> Result<List, Status> {
             return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
         }
         // With this version the limit does not count (upstream).
-        let limit = if options.resource_version == "0" { 0 } else { options.limit };
+        let limit = if options.resource_version == "0" && is_cached(call) { 0 } else { options.limit };
         let options = ListOptions { limit, ..options };
         return match from.revision {
             Some(revision) => read_store(call, &options, &selection, &prefix, revision, Some(&from)).await,
@@ -67,10 +67,15 @@ pub(crate) async fn select(call: &Call) -> Result<List, Status> {
         At::NotOlderThan(revision) => {
             let complete = call.core.at_least(revision).await?;
             // From any state there is nothing to continue at: the limit does not count (upstream).
-            let limit = if revision == 0 { 0 } else { options.limit };
+            let limit = if revision == 0 && is_cached(call) { 0 } else { options.limit };
             Ok(read_cache(call, limit, &selection, &prefix, complete, ""))
         }
     }
+}
+
+/// Events are in no watch cache upstream.
+fn is_cached(call: &Call) -> bool {
+    call.row.collects_dependents
 }
 
 /// Options and selection, refused in upstream's order.

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::kinds::custom;
 use super::pairs::{Pairs, Side};
 use super::text::{general, neutral};
 
@@ -37,8 +38,9 @@ pub fn compare(ours: &Value, theirs: &Value, pairs: &Pairs) -> Vec<Said> {
 fn causes(body: &Value, side: Side, pairs: &Pairs) -> Vec<String> {
     let causes = body["details"]["causes"].as_array().into_iter().flatten();
     let mut causes: Vec<_> = causes.map(|cause| neutral(&said_cause(cause), side, pairs)).collect();
-    if body["reason"] == "Conflict" {
-        // Upstream takes them from a map: their order differs from run to run.
+    let of_schema = body["details"]["group"] == custom::GROUP;
+    if body["reason"] == "Conflict" || of_schema {
+        // Upstream takes them from a map, as the properties of a schema: their order differs from run to run.
         causes.sort();
     }
     sort_of_maps(&mut causes);

@@ -120,6 +120,11 @@ fn is_word(c: char) -> bool {
 
 /// What a server makes of a prefix of the stories.
 fn is_generated(token: &str) -> bool {
+    // Of kinds without namespaces it stands behind the scenario.
+    let token = match token.split_once("-g-") {
+        Some((scenario, _)) if scenario.starts_with('d') => &token[scenario.len() + 1..],
+        _ => token,
+    };
     let starts = ["g-", "q-", "G_"].into_iter().map(str::to_owned).chain([LONG_PREFIX.repeat(LONG_NAME)]);
     let mut ends = starts.filter_map(|start| token.strip_prefix(&start));
     ends.any(|end| end.len() == 5 && end.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()))

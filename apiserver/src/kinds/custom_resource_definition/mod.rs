@@ -16,6 +16,7 @@ use api::field::FieldError;
 use api::meta::{self, Meta};
 use serde_json::{Value, json};
 
+use super::edit::keep_metadata;
 use crate::strategy::Strategy;
 
 /// Keeps a definition until all objects of its kind are gone; the controller takes it away.
@@ -26,6 +27,9 @@ pub struct CustomResourceDefinition;
 
 impl Strategy for CustomResourceDefinition {
     fn defaults(&self, new: &mut Object, _old: Option<&Object>) {
+        if new["spec"].is_null() {
+            new["spec"] = json!({});
+        }
         let spec = &mut new["spec"];
         if !spec.is_object() {
             return;
@@ -56,6 +60,10 @@ impl Strategy for CustomResourceDefinition {
 
     fn prepare_for_update(&self, new: &mut Object, _old: &Object) {
         store_version(new);
+    }
+
+    fn prepare_for_subresource(&self, _subresource: &str, new: &mut Object, old: &Object) {
+        keep_metadata(new, old);
     }
 
     fn validate_create(&self, new: &Object) -> Vec<FieldError> {

@@ -53,11 +53,13 @@ pub(super) fn validate(path: &Path, schema: &Value, has_status: bool, unchanged:
     }
     let path = path.child("openAPIV3Schema");
     let mut fine = false;
-    let supported = !has(schema, &|node| {
-        UNSUPPORTED.iter().any(|(key, _)| is_there(&node[*key]))
-            || node["items"].is_array()
-            || node["x-kubernetes-preserve-unknown-fields"] == false
-    });
+    let has_dialect = has(schema, &|node| is_there(&node["$schema"]));
+    let supported = !has_dialect
+        && !has(schema, &|node| {
+            UNSUPPORTED.iter().any(|(key, _)| is_there(&node[*key]))
+                || node["items"].is_array()
+                || node["x-kubernetes-preserve-unknown-fields"] == false
+        });
     if supported {
         let structural = check::check(&path, schema);
         fine = structural.is_empty();
@@ -77,6 +79,10 @@ pub(super) fn validate(path: &Path, schema: &Value, has_status: bool, unchanged:
         of_nodes.extend(of_rules);
     }
     errors.extend(of_nodes);
+    // Of the rest that cannot be read its node says it.
+    if errors.is_empty() && has_dialect {
+        errors.push(FieldError::invalid(&path, "", "OpenAPIV3Schema 'schema' is not supported"));
+    }
     errors
 }
 

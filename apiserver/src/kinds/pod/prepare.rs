@@ -92,7 +92,10 @@ fn pod_level_defaults(spec: &mut Value) {
 pub fn for_create(pod: &mut Object) {
     let mut status = Map::new();
     status.insert("phase".to_owned(), "Pending".into());
-    status.insert("qosClass".to_owned(), qos::class(pod).into());
+    // A client's word counts (upstream's `GetPodQOS`), for this alone.
+    let class = text(field(pod, "status"), "qosClass").to_owned();
+    let class = if class.is_empty() { qos::class(pod).to_owned() } else { class };
+    status.insert("qosClass".to_owned(), class.into());
     if !list(field(pod, "spec"), "schedulingGates").is_empty() {
         let condition = json!({
             "type": "PodScheduled",

@@ -9,7 +9,7 @@ use super::{is_external, kind, needs_cluster_ip, needs_health_check, needs_node_
 
 const AFFINITY_SECONDS: i64 = 10800;
 
-pub fn defaults(service: &mut Value, old: Option<&Value>) {
+pub fn defaults(service: &mut Value) {
     let Some(spec) = get_mut(service, "spec") else { return };
     default_text(spec, "sessionAffinity", "None");
     default_text(spec, "type", "ClusterIP");
@@ -31,9 +31,6 @@ pub fn defaults(service: &mut Value, old: Option<&Value>) {
         }
         if kind == "LoadBalancer" {
             default_to(spec, "allocateLoadBalancerNodePorts", true);
-        }
-        if kind != "ExternalName" {
-            plural(spec, old);
         }
     }
     status(service, kind == "LoadBalancer");
@@ -65,10 +62,10 @@ fn status(service: &mut Value, balanced: bool) {
     }
 }
 
-/// On creation an old client may give `clusterIP` alone.
-fn plural(spec: &mut Value, old: Option<&Value>) {
+/// An old client may give `clusterIP` alone.
+fn plural(spec: &mut Value) {
     let single = text(spec, "clusterIP").to_owned();
-    if old.is_none() && !single.is_empty() && list(spec, "clusterIPs").is_empty() {
+    if !single.is_empty() && list(spec, "clusterIPs").is_empty() {
         set(spec, "clusterIPs", json!([single]));
     }
 }
@@ -78,6 +75,9 @@ pub fn infer_families(service: &mut Value, old: Option<&Value>) {
     if kind(service) != "ExternalName"
         && let Some(spec) = get_mut(service, "spec")
     {
+        if old.is_none() {
+            plural(spec);
+        }
         families(spec, old.map(|old| field(old, "spec")));
     }
 }

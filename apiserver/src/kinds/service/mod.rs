@@ -22,8 +22,8 @@ use crate::strategy::Strategy;
 pub struct Service;
 
 impl Strategy for Service {
-    fn defaults(&self, new: &mut Object, old: Option<&Object>) {
-        fields::defaults(new, old);
+    fn defaults(&self, new: &mut Object, _old: Option<&Object>) {
+        fields::defaults(new);
     }
 
     fn prepare_for_update(&self, new: &mut Object, old: &Object) {

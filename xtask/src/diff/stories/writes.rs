@@ -20,7 +20,8 @@ impl Story {
         // Two would be listed in an order that is the servers' choice.
         if !self.generated && self.random.percent(8) {
             self.generated = true;
-            object["metadata"]["generateName"] = "g-".into();
+            // Among those of all scenarios, it stands at the same place on both sides.
+            object["metadata"]["generateName"] = if self.kind.namespaced { "g-" } else { "${ns}-g-" }.into();
             if let Value::Object(metadata) = &mut object["metadata"] {
                 metadata.remove("name");
             }

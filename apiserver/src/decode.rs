@@ -123,6 +123,7 @@ pub fn custom(
     bytes: &[u8],
     content_type: &str,
     kind: &CustomKind,
+    creates: bool,
     validation: FieldValidation,
 ) -> Result<DecodedBody, Status> {
     let expected = kind.gvk();
@@ -148,9 +149,10 @@ pub fn custom(
     if own.kind.is_empty() {
         let version = if own.version.is_empty() { &expected.version } else { &own.version };
         let why = format!("Object 'Kind' is missing in '{}'", String::from_utf8_lossy(&json));
-        return Err(cannot_be(version, &why));
+        // Upstream expects the kind of the path only where there is an object already.
+        return Err(if creates { unrecognized(why) } else { cannot_be(version, &why) });
     }
-    if object.get("apiVersion").is_some_and(Value::is_null) {
+    if !creates && object.get("apiVersion").is_some_and(Value::is_null) {
         return Err(cannot_be("", ".apiVersion accessor error: <nil> is of the type <nil>, expected string"));
     }
     if (&own.group, &own.version) != (&expected.group, &expected.version) {

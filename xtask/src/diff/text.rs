@@ -1,5 +1,6 @@
 //! Sentences of two servers, without what differs by nature.
 
+use super::compare::RANGES;
 use super::pairs::{Pairs, Side};
 
 /// A sentence up to the diff of Go's structs at its end, with Go's names and all that is null.
@@ -55,7 +56,8 @@ pub fn neutral(text: &str, side: Side, pairs: &Pairs) -> String {
             "<scheme>"
         } else if token.strip_prefix("kube-api-access-").is_some_and(|end| end.len() == 5) {
             "<volume of the token>"
-        } else if pairs.addresses.knows(side, token) || allocates && token.starts_with("10.96.") {
+        } else if pairs.addresses.knows(side, token) || allocates && RANGES.iter().any(|range| token.starts_with(range))
+        {
             "<address>"
         } else {
             token

@@ -27,8 +27,8 @@ use crate::strategy::{Deletion, Strategy};
 pub struct Pod;
 
 impl Strategy for Pod {
-    fn defaults(&self, new: &mut Object, old: Option<&Object>) {
-        prepare::defaults(new, old);
+    fn defaults(&self, new: &mut Object, _old: Option<&Object>) {
+        prepare::defaults(new);
     }
 
     fn prepare_for_create(&self, new: &mut Object) {

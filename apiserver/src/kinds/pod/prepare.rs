@@ -11,7 +11,7 @@ use super::super::pod_template::resources::is_huge_page;
 use super::super::quantities::parse_value;
 use super::{labels, qos};
 
-pub fn defaults(pod: &mut Object, old: Option<&Object>) {
+pub fn defaults(pod: &mut Object) {
     let Some(spec) = get_mut(pod, "spec") else { return };
     spec_defaults(spec);
     for list in ["containers", "initContainers"] {
@@ -35,13 +35,6 @@ pub fn defaults(pod: &mut Object, old: Option<&Object>) {
     }
     if number(spec, "terminationGracePeriodSeconds").is_some_and(|seconds| seconds < 0) {
         set(spec, "terminationGracePeriodSeconds", 1);
-    }
-    // Admission may have changed the resources since the class was first set.
-    if old.is_none() && !text(field(pod, "status"), "qosClass").is_empty() {
-        let class = qos::class(pod);
-        if let Some(status) = get_mut(pod, "status") {
-            set(status, "qosClass", class);
-        }
     }
 }
 

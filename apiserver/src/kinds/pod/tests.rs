@@ -49,6 +49,8 @@ fn class_follows_resources() {
     for (name, resources, expected) in table {
         let mut pod = with(pod(), "/spec/containers/0/resources", resources);
         Pod.defaults(&mut pod, None);
+        pod["status"] = json!({});
+        Pod.prepare_for_create(&mut pod);
         assert_eq!(pod["status"]["qosClass"], expected, "{name}");
     }
 }

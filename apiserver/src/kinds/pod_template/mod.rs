@@ -28,6 +28,7 @@ pub mod volume_defaults;
 mod volume_drivers;
 mod volumes;
 pub mod warnings;
+mod windows;
 
 #[cfg(test)]
 mod tests;

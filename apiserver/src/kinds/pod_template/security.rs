@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use api::names;
 
 use super::super::cursor::{Cursor, Errors, text};
-use super::paths;
+use super::{paths, windows};
 
 /// A container's `securityContext`.
 pub fn container(at: &Cursor, host_users: bool, errors: &mut Errors) {
@@ -31,6 +31,7 @@ pub fn container(at: &Cursor, host_users: bool, errors: &mut Errors) {
             errors.invalid(at, detail);
         }
     }
+    windows::options(&at.child("windowsOptions"), errors);
     app_armor(&at.child("appArmorProfile"), errors);
 }
 
@@ -50,6 +51,7 @@ pub fn pod(spec: &Cursor, errors: &mut Errors) {
     sysctls(spec, &at.child("sysctls"), errors);
     errors.one_of_if_set(&at.child("fsGroupChangePolicy"), &["Always", "OnRootMismatch"]);
     seccomp(&at.child("seccompProfile"), errors);
+    windows::options(&at.child("windowsOptions"), errors);
     app_armor(&at.child("appArmorProfile"), errors);
     errors.one_of_if_set(&at.child("supplementalGroupsPolicy"), &["Merge", "Strict"]);
     errors.one_of_if_set(&at.child("seLinuxChangePolicy"), &["Recursive"]);

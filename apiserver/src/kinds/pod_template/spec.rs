@@ -10,7 +10,7 @@ use super::super::selectors::{label_name, labels};
 use super::affinity::affinity;
 use super::containers::{self, Facts, host_users};
 use super::resources::{Owner, requirements};
-use super::{annotations, dns, env, os, pod_level, security, spread, tolerations, volumes};
+use super::{annotations, dns, env, os, pod_level, security, spread, tolerations, volumes, windows};
 
 /// A PodTemplateSpec.
 pub fn template(at: &Cursor, errors: &mut Errors) {
@@ -73,6 +73,7 @@ pub fn pod_spec(spec: &Cursor, metadata: Option<&Value>, errors: &mut Errors) {
     env::readiness_gates(&spec.child("readinessGates"), errors);
     scheduling_gates(&spec.child("schedulingGates"), errors);
     spread::constraints(spec, errors);
+    windows::host_process(spec, errors);
     user_namespace(spec, errors);
     dns::host_name(spec, errors);
     single_fields(spec, errors);

@@ -63,7 +63,8 @@ fn status(service: &mut Value, balanced: bool) {
 }
 
 /// An old client may give `clusterIP` alone.
-fn plural(spec: &mut Value) {
+pub fn both_addresses(service: &mut Value) {
+    let Some(spec) = get_mut(service, "spec").filter(|spec| text(spec, "type") != "ExternalName") else { return };
     let single = text(spec, "clusterIP").to_owned();
     if !single.is_empty() && list(spec, "clusterIPs").is_empty() {
         set(spec, "clusterIPs", json!([single]));
@@ -75,9 +76,6 @@ pub fn infer_families(service: &mut Value, old: Option<&Value>) {
     if kind(service) != "ExternalName"
         && let Some(spec) = get_mut(service, "spec")
     {
-        if old.is_none() {
-            plural(spec);
-        }
         families(spec, old.map(|old| field(old, "spec")));
     }
 }

@@ -32,6 +32,9 @@ impl Strategy for Service {
     }
 
     fn prepare_for_allocation(&self, new: &mut Object, old: Option<&Object>) {
+        if old.is_none() {
+            fields::both_addresses(new);
+        }
         fields::infer_families(new, old);
     }
 

@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::Service;
+use super::{Service, fields};
 use crate::strategy::Strategy;
 
 fn service(spec: Value) -> Value {
     let mut object = json!({ "metadata": {"name": "web"}, "spec": spec });
     Service.defaults(&mut object, None);
+    fields::both_addresses(&mut object);
     object
 }
 

@@ -8,6 +8,23 @@ const OF_LEASES: [&str; 2] = ["strategy", "preferredHolder"];
 /// Fields of a Node's status. Its `declaredFeatures` are dropped on creation only: upstream's strategy of the status does not.
 const OF_NODES: [&str; 1] = ["config"];
 const OF_POD_STATUS: [&str; 1] = ["extendedResourceClaimStatus"];
+/// Of what a claim or a template of one asks for.
+const OF_DEVICE_REQUESTS: [&str; 2] = ["tolerations", "capacity"];
+/// Of a device that was given.
+const OF_DEVICE_RESULTS: [&str; 4] = ["shareID", "consumedCapacity", "bindingConditions", "bindingFailureConditions"];
+/// Of a device that there is.
+const OF_DEVICES: [&str; 9] = [
+    "allNodes",
+    "allowMultipleAllocations",
+    "bindingConditions",
+    "bindingFailureConditions",
+    "bindsToNode",
+    "consumesCounters",
+    "nodeName",
+    "nodeSelector",
+    "taints",
+];
+const OF_SLICES: [&str; 2] = ["sharedCounters", "perDeviceNodeSelection"];
 /// Sources of a projected volume.
 const OF_SOURCES: [&str; 2] = ["clusterTrustBundle", "podCertificate"];
 
@@ -20,6 +37,12 @@ pub(crate) fn drop_disabled(object: &mut Object) {
             remove(object.pointer_mut("/status"), &OF_POD_STATUS);
             "/spec"
         }
+        Some("DeviceClass") => return remove(object.pointer_mut("/spec"), &["extendedResourceName"]),
+        Some("ResourceClaim") => {
+            requests(object.pointer_mut("/spec/devices"));
+            return results(object.get_mut("status"));
+        }
+        Some("ResourceClaimTemplate") => return requests(object.pointer_mut("/spec/spec/devices")),
         Some("PodTemplate") => "/template/spec",
         Some("CronJob") => "/spec/jobTemplate/spec/template/spec",
         Some("Deployment" | "ReplicaSet" | "DaemonSet" | "StatefulSet" | "Job" | "ReplicationController") => {
@@ -46,6 +69,33 @@ pub(crate) fn drop_disabled(object: &mut Object) {
             remove(Some(source), &OF_SOURCES);
         }
     }
+}
+
+/// As [`drop_disabled`], of a ResourceSlice, which its strategy looks at before.
+pub(crate) fn drop_of_slice(slice: &mut Object) {
+    remove(slice.get_mut("spec"), &OF_SLICES);
+    for device in items(slice.pointer_mut("/spec/devices")) {
+        remove(Some(device), &OF_DEVICES);
+        let capacities = device.get_mut("capacity").and_then(Value::as_object_mut);
+        for capacity in capacities.into_iter().flat_map(|capacities| capacities.values_mut()) {
+            remove(Some(capacity), &["requestPolicy"]);
+        }
+    }
+}
+
+fn requests(devices: Option<&mut Value>) {
+    let Some(devices) = devices else { return };
+    for request in items(devices.get_mut("requests")) {
+        remove(request.get_mut("exactly"), &OF_DEVICE_REQUESTS);
+        items(request.get_mut("firstAvailable")).for_each(|one| remove(Some(one), &OF_DEVICE_REQUESTS));
+    }
+    items(devices.get_mut("constraints")).for_each(|one| remove(Some(one), &["distinctAttribute"]));
+}
+
+fn results(status: Option<&mut Value>) {
+    let Some(status) = status else { return };
+    items(status.pointer_mut("/allocation/devices/results")).for_each(|one| remove(Some(one), &OF_DEVICE_RESULTS));
+    items(status.get_mut("devices")).for_each(|device| remove(Some(device), &["shareID"]));
 }
 
 fn items(list: Option<&mut Value>) -> impl Iterator<Item = &mut Value> {
@@ -87,11 +137,30 @@ mod tests {
                 json!({"kind": "Pod", "status": {"extendedResourceClaimStatus": {}, "phase": "Running"}}),
                 json!({"kind": "Pod", "status": {"phase": "Running"}}),
             ),
+            (
+                json!({"kind": "ResourceClaim", "spec": {"devices": {
+                    "requests": [{"exactly": {"count": 1, "tolerations": []}, "firstAvailable": [{"capacity": {}}]}],
+                    "constraints": [{"distinctAttribute": "a"}],
+                }}, "status": {"devices": [{"shareID": "a"}], "allocation": {"devices": {"results": [{"shareID": "a"}]}}}}),
+                json!({"kind": "ResourceClaim", "spec": {"devices": {
+                    "requests": [{"exactly": {"count": 1}, "firstAvailable": [{}]}],
+                    "constraints": [{}],
+                }}, "status": {"devices": [{}], "allocation": {"devices": {"results": [{}]}}}}),
+            ),
             (json!({"kind": "ConfigMap", "spec": full}), json!({"kind": "ConfigMap", "spec": full})),
         ];
         for (mut object, expected) in cases {
             drop_disabled(&mut object);
             assert_eq!(object, expected);
         }
+    }
+
+    #[test]
+    fn devices_without_their_gates() {
+        let device = json!({"name": "d", "taints": [], "bindsToNode": true, "capacity": {"c": {"value": "1", "requestPolicy": {}}}});
+        let mut slice = json!({"spec": {"allNodes": true, "perDeviceNodeSelection": false, "devices": [device]}});
+        drop_of_slice(&mut slice);
+        let expected = json!({"allNodes": true, "devices": [{"name": "d", "capacity": {"c": {"value": "1"}}}]});
+        assert_eq!(slice["spec"], expected);
     }
 }

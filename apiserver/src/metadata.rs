@@ -6,6 +6,8 @@ use api::status::Status;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use crate::registry::Descriptor;
+
 mod rules;
 
 pub(crate) use rules::{of_create, of_update};
@@ -119,6 +121,29 @@ pub fn carry_over(new: &mut Object, old: &Object) {
     new.remove("selfLink");
 }
 
+/// Whether a write to the status leaves the metadata as it is (upstream's strategies that call `ResetObjectMetaForStatus`).
+pub fn is_kept_by_status(row: &Descriptor) -> bool {
+    matches!(
+        (row.info.group.as_str(), row.info.plural.as_str()),
+        ("admissionregistration.k8s.io", "validatingadmissionpolicies")
+            | ("networking.k8s.io", "servicecidrs")
+            | ("resource.k8s.io", "resourceclaims")
+            | ("storage.k8s.io", "volumeattachments")
+    )
+}
+
+/// Puts back the metadata that clients write.
+pub fn keep(new: &mut Object, old: &Object) {
+    let old = old.metadata().cloned().unwrap_or_default();
+    let new = meta::metadata_mut(new);
+    for key in ["labels", "annotations", "finalizers", "ownerReferences"] {
+        match old.get(key) {
+            Some(value) => drop(new.insert(key.into(), value.clone())),
+            None => drop(new.remove(key)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,6 +159,15 @@ mod tests {
         assert_eq!(new["metadata"]["creationTimestamp"], "t");
         assert_eq!(new["metadata"]["resourceVersion"], "7");
         assert_eq!(new["metadata"]["uid"], "1");
+    }
+
+    #[test]
+    fn what_clients_write_is_put_back() {
+        let old = json!({"metadata": {"labels": {"a": "1"}, "finalizers": ["x/y"]}});
+        let mut new = json!({"metadata": {"labels": {"a": "2"}, "annotations": {"b": "c"}, "resourceVersion": "7"}});
+        keep(&mut new, &old);
+        let expected = json!({"metadata": {"labels": {"a": "1"}, "finalizers": ["x/y"], "resourceVersion": "7"}});
+        assert_eq!(new, expected);
     }
 
     #[test]

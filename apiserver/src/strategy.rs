@@ -1,7 +1,7 @@
 //! Where a kind may differ from the generic pipeline. Every method has a default, so most kinds have no file.
 
 use api::Object;
-use api::field::FieldError;
+use api::field::{FieldError, Path};
 
 /// What the generic code does after a DELETE request reached a kind's strategy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,18 @@ pub enum Deletion {
     /// Set deletionTimestamp and deletionGracePeriodSeconds and wait that many seconds for the owner (the kubelet) to
     /// delete with grace 0.
     Graceful { seconds: i64 },
+}
+
+/// What is allowed only in a namespace that a label with the value `true` marks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// What asks for it.
+    pub at: Path,
+    pub label: &'static str,
+    /// Why it is refused without the label.
+    pub detail: &'static str,
+    /// What it is called where the namespace cannot be read.
+    pub topic: &'static str,
 }
 
 /// The order of a create: `defaults`, mutating admission, `defaults` again, `prepare_for_create`, `validate` and
@@ -55,6 +67,11 @@ pub trait Strategy: Send + Sync {
     /// What makes it senseless to allocate anything for the object. Asked before the other rules, which are not asked then.
     fn before_allocation(&self, _new: &Object) -> Vec<FieldError> {
         Vec::new()
+    }
+
+    /// What the object asks of its namespace. A refusal stands in front of the other errors.
+    fn demand(&self, _subresource: &str, _new: &Object, _old: Option<&Object>) -> Option<Demand> {
+        None
     }
 
     /// The rules of `validate` for an update, which may forgive what was there before.

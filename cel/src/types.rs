@@ -9,6 +9,8 @@ pub enum Type {
     Error,
     /// Known only when it is computed.
     Dyn,
+    /// As `Dyn`, declared as protobuf's `Any`: messages name it so, and it is not looked into as a list or map.
+    Any,
     Null,
     Bool,
     Int,
@@ -60,8 +62,12 @@ impl Type {
         Self::Object(name.into())
     }
 
+    pub fn is_dyn(&self) -> bool {
+        matches!(self, Self::Dyn | Self::Any)
+    }
+
     pub fn is_dyn_or_error(&self) -> bool {
-        matches!(self, Self::Dyn | Self::Error)
+        self.is_dyn() || *self == Self::Error
     }
 
     /// What an optional has inside.
@@ -99,6 +105,7 @@ impl Type {
         match self {
             Self::Error => "error",
             Self::Dyn => "dyn",
+            Self::Any => "google.protobuf.Any",
             Self::Null => "null_type",
             Self::Bool => "bool",
             Self::Int => "int",
@@ -113,6 +120,12 @@ impl Type {
             Self::Type(_) => "type",
             Self::Object(name) | Self::Opaque(name, _) | Self::Param(name) => name,
         }
+    }
+
+    /// The whole type by its names, which is not how messages of the compiler write it.
+    pub fn full_name(&self) -> String {
+        let params: Vec<String> = self.params().into_iter().map(Self::full_name).collect();
+        if params.is_empty() { self.name().to_owned() } else { format!("{}({})", self.name(), params.join(", ")) }
     }
 
     /// A type that an expression may name.
@@ -189,6 +202,7 @@ impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Error => f.write_str("!error!"),
+            Self::Any => f.write_str("any"),
             Self::Null => f.write_str("null"),
             Self::Duration => f.write_str("duration"),
             Self::Timestamp => f.write_str("timestamp"),

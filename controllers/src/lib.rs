@@ -25,6 +25,7 @@ pub mod rootca;
 pub mod serviceaccount;
 pub mod tainteviction;
 pub mod tokencleaner;
+pub mod vacprotection;
 
 use kube::Client;
 use reconcile::Manager;
@@ -71,6 +72,7 @@ pub fn start(manager: &Manager, config: Config) {
     manager.add(customresourcedefinition::names::CustomResourceNames);
     tokencleaner::watch_tokens_alone(manager.informers());
     manager.add(tokencleaner::TokenCleaner);
+    manager.add(vacprotection::VacProtection);
     customresourcedefinition::start(manager);
     namespace::start(manager);
     resourcequota::start(manager);

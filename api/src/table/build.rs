@@ -58,13 +58,15 @@ pub fn build<'a>(
     now: Timestamp,
 ) -> Value {
     let rows: Vec<Value> = objects.into_iter().map(|object| row(columns, object, options, now)).collect();
+    // Upstream makes these tables elsewhere than all others.
+    let none = matches!(columns, Columns::BuiltIn(columns) if rows.is_empty() && kinds::is_default(columns));
     let definitions = if options.headers { Value::Array(columns.definitions()) } else { Value::Null };
     json!({
         "kind": "Table",
         "apiVersion": format!("meta.k8s.io/{}", options.version),
         "metadata": metadata,
         "columnDefinitions": definitions,
-        "rows": rows,
+        "rows": if none { Value::Null } else { rows.into() },
     })
 }
 
@@ -116,5 +118,10 @@ mod tests {
         assert_eq!(table, expected);
         let options = TableOptions { include: IncludeObject::Object, ..Default::default() };
         assert_eq!(row(&columns, &object, &options, now)["object"], object);
+        for (group, kind, none) in [("", "ConfigMap", json!([])), ("storage.k8s.io", "CSIStorageCapacity", Value::Null)]
+        {
+            let columns = Columns::BuiltIn(kinds::columns(&GroupVersionKind::new(group, "v1", kind)));
+            assert_eq!(build(&columns, [], json!({}), &TableOptions::default(), now)["rows"], none, "{kind}");
+        }
     }
 }

@@ -153,6 +153,16 @@ pub fn parse(text: &str) -> Option<IpAddr> {
     Some(IpAddr::V4(Ipv4Addr::from(octets)))
 }
 
+/// An address with the length of its network's prefix, in the one form that there is; `None` for anything else.
+pub fn interface(text: &str) -> Option<String> {
+    let (address, length) = text.split_once('/')?;
+    let (ip, max) = (parse(address)?, if address.contains(':') { 128 } else { 32 });
+    let digits = !length.is_empty() && length.bytes().all(|digit| digit.is_ascii_digit());
+    let length: u32 = length.parse().ok().filter(|length| digits && *length <= max)?;
+    let written_longer = ip.is_ipv4() && max == 128;
+    Some(format!("{ip}/{}", if written_longer { length.saturating_sub(96) } else { length }))
+}
+
 /// `IPv4` or `IPv6`.
 pub fn family(address: IpAddr) -> &'static str {
     if address.is_ipv4() { "IPv4" } else { "IPv6" }
@@ -234,6 +244,22 @@ mod tests {
         ];
         for (range, expected) in table {
             assert_eq!(range_warnings("p", range), expected);
+        }
+    }
+
+    #[test]
+    fn addresses_of_interfaces() {
+        let table = [
+            ("10.0.0.1/24", Some("10.0.0.1/24")),
+            ("010.0.0.1/24", Some("10.0.0.1/24")),
+            ("2001:DB8::1/064", Some("2001:db8::1/64")),
+            ("::ffff:1.2.3.4/120", Some("1.2.3.4/24")),
+            ("10.0.0.1/33", None),
+            ("10.0.0.1", None),
+            ("10.0.0.1/+1", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(interface(text).as_deref(), expected, "{text}");
         }
     }
 

@@ -19,8 +19,7 @@ mod cursor;
 mod custom_resource_definition;
 mod daemon_set;
 mod deployment;
-mod device_claim;
-mod device_slice;
+mod device;
 mod diff;
 mod edit;
 mod endpoint_slice;
@@ -112,9 +111,10 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
         ("rbac.authorization.k8s.io", "clusterroles") => &rbac::Role(rbac::Scope::Cluster),
         ("rbac.authorization.k8s.io", "rolebindings") => &rbac::Binding(rbac::Scope::Namespace),
         ("rbac.authorization.k8s.io", "roles") => &rbac::Role(rbac::Scope::Namespace),
-        ("resource.k8s.io", "resourceslices") => &device_slice::Slice,
-        ("resource.k8s.io", "resourceclaims") => &device_claim::Claim,
-        ("resource.k8s.io", "resourceclaimtemplates") => &device_claim::Template,
+        ("resource.k8s.io", "deviceclasses") => &device::class::Class,
+        ("resource.k8s.io", "resourceclaims") => &device::claim::Claim,
+        ("resource.k8s.io", "resourceclaimtemplates") => &device::claim::Template,
+        ("resource.k8s.io", "resourceslices") => &device::slice::Slice,
         ("scheduling.k8s.io", "priorityclasses") => &priority_class::PriorityClass,
         ("storage.k8s.io", "csidrivers") => &csi::Driver,
         ("storage.k8s.io", "csinodes") => &csi::Node,

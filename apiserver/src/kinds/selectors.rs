@@ -23,6 +23,41 @@ pub fn labels(at: &Cursor, errors: &mut Errors) {
     }
 }
 
+/// The metadata of what is made from a template: labels and annotations, and nothing else.
+pub fn template_metadata(at: &Cursor, errors: &mut Errors) {
+    let texts = |map: &Value| {
+        let members = map.as_object().into_iter().flatten();
+        members.map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned())).collect()
+    };
+    let annotations = at.child("annotations");
+    errors.with(|errors| errors.extend(names::validate_annotations(&texts(annotations.value), &annotations.path())));
+    labels(&at.child("labels"), errors);
+    for (name, shown) in FORBIDDEN_IN_TEMPLATES {
+        let value = at.child(name).value;
+        let unset = value.is_null() || *value == 0 || *value == "" || value.as_array().is_some_and(Vec::is_empty);
+        if !unset {
+            errors.forbidden(&at.child(shown), "cannot be set");
+        }
+    }
+}
+
+/// Fields, and what messages call them, in Go's order.
+const FORBIDDEN_IN_TEMPLATES: [(&str, &str); 13] = [
+    ("name", "name"),
+    ("generateName", "generateName"),
+    ("namespace", "namespace"),
+    ("selfLink", "selfLink"),
+    ("uid", "uID"),
+    ("resourceVersion", "resourceVersion"),
+    ("generation", "generation"),
+    ("creationTimestamp", "creationTimestamp"),
+    ("deletionTimestamp", "deletionTimestamp"),
+    ("deletionGracePeriodSeconds", "deletionGracePeriodSeconds"),
+    ("ownerReferences", "ownerReferences"),
+    ("finalizers", "finalizers"),
+    ("managedFields", "managedFields"),
+];
+
 /// A LabelSelector, where it is set.
 pub fn label_selector(at: &Cursor, errors: &mut Errors) {
     labels(&at.child("matchLabels"), errors);
@@ -68,4 +103,30 @@ pub fn selects(selector: &Value, labels: &Value) -> bool {
                 _ => label.is_none(),
             }
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn templates_have_labels_and_annotations() {
+        let table = [
+            (json!({"labels": {"a": "b"}, "annotations": {"c": "d"}, "name": ""}), ""),
+            (
+                json!({"finalizers": ["a"], "name": "b", "uid": "c"}),
+                "metadata.name: Forbidden: cannot be set\nmetadata.uID: Forbidden: cannot be set\n\
+                 metadata.finalizers: Forbidden: cannot be set",
+            ),
+        ];
+        for (metadata, expected) in table {
+            let object = json!({"metadata": metadata});
+            let mut errors = Errors::default();
+            template_metadata(&Cursor::root(&object, "metadata"), &mut errors);
+            let shown: Vec<String> = errors.into_vec().iter().map(ToString::to_string).collect();
+            assert_eq!(shown.join("\n"), expected);
+        }
+    }
 }

@@ -39,27 +39,8 @@ impl Strategy for StorageClass {
 
     fn validate(&self, new: &Object) -> Vec<FieldError> {
         let mut errors = Errors::default();
-        let provisioner = Cursor::root(new, "provisioner");
-        if provisioner.str().is_empty() {
-            errors.required(&provisioner);
-        } else {
-            let lower = provisioner.str().to_lowercase();
-            for message in names::qualified_name(&lower) {
-                errors.invalid_as(&provisioner, lower.as_str(), message);
-            }
-        }
-        let parameters = Cursor::root(new, "parameters");
-        let size = parameters.entries().map(|(name, value)| name.len() + value.len()).sum::<usize>();
-        if parameters.len() > MAX_PARAMETERS {
-            errors.too_long(&parameters, MAX_PARAMETERS);
-        } else {
-            if parameters.has("") {
-                errors.invalid_as(&parameters, "", "field can not be empty.");
-            }
-            if size > MAX_PARAMETERS_SIZE {
-                errors.too_long(&parameters, MAX_PARAMETERS_SIZE);
-            }
-        }
+        provisioner(&Cursor::root(new, "provisioner"), &mut errors);
+        parameters(&Cursor::root(new, "parameters"), &mut errors);
         let policy = Cursor::root(new, "reclaimPolicy");
         if !policy.str().is_empty() {
             errors.one_of(&policy, &["Delete", "Retain"]);
@@ -85,6 +66,29 @@ impl Strategy for StorageClass {
             errors.invalid(&Cursor::root(new, "volumeBindingMode"), IS_IMMUTABLE);
         }
         errors.into_vec()
+    }
+}
+
+/// A qualified name in any case.
+pub fn provisioner(at: &Cursor, errors: &mut Errors) {
+    if at.str().is_empty() {
+        return errors.required(at);
+    }
+    let lower = at.str().to_lowercase();
+    for message in names::qualified_name(&lower) {
+        errors.invalid_as(at, lower.as_str(), message);
+    }
+}
+
+pub fn parameters(at: &Cursor, errors: &mut Errors) {
+    if at.len() > MAX_PARAMETERS {
+        return errors.too_long(at, MAX_PARAMETERS);
+    }
+    if at.has("") {
+        errors.invalid_as(at, "", "field can not be empty.");
+    }
+    if at.entries().map(|(name, value)| name.len() + value.len()).sum::<usize>() > MAX_PARAMETERS_SIZE {
+        errors.too_long(at, MAX_PARAMETERS_SIZE);
     }
 }
 

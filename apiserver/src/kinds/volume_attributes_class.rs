@@ -2,10 +2,10 @@
 
 use api::Object;
 use api::field::FieldError;
-use api::names;
 
 use super::cursor::{Cursor, Errors};
 use super::equality::same_field;
+use super::storage_class::{parameters, provisioner};
 use crate::strategy::Strategy;
 
 #[derive(Debug)]
@@ -14,20 +14,11 @@ pub struct VolumeAttributesClass;
 impl Strategy for VolumeAttributesClass {
     fn validate(&self, new: &Object) -> Vec<FieldError> {
         let mut errors = Errors::default();
-        let driver = Cursor::root(new, "driverName");
-        if driver.str().is_empty() {
-            errors.required(&driver);
-        } else {
-            let lower = driver.str().to_lowercase();
-            for message in names::qualified_name(&lower) {
-                errors.invalid_as(&driver, lower.as_str(), message);
-            }
-        }
+        provisioner(&Cursor::root(new, "driverName"), &mut errors);
         let parameters = Cursor::root(new, "parameters");
+        self::parameters(&parameters, &mut errors);
         if parameters.is_empty() {
             errors.required_because(&parameters, "must contain at least one key/value pair");
-        } else if parameters.has("") {
-            errors.invalid_as(&parameters, "", "field can not be empty.");
         }
         errors.into_vec()
     }

@@ -75,15 +75,14 @@ fn order_of_update(row: &Descriptor, subresource: &str) -> &'static str {
         ("resource.k8s.io", "resourceclaims" | "deviceclasses", _) => "MCKD",
         ("events.k8s.io", ..) => "KCD",
         ("", "services", _) | ("apps", "daemonsets", _) => "CDK",
-        ("", "configmaps" | "secrets", _) => "CDMK",
+        ("", "configmaps" | "secrets", _) | ("storage.k8s.io", "volumeattributesclasses", _) => "CDMK",
         ("", "persistentvolumes", _) => "MKMD",
         ("", "podtemplates" | "replicationcontrollers" | "resourcequotas", _) => "CKD",
         ("networking.k8s.io", "networkpolicies", _) => "MKCD",
         ("networking.k8s.io", "ingressclasses", _) => "CDMK",
         ("" | "apiregistration.k8s.io", ..)
         | ("apps", "controllerrevisions", _)
-        | ("networking.k8s.io", "ingresses", _)
-        | ("storage.k8s.io", "volumeattributesclasses", _) => "CMKD",
+        | ("networking.k8s.io", "ingresses", _) => "CMKD",
         _ => "CKD",
     }
 }

@@ -2,6 +2,7 @@
 
 use api::Object;
 use api::apply::ManagedFields;
+use api::field::{ErrorKind, FieldError};
 use api::gvk::GroupVersionKind;
 use api::meta::{self, Meta};
 use api::schema::{SchemaSet, check};
@@ -12,7 +13,7 @@ use store::{Durability, Expect, Revision, Write};
 
 use super::serialize::{serialize, stamped};
 use super::{Committed, Target};
-use crate::admission::Operation;
+use crate::admission::{Operation, Reader};
 use crate::allocation::Reservation;
 use crate::core::{Existing, key, qualified_kind, store_error};
 use crate::empties::{self, Empties};
@@ -137,7 +138,8 @@ impl Admitted {
         normalize(object);
         let mut errors = row.strategy.validate(object);
         errors.extend(row.strategy.validate_create(object));
-        let errors = metadata::of_create(row, object, errors, self.managers.errors());
+        let mut errors = metadata::of_create(row, object, errors, self.managers.errors());
+        errors.splice(..0, refused(target, object, None).await);
         if !errors.is_empty() {
             return Err(Status::invalid(qualified_kind(row), object.name(), &errors));
         }
@@ -163,6 +165,9 @@ impl Admitted {
             }
             "status" => {
                 restrict_to_status(object, old);
+                if metadata::is_kept_by_status(row) {
+                    metadata::keep(object, old);
+                }
                 row.strategy.prepare_for_subresource("status", object, old);
                 row.strategy.stamp(object, Some(old), &metadata::time(target.core.now()));
             }
@@ -184,7 +189,8 @@ impl Admitted {
             (row.strategy.validate_subresource(target.subresource, object, old), Vec::new())
         };
         let managers = self.managers.errors();
-        let errors = metadata::of_update(row, target.subresource, (object, old), errors, managers);
+        let mut errors = metadata::of_update(row, target.subresource, (object, old), errors, managers);
+        errors.splice(..0, refused(target, object, Some(old)).await);
         if !errors.is_empty() {
             return Err(Status::invalid(qualified_kind(row), object.name(), &errors));
         }
@@ -320,6 +326,21 @@ async fn validating_admission(
         step.validate(&attributes, Some(object)).await?;
     }
     Ok(())
+}
+
+/// What the object asks of its namespace, where it does not get it.
+async fn refused(target: &Target<'_>, object: &Object, old: Option<&Object>) -> Option<FieldError> {
+    let demand = target.row.strategy.demand(target.subresource, object, old)?;
+    match target.core.get("", "namespaces", "", target.namespace).await {
+        Ok(Some(namespace)) if namespace.label(demand.label) == Some("true") => None,
+        Ok(Some(_)) => Some(FieldError::forbidden(&demand.at, demand.detail)),
+        other => {
+            let missing = || format!("namespaces {:?} not found", target.namespace);
+            let why = other.err().map_or_else(missing, |status| status.message);
+            let detail = format!("could not retrieve namespace to verify {}: {why}", demand.topic);
+            Some(FieldError { kind: ErrorKind::Internal, path: demand.at, value: Value::Null, detail })
+        }
+    }
 }
 
 fn put_back(object: &mut Object, old: &Object, member: &str) {

@@ -65,7 +65,7 @@ fn storage() -> Vec<Descriptor> {
     vec![
         core("PersistentVolumeClaim", "persistentvolumeclaims").short(&["pvc"]).completed_by_reads(),
         core("PersistentVolume", "persistentvolumes").short(&["pv"]).cluster(),
-        storage("CSIDriver", "csidrivers").cluster().generation().versioned_update().returns_deleted().inert(driver),
+        storage("CSIDriver", "csidrivers").cluster().versioned_update().returns_deleted().inert(driver),
         storage("CSINode", "csinodes").cluster().versioned_update().returns_deleted().inert(driver),
         storage("CSIStorageCapacity", "csistoragecapacities").versioned_update().inert(driver),
         storage("VolumeAttachment", "volumeattachments")
@@ -106,7 +106,7 @@ fn devices() -> Vec<Descriptor> {
         resource("DeviceClass", "deviceclasses").cluster().generation(),
         resource("ResourceClaim", "resourceclaims").status(),
         resource("ResourceClaimTemplate", "resourceclaimtemplates"),
-        resource("ResourceSlice", "resourceslices").cluster().generation().selectable(SLICE_FIELDS),
+        resource("ResourceSlice", "resourceslices").cluster().selectable(SLICE_FIELDS),
     ]
 }
 

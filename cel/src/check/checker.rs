@@ -251,7 +251,7 @@ impl Checker<'_> {
             let own = self.mapping.substitute(&fresh.substitute(&overload.result, false), false);
             result = Some(match result {
                 None => own,
-                Some(known) if known == Type::Dyn || known == own => known,
+                Some(known) if known.is_dyn() || known == own => known,
                 Some(_) => Type::Dyn,
             });
         }
@@ -286,7 +286,7 @@ impl Checker<'_> {
         match ty.unwrapped() {
             Some(inner) => inner.clone(),
             None => {
-                if ty != Type::Dyn {
+                if !ty.is_dyn() {
                     self.mismatch(at, &Type::optional(ty.clone()), &ty);
                 }
                 ty

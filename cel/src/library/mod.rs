@@ -50,8 +50,10 @@ pub enum Library {
     Lists,
     /// Loops with two variables.
     Comprehensions,
-    /// `cel.bind`, and names in backticks.
+    /// `cel.bind`.
     Bindings,
+    /// Names in backticks.
+    QuotedNames,
     KubernetesLists,
     Regex,
     Urls,
@@ -77,6 +79,7 @@ impl Libraries {
         Library::Lists,
         Library::Comprehensions,
         Library::Bindings,
+        Library::QuotedNames,
     ]);
     /// What expressions in Kubernetes v1.35 can use.
     pub const KUBERNETES: Self = Self::of(&[
@@ -119,7 +122,7 @@ impl Libraries {
     }
 
     pub(crate) fn escaped_names(self) -> bool {
-        self.has(Library::Bindings)
+        self.has(Library::QuotedNames)
     }
 }
 

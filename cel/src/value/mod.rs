@@ -118,7 +118,7 @@ impl<'v> Value<'v> {
     /// Whether a function that wants this type can have this value.
     pub fn is(&self, wanted: &Type) -> bool {
         match (wanted, self) {
-            (Type::Dyn | Type::Param(_) | Type::Error, _) => true,
+            (Type::Dyn | Type::Any | Type::Param(_) | Type::Error, _) => true,
             (Type::Bool, Self::Bool(_))
             | (Type::Int, Self::Int(_))
             | (Type::Uint, Self::Uint(_))

@@ -78,12 +78,16 @@ pub fn columns(kind: &GroupVersionKind) -> &'static [Column] {
         ("scheduling.k8s.io", "PriorityClass") => policy::PRIORITY_CLASS,
         ("storage.k8s.io", "CSIDriver") => storage::CSI_DRIVER,
         ("storage.k8s.io", "CSINode") => storage::CSI_NODE,
-        ("storage.k8s.io", "CSIStorageCapacity") => storage::CSI_STORAGE_CAPACITY,
         ("storage.k8s.io", "StorageClass") => storage::STORAGE_CLASS,
         ("storage.k8s.io", "VolumeAttachment") => storage::VOLUME_ATTACHMENT,
         ("storage.k8s.io", "VolumeAttributesClass") => storage::VOLUME_ATTRIBUTES_CLASS,
         _ => DEFAULT,
     }
+}
+
+/// Those of a kind that has none of its own.
+pub(super) fn is_default(columns: &[Column]) -> bool {
+    matches!(columns, [_, Column { name, .. }] if *name == Column::CREATED_AT.name)
 }
 
 /// `conditions` of a row: only finished pods have any.

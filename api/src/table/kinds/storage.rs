@@ -119,12 +119,3 @@ pub(super) static CSI_DRIVER: &[Column] = &[
     }),
     Column::AGE,
 ];
-
-pub(super) static CSI_STORAGE_CAPACITY: &[Column] = &[
-    Column::NAME,
-    Column::text("StorageClassName", |capacity, _| text(capacity, "/storageClassName").into()),
-    Column::text("Capacity", |capacity, _| match at(capacity, "/capacity") {
-        Value::Null => "<unset>".into(),
-        value => quantity(value),
-    }),
-];

@@ -1,5 +1,6 @@
-//! PersistentVolume: a piece of storage. [`sources`] is where it can be.
+//! PersistentVolume: a piece of storage. [`sources`] is where it can be, [`inline`] is one inside another object.
 
+pub mod inline;
 mod sources;
 
 use api::Object;
@@ -32,12 +33,7 @@ impl Strategy for PersistentVolume {
         let Some(spec) = object_mut(new, "spec") else { return };
         default_text(spec, "persistentVolumeReclaimPolicy", "Retain");
         default_to(spec, "volumeMode", "Filesystem");
-        canonicalize(spec, "capacity");
-        for name in ["hostPath", "rbd", "iscsi", "azureDisk", "scaleIO"] {
-            if let Some(source) = get_mut(spec, name) {
-                volume_defaults::source(name, source);
-            }
-        }
+        of_sources(spec);
     }
 
     fn prepare_for_create(&self, new: &mut Object) {
@@ -122,6 +118,16 @@ impl Strategy for PersistentVolume {
         let old = OLD_SOURCES.iter().filter(|(name, ..)| spec.has(name));
         warnings.extend(old.map(|(_, shown, text)| format!("spec.{shown}: {text}")));
         warnings
+    }
+}
+
+/// Defaults wherever the spec of a volume stands.
+fn of_sources(spec: &mut Value) {
+    canonicalize(spec, "capacity");
+    for name in ["hostPath", "rbd", "iscsi", "azureDisk", "scaleIO"] {
+        if let Some(source) = get_mut(spec, name) {
+            volume_defaults::source(name, source);
+        }
     }
 }
 

@@ -3,9 +3,10 @@
 use api::names;
 use serde_json::Value;
 
+use super::super::csi::driver_name;
 use super::super::cursor::{Cursor, Errors};
 use super::super::equality::same_field;
-use super::super::pod_template::disks::{self, Holder, driver_name};
+use super::super::pod_template::disks::{self, Holder};
 use super::super::pod_template::paths;
 
 /// Every source in upstream's order of checks.

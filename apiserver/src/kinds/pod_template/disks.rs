@@ -103,17 +103,6 @@ fn host_path(at: &Cursor, errors: &mut Errors) {
     errors.one_of_if_set(&at.child("type"), &HOST_PATH_TYPES);
 }
 
-/// The name of a CSI driver.
-pub fn driver_name(driver: &Cursor, errors: &mut Errors) {
-    if driver.str().is_empty() {
-        return errors.required(driver);
-    }
-    if driver.len() > MAX_DRIVER {
-        errors.too_long(driver, MAX_DRIVER);
-    }
-    errors.messages(driver, names::dns1123_subdomain(&driver.str().to_lowercase()));
-}
-
 /// A reference to a Secret, where it is set: the parts that its holder must name.
 fn secret(at: &Cursor, holder: Holder, errors: &mut Errors) {
     let parts: &[&str] = match holder {

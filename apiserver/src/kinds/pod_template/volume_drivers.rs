@@ -2,11 +2,12 @@
 
 use api::names;
 
+use super::super::csi::driver_name;
 use super::super::cursor::{Cursor, Errors};
 use super::super::persistent_volume_claim::spec::claim_spec;
-use super::super::selectors::labels;
+use super::super::selectors::template_metadata;
 use super::disks::{self, Holder};
-use super::{disks::driver_name, paths};
+use super::paths;
 
 pub fn source(name: &str, volume: &Cursor, at: &Cursor, pod_name: &str, errors: &mut Errors) {
     match name {
@@ -57,12 +58,6 @@ fn csi(at: &Cursor, errors: &mut Errors) {
 
 /// A PersistentVolumeClaimTemplate: labels, annotations and the spec of a claim.
 fn claim_template(at: &Cursor, errors: &mut Errors) {
-    let metadata = at.child("metadata");
-    labels(&metadata.child("labels"), errors);
-    for (name, _) in metadata.value.as_object().into_iter().flatten() {
-        if name != "labels" && name != "annotations" && metadata.has(name) {
-            errors.forbidden(&metadata.child(name), "cannot be set");
-        }
-    }
+    template_metadata(&at.child("metadata"), errors);
     claim_spec(&at.child("spec"), false, errors);
 }

@@ -113,7 +113,7 @@ pub fn conform(custom: Option<&CustomKind>, ty: Option<TypeId>, object: &mut Obj
         return Some(Conformed { unknown, error, conversion: None });
     }
     let ty = ty?;
-    let conform = |object: &mut Object| check::conform(SchemaSet::builtin(), ty, object);
+    let conform = |object: &mut Object| check::conform_sent(SchemaSet::builtin(), ty, object);
     let Conformance { unknown, errors, conversion } = empties::without(object, conform);
     Some(Conformed { unknown, error: errors.first().map(ToString::to_string), conversion })
 }

@@ -66,6 +66,10 @@ impl fmt::Display for Issues {
                 write!(f, "ERROR: <input>:-1:0: {}", issue.text)?;
                 continue;
             };
+            if self.text.is_empty() {
+                write!(f, "ERROR: <input>:1:0: {}", issue.text)?;
+                continue;
+            }
             let (line, number, column) = self.locate(place);
             write!(f, "ERROR: <input>:{number}:{}: {}", column + 1, issue.text)?;
             if line.len() > MAX_LINE {

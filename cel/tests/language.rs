@@ -82,6 +82,11 @@ fn errors() {
     }
     let said = eval("true &&\n  'ä'.x").unwrap_err();
     assert_eq!(said, "ERROR: <input>:2:6: type 'string' does not support field selection\n |   'ä'.x\n | ...．.^");
+    let said = eval("").unwrap_err();
+    assert!(
+        said.starts_with("ERROR: <input>:1:0: Syntax error: mismatched input '<EOF>'") && !said.contains('\n'),
+        "{said}"
+    );
     let failures = [
         ("1 / 0 == 1", "division by zero"),
         ("9223372036854775807 + 1 == 0", "integer overflow"),

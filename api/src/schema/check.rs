@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::scalar;
 pub(crate) use super::scalar::ZERO_TIME;
 pub use super::scalar::{TypeMismatch, json_type};
-use super::{Field, Form, Presence, Scalar, SchemaSet, Shape, Type, TypeId};
+use super::{Field, Form, Presence, Scalar, SchemaSet, Shape, Topology, Type, TypeId};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conformance {
@@ -36,6 +36,17 @@ pub fn conform(set: &SchemaSet, ty: TypeId, value: &mut Value) -> Conformance {
 /// none.
 pub fn conform_stored(set: &SchemaSet, ty: TypeId, value: &mut Value) -> Conformance {
     let mut walk = Walk { stored: true, ..Walk::new(set) };
+    walk.structure(set.get(ty), value);
+    walk.found
+}
+
+/// As [`conform`], of what a client sends: empty lists and maps stay inside the elements of lists that are replaced whole. Where such
+/// lists are compared to find out whose they are, Go tells them from none.
+pub fn conform_sent(set: &SchemaSet, ty: TypeId, value: &mut Value) -> Conformance {
+    let mut walk = Walk { sent: true, ..Walk::new(set) };
+    if value.is_null() {
+        *value = Value::Object(Map::new());
+    }
     walk.structure(set.get(ty), value);
     walk.found
 }
@@ -150,13 +161,17 @@ struct Walk<'a> {
     stopped: bool,
     /// Empty lists and maps are none.
     stored: bool,
+    /// Empty lists and maps are not none in [`Self::wholes`].
+    sent: bool,
+    /// Lists around that are replaced whole.
+    wholes: usize,
     found: Conformance,
 }
 
 impl<'a> Walk<'a> {
     fn new(set: &'a SchemaSet) -> Self {
         let (place, found) = (Place::default(), Conformance::default());
-        Self { set, place, silent: false, stopped: false, stored: false, found }
+        Self { set, place, silent: false, stopped: false, stored: false, sent: false, wholes: 0, found }
     }
 
     fn structure(&mut self, ty: &'a Type, value: &mut Value) {
@@ -192,13 +207,18 @@ impl<'a> Walk<'a> {
         if value.is_null() {
             return field.nullable;
         }
+        let collection = matches!(field.shape, Shape::List(_) | Shape::Map(_));
+        let whole = usize::from(matches!(field.shape, Shape::List(_)) && field.topology == Topology::Atomic);
+        self.wholes += whole;
         match field.form {
             Form::Plain | Form::Wrapped => self.shape(&field.shape, value, field.go_type.as_deref()),
             form => self.schema_union(form, &field.shape, value),
         }
+        self.wholes -= whole;
         let omitted = match field.presence {
+            Presence::OmitEmpty if collection && self.sent && self.wholes > 0 => value.is_null(),
             Presence::OmitEmpty => is_zero(value),
-            Presence::Always => self.stored && matches!(field.shape, Shape::List(_) | Shape::Map(_)) && is_zero(value),
+            Presence::Always => self.stored && collection && is_zero(value),
             Presence::Explicit => false,
         };
         !value.is_null() && !omitted

@@ -47,6 +47,31 @@ fn normalizes_as_a_round_trip_through_go() {
 }
 
 #[test]
+fn what_is_sent_tells_empty_from_none_where_lists_are_whole() {
+    let pod = id("v1", "Pod");
+    let cases = [
+        (json!({"hostAliases": [{"ip": "1.2.3.4", "hostnames": []}]}), json!({"hostAliases": [{"ip": "1.2.3.4"}]})),
+        (json!({"tolerations": []}), json!({})),
+        (
+            json!({"readinessGates": [], "tolerations": [{"key": ""}], "imagePullSecrets": [{"name": "a"}]}),
+            json!({"tolerations": [{}], "imagePullSecrets": [{"name": "a"}]}),
+        ),
+    ];
+    for (mut spec, expected) in cases.map(|(spec, expected)| (json!({"spec": spec}), json!({"spec": expected}))) {
+        conform_sent(SchemaSet::builtin(), pod, &mut spec);
+        assert_eq!(spec, expected);
+    }
+    let claim = id("resource.k8s.io/v1", "ResourceClaim");
+    let spec = |request: Value| json!({"spec": {"devices": {"requests": [request], "constraints": []}}});
+    let kept = |request: Value| json!({"spec": {"devices": {"requests": [request]}}});
+    let mut sent = spec(json!({"name": "r", "firstAvailable": [], "exactly": {"selectors": [], "count": 0}}));
+    conform_sent(SchemaSet::builtin(), claim, &mut sent);
+    assert_eq!(sent, kept(json!({"name": "r", "firstAvailable": [], "exactly": {"selectors": []}})));
+    conform(SchemaSet::builtin(), claim, &mut sent);
+    assert_eq!(sent, kept(json!({"name": "r", "exactly": {}})));
+}
+
+#[test]
 fn prunes_and_names_unknown_fields() {
     let mut value =
         json!({"x": 1, "metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "a"}, {"imag": {}}]}});

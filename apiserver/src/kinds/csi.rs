@@ -82,8 +82,8 @@ impl Strategy for Driver {
     }
 
     fn warnings_of_update(&self, new: &Object, old: &Object) -> Vec<String> {
-        let same = same_field(field(new, "spec"), field(old, "spec"), "tokenRequests");
-        if same { Vec::new() } else { self.warnings(new) }
+        let other = changed(field(new, "spec"), field(old, "spec"), "tokenRequests");
+        if other { self.warnings(new) } else { Vec::new() }
     }
 
     fn validate_update(&self, new: &Object, old: &Object) -> Vec<FieldError> {

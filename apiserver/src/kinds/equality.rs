@@ -5,8 +5,9 @@ use serde_json::{Map, Value};
 use super::quantities::parse_value;
 
 /// Maps whose empty form says the same as their absence; elsewhere `{}` is a struct that somebody set.
-const MAPS: [&str; 13] = [
+const MAPS: [&str; 14] = [
     "annotations",
+    "attributes",
     "binaryData",
     "capacity",
     "data",

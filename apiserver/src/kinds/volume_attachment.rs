@@ -6,7 +6,7 @@ use api::names;
 
 use super::csi::driver_name;
 use super::cursor::{Cursor, Errors, IS_IMMUTABLE};
-use super::equality::same_field;
+use super::equality::changed;
 use super::persistent_volume::inline;
 use crate::strategy::Strategy;
 
@@ -59,7 +59,7 @@ impl Strategy for VolumeAttachment {
 
     fn validate_update(&self, new: &Object, old: &Object) -> Vec<FieldError> {
         let mut errors = Errors::default();
-        if !same_field(new, old, "spec") {
+        if changed(new, old, "spec") {
             errors.invalid(&Cursor::root(new, "spec"), IS_IMMUTABLE);
         }
         errors.into_vec()

@@ -65,7 +65,8 @@ fn order_of_update(row: &Descriptor, subresource: &str) -> &'static str {
         (_, _, "status" | "finalize" | "binding") => "CKD",
         ("admissionregistration.k8s.io" | "discovery.k8s.io" | "flowcontrol.apiserver.k8s.io", ..)
         | ("", "limitranges", _)
-        | ("storage.k8s.io", "csinodes" | "volumeattachments", _) => "MKD",
+        | ("storage.k8s.io", "volumeattachments", _) => "MKD",
+        ("storage.k8s.io", "csinodes", _) => "MKMKD",
         ("rbac.authorization.k8s.io" | "node.k8s.io", ..)
         | ("", "nodes" | "namespaces", _)
         | ("batch", "jobs", _)
@@ -137,14 +138,14 @@ impl Found {
     }
 
     fn in_order(&self, order: &str, kind: Vec<FieldError>, kind_change: Vec<FieldError>) -> Vec<FieldError> {
-        let (mut kind, mut kind_change) = (Some(kind), Some(kind_change));
+        let mut kind_change = Some(kind_change);
         let mut errors = Vec::new();
         for part in order.chars() {
             match part {
                 'M' => errors.extend(self.object(&self.name).chain(self.standard_finalizers.iter().cloned())),
                 'C' => errors.extend(self.change().chain(self.standard_finalizers.iter().cloned())),
                 'D' => errors.extend(kind_change.take().unwrap_or_default()),
-                _ => errors.extend(kind.take().unwrap_or_default()),
+                _ => errors.extend(kind.iter().cloned()),
             }
         }
         errors

@@ -3,6 +3,7 @@
 mod apply;
 mod clients;
 mod custom;
+mod devices;
 mod harness;
 mod kubectl;
 mod limits;

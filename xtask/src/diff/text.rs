@@ -39,7 +39,11 @@ pub fn neutral(text: &str, side: Side, pairs: &Pairs) -> String {
     let allocates = text.contains("failed to allocate IP: ");
     let of_revisions = lower.contains("resource version") || lower.contains("resourceversion");
     let mut neutral = String::with_capacity(text.len());
+    let mut before = "";
     for token in tokens(text) {
+        // A prefix that is no name, with what was generated behind it.
+        let of_bad_prefix = before == "!" && token.len() == 5;
+        before = token;
         let number = token.parse::<u64>().ok().filter(|_| token.bytes().all(|byte| byte.is_ascii_digit()));
         let is_revision = number.is_some_and(|number| of_revisions && number > 9);
         neutral.push_str(if is_uid(token) {
@@ -50,7 +54,7 @@ pub fn neutral(text: &str, side: Side, pairs: &Pairs) -> String {
             if token.contains('.') { "<time with fraction>" } else { "<time>" }
         } else if is_revision {
             "<revision>"
-        } else if is_generated(token) || pairs.names.knows(side, token) {
+        } else if of_bad_prefix || is_generated(token) || pairs.names.knows(side, token) {
             "<name>"
         } else if token.starts_with("scheme.go:") {
             "<scheme>"
@@ -168,6 +172,7 @@ mod tests {
             ("too old resource version: 9 (123)", "too old resource version: 9 (<revision>)"),
             ("at 2026-01-02T03:04:05Z, 123 of 77", "at <time>, 123 of 77"),
             ("resource version 123 of g-x2z4b", "resource version <revision> of <name>"),
+            ("\"Not Valid!nt4bv\": no name", "\"Not Valid!<name>\": no name"),
             ("10.96.0.7, taken", "<address>, taken"),
             ("may not change\n@@ -1,2 +1,2 @@\n- a", "may not change"),
             ("failed to allocate IP: 10.96.9.9", "failed to allocate IP: <address>"),

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::super::cursor::{Cursor, Errors, IS_IMMUTABLE, flag, list, text};
 use super::super::edit::{default_number, default_text, get_mut, list_mut};
-use super::super::equality::same_field;
+use super::super::equality::changed;
 use super::super::selectors::template_metadata;
 use super::selector::selectors;
 use super::{MAX_ITEMS, claim_status, configuration, duplicates, label, qualified_name, within};
@@ -225,7 +225,7 @@ fn wanted(at: &Cursor, errors: &mut Errors) {
 
 fn unchanged(new: &Object, old: &Object) -> Vec<FieldError> {
     let mut errors = Errors::default();
-    if !same_field(new, old, "spec") {
+    if changed(new, old, "spec") {
         errors.invalid(&Cursor::root(new, "spec"), IS_IMMUTABLE);
     }
     errors.into_vec()
@@ -267,6 +267,10 @@ mod tests {
         assert_eq!(requests[0]["exactly"], exactly);
         assert_eq!(requests[1]["firstAvailable"][0], json!({"name": "x", "allocationMode": "All"}));
         assert_eq!(Claim.validate_update(&template, &json!({"spec": {}})).len(), 1);
+        // What is set to its zero is not what is not set.
+        let claim = |exactly: Value| json!({"spec": {"devices": {"requests": [{"exactly": exactly}]}}});
+        assert_eq!(Claim.validate_update(&claim(json!({"adminAccess": false})), &claim(json!({}))).len(), 1);
+        assert_eq!(Claim.validate_update(&claim(json!({"selectors": []})), &claim(json!({}))), []);
     }
 
     fn said(devices: Value) -> Vec<String> {

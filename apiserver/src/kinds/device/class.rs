@@ -4,7 +4,7 @@ use api::Object;
 use api::field::FieldError;
 
 use super::super::cursor::{Cursor, Errors, field};
-use super::super::equality::same_field;
+use super::super::equality::changed;
 use super::selector::selectors;
 use super::{MAX_ITEMS, configuration, within};
 use crate::strategy::Strategy;
@@ -18,7 +18,7 @@ impl Strategy for Class {
     }
 
     fn validate_again(&self, new: &Object, old: &Object) -> Vec<FieldError> {
-        check(new, same_field(field(new, "spec"), field(old, "spec"), "config"))
+        check(new, !changed(field(new, "spec"), field(old, "spec"), "config"))
     }
 }
 

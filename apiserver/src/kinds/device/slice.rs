@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::super::cursor::{Cursor, Errors, IS_IMMUTABLE, field, text};
 use super::super::edit::{default_to, get_mut, list_mut};
-use super::super::equality::{changed, same_field};
+use super::super::equality::changed;
 use super::super::pod_template::affinity::node_selector;
 use super::super::quantities::canonicalize_one;
 use super::{MAX_ATTRIBUTES, MAX_VALUE, duplicates, label, pool_name, qualified_name, within};
@@ -73,7 +73,7 @@ fn check(new: &Object, old: Option<&Object>) -> Vec<FieldError> {
         for (at, before, name) in
             [(&pool, field(before, "pool"), "name"), (&spec, before, "driver"), (&spec, before, "nodeName")]
         {
-            if !same_field(at.value, before, name) {
+            if changed(at.value, before, name) {
                 errors.invalid(&at.child(name), IS_IMMUTABLE);
             }
         }

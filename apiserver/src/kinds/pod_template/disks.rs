@@ -6,7 +6,6 @@ use super::super::cursor::{Cursor, Errors};
 use super::initiators;
 use super::paths;
 
-const MAX_DRIVER: usize = 63;
 /// Of the name of an initiator that is made of a volume's.
 const MAX_INITIATOR: usize = 64;
 pub const LONG_FOR_AN_INITIATOR: &str = "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if \

@@ -9,6 +9,7 @@ mod addresses;
 mod control;
 mod daemon;
 mod demo;
+mod encryption;
 mod files;
 mod join_token;
 mod kubeconfig;
@@ -66,6 +67,8 @@ enum Command {
     Node(node::Node),
     /// A control plane without a node, one of several on an etcd
     Server(server::Server),
+    /// Keys that encrypt Secrets on disk
+    Encryption(encryption::Encryption),
     /// Serve HTTP as the demo image does
     #[command(hide = true)]
     Demo(demo::Demo),
@@ -132,6 +135,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             Command::Node(node) => node.run().await,
             Command::Server(server) => server.run().await,
             Command::Kubeconfig(print) => print.run().map(|()| ExitCode::SUCCESS),
+            Command::Encryption(encryption) => encryption.run().map(|()| ExitCode::SUCCESS),
             Command::Demo(demo) => demo.run().await.map(|()| ExitCode::SUCCESS),
             Command::Verb(verb) => verb.run(&arguments.connection).await,
         }

@@ -6,13 +6,14 @@
 //! The way through: `index` is the state in memory (every key's versions, the window of recent events) and has no locks,
 //! threads or files; `hub` hands its events to watchers. `memory` is that and a mutex. `embedded` is that behind one
 //! committer thread, which makes each batch durable in the log before the index shows it. `etcd` shares none of it: it asks
-//! a cluster of etcd, which other servers ask, too.
+//! a cluster of etcd, which other servers ask, too. `sealed` wraps any of them and keeps some values as ciphertext.
 
 mod embedded;
 mod etcd;
 mod hub;
 mod index;
 mod memory;
+mod sealed;
 
 use std::fmt;
 use std::pin::Pin;
@@ -24,6 +25,7 @@ use futures::future::BoxFuture;
 pub use embedded::{Embedded, Options};
 pub use etcd::{Etcd, EtcdOptions, EtcdTls};
 pub use memory::Memory;
+pub use sealed::{Keys, KeysError, Sealed};
 
 /// The store's logical clock. 0 means "before any write"; the first write makes revision 1 (etcd: 2). Each successful write
 /// makes exactly one revision, one greater than the last, and there are no gaps.
@@ -146,7 +148,7 @@ pub struct Event {
     pub key: Bytes,
     /// The new state; `None` for a deletion.
     pub current: Option<KeyValue>,
-    /// The state before; `None` for a creation, and from etcd also where a compaction came before the event was sent.
+    /// The state before; `None` for a creation.
     pub previous: Option<KeyValue>,
 }
 

@@ -8,6 +8,8 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use store::{Embedded, Etcd, EtcdOptions, EtcdTls, Store};
 
+use crate::encryption;
+
 /// Flags that name an etcd, as upstream's API server calls them (but `--etcd-servers`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Serialize, Deserialize)]
 pub struct EtcdFlags {
@@ -81,10 +83,10 @@ impl EtcdFlags {
     }
 }
 
-/// etcd where one is named, or else the store in this folder.
-pub async fn open(etcd: Option<&EtcdFlags>, folder: &Path) -> Result<Arc<dyn Store>> {
+/// etcd where one is named, or else the store in this folder, with Secrets encrypted by the keys in a file.
+pub async fn open(etcd: Option<&EtcdFlags>, folder: &Path, keys: &Path) -> Result<Arc<dyn Store>> {
     match etcd {
         Some(etcd) => etcd.connect().await,
-        None => Ok(Arc::new(Embedded::open(folder, store::Options::default())?)),
+        None => encryption::seal(Embedded::open(folder, store::Options::default())?, keys),
     }
 }

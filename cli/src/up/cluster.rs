@@ -86,7 +86,7 @@ async fn assemble(
 ) -> Result<Parts> {
     preflight::port_is_free(facts.api_port)?;
     progress("opening the store");
-    let store = backend::open(facts.etcd.as_ref(), &layout.store()).await?;
+    let store = backend::open(facts.etcd.as_ref(), &layout.store(), &layout.encryption_keys()).await?;
     if store.is_shared() {
         join_others(layout, &mut facts, &*store).await?;
     }

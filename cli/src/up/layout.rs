@@ -46,6 +46,11 @@ impl Layout {
         self.data.join("pki")
     }
 
+    /// Not below the store: a copy of that is worth nothing without them.
+    pub fn encryption_keys(&self) -> PathBuf {
+        self.pki().join("encryption-keys")
+    }
+
     pub fn store(&self) -> PathBuf {
         self.data.join("store")
     }

@@ -18,7 +18,8 @@ use crate::output::{self, Progress};
 use crate::session::{DEFAULT_DATA_DIR, Session};
 use crate::{daemon, kubeconfig, lock, preflight, signals, yaml};
 use cluster::{Cluster, Settings};
-use layout::{Facts, Layout};
+use layout::Facts;
+pub use layout::Layout;
 pub use stop::{DEFAULT_GRACE, Down};
 use wait::Awaited;
 

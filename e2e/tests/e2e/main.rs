@@ -6,6 +6,7 @@ mod clients;
 mod conformance;
 mod crash;
 mod custom;
+mod encryption;
 mod forward;
 mod healing;
 mod helm;

@@ -23,6 +23,10 @@ macro_rules! suite {
                 super::$case(&crate::support::open(directory.path())).await
             })*
         }
+        mod sealed {
+            $(#[tokio::test] async fn $local() { super::$local(&crate::support::sealed()).await })*
+            $(#[tokio::test] async fn $case() { super::$case(&crate::support::sealed()).await })*
+        }
         mod etcd {
             $(#[tokio::test] async fn $case() {
                 let Some(store) = crate::etcd::store().await else { return };

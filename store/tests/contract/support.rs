@@ -1,16 +1,23 @@
 //! Short words for the tests: texts instead of bytes.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
 use store::{
-    Durability, Embedded, Error, Event, Expect, Options, Range, Result, Revision, Store, Value, WatchStream, Write,
+    Durability, Embedded, Error, Event, Expect, Keys, Memory, Options, Range, Result, Revision, Sealed, Store, Value,
+    WatchStream, Write,
 };
 
 pub fn open(directory: &Path) -> Embedded {
     Embedded::open(directory, Options::default()).expect("open")
+}
+
+/// All values are ciphertext in memory.
+pub fn sealed() -> Sealed {
+    Sealed::new(Arc::new(Memory::new()), Keys::generate().expect("keys"), vec![Bytes::new()])
 }
 
 /// Bytes that do not compress.

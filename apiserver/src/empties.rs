@@ -20,16 +20,36 @@ type Places = &'static [(Form, &'static str)];
 const TEMPLATE_LABELS: Places = &[(Members, "/spec/template/metadata/labels")];
 const OF_WEBHOOKS: Places =
     &[(Bytes, "/webhooks/*/clientConfig/caBundle"), (List, "/webhooks/*/matchConditions"), (List, "/webhooks/*/rules")];
+/// All of what their generation counts.
+const OF_NETWORK_POLICIES: Places = &[
+    (Members, "/spec/podSelector/matchLabels"),
+    (List, "/spec/podSelector/matchExpressions"),
+    (List, "/spec/ingress"),
+    (List, "/spec/ingress/*/from"),
+    (List, "/spec/ingress/*/from/*/ipBlock/except"),
+    (Members, "/spec/ingress/*/from/*/podSelector/matchLabels"),
+    (Members, "/spec/ingress/*/from/*/namespaceSelector/matchLabels"),
+    (List, "/spec/ingress/*/ports"),
+    (List, "/spec/egress"),
+    (List, "/spec/egress/*/to"),
+    (List, "/spec/egress/*/to/*/ipBlock/except"),
+    (Members, "/spec/egress/*/to/*/podSelector/matchLabels"),
+    (Members, "/spec/egress/*/to/*/namespaceSelector/matchLabels"),
+    (List, "/spec/egress/*/ports"),
+];
 
 /// By kind: pointers to what such a rule looks at. A star is each element of a list.
-const PLACES: [(&str, Places); 12] = [
+const PLACES: [(&str, Places); 15] = [
     ("ConfigMap", &[(Members, "/data"), (Members, "/binaryData")]),
     ("DaemonSet", TEMPLATE_LABELS),
     ("Deployment", TEMPLATE_LABELS),
     ("Ingress", &[(List, "/spec/rules")]),
     ("MutatingWebhookConfiguration", OF_WEBHOOKS),
+    ("NetworkPolicy", OF_NETWORK_POLICIES),
+    ("PersistentVolume", &[(Members, "/spec/capacity")]),
     ("Pod", &[(Members, "/spec/overhead")]),
     ("ReplicaSet", TEMPLATE_LABELS),
+    ("ReplicationController", TEMPLATE_LABELS),
     ("Secret", &[(Members, "/data")]),
     ("StatefulSet", TEMPLATE_LABELS),
     ("StorageClass", &[(Members, "/parameters")]),
@@ -91,7 +111,7 @@ impl Form {
 fn each(object: &Object, place: &str) -> Vec<String> {
     let Some((list, rest)) = place.split_once("/*") else { return vec![place.to_owned()] };
     let count = object.pointer(list).and_then(Value::as_array).map_or(0, Vec::len);
-    (0..count).map(|index| format!("{list}/{index}{rest}")).collect()
+    (0..count).flat_map(|index| each(object, &format!("{list}/{index}{rest}"))).collect()
 }
 
 /// What `work` does to an object that has none of them; they are there again after it.

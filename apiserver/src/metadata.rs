@@ -113,7 +113,9 @@ pub fn carry_over(new: &mut Object, old: &Object) {
         };
     }
     for key in ["uid", "deletionGracePeriodSeconds", "resourceVersion"] {
-        let missing = unset(new, key) || (key != "deletionGracePeriodSeconds" && new[key] == "");
+        let missing = unset(new, key)
+            || (key != "deletionGracePeriodSeconds" && new[key] == "")
+            || (key == "resourceVersion" && new[key] == "0");
         if missing && let Some(value) = old.get(key) {
             new.insert(key.into(), value.clone());
         }

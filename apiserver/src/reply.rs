@@ -342,7 +342,7 @@ impl Viewer {
     /// Metadata is asked for, and is in the stored bytes as it is to be shown.
     fn is_cut(&self) -> bool {
         let Accepted { format, view, pretty, .. } = self.accepted;
-        let as_stored = self.row.shape.is_none() && self.row.custom.is_none();
+        let as_stored = self.row.shape.is_none() && self.row.custom.is_none() && self.row.info.kind != "DaemonSet";
         as_stored && format == Format::Json && matches!(view, View::Metadata | View::MetadataList) && !pretty
     }
 
@@ -443,7 +443,7 @@ impl Viewer {
 
     pub fn partial(&self, object: &Object) -> Value {
         json!({
-            "kind": "PartialObjectMetadata", "apiVersion": self.meta_version(), "metadata": object["metadata"],
+            "kind": "PartialObjectMetadata", "apiVersion": self.meta_version(), "metadata": table::metadata_alone(object),
         })
     }
 

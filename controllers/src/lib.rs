@@ -19,6 +19,8 @@ pub mod namespace;
 pub mod nodeipam;
 pub mod nodelifecycle;
 pub mod podgc;
+pub mod pvcprotection;
+pub mod pvprotection;
 pub mod replicaset;
 pub mod resourcequota;
 pub mod rootca;
@@ -69,6 +71,8 @@ pub fn start(manager: &Manager, config: Config) {
     manager.add(podgc::PodGc::default());
     manager.add(admissionpolicies::AdmissionPolicies);
     manager.add(disruption::Disruptions);
+    manager.add(pvcprotection::ClaimProtection);
+    manager.add(pvprotection::VolumeProtection);
     manager.add(customresourcedefinition::names::CustomResourceNames);
     tokencleaner::watch_tokens_alone(manager.informers());
     manager.add(tokencleaner::TokenCleaner);

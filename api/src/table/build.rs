@@ -70,6 +70,25 @@ pub fn build<'a>(
     })
 }
 
+/// An annotation of DaemonSets that is a field in upstream's internal form, of which it shows the metadata.
+pub const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+
+/// The metadata of an object where it is shown without the rest.
+pub fn metadata_alone(object: &Object) -> Value {
+    let mut metadata = object["metadata"].clone();
+    if object["kind"] == "DaemonSet"
+        && let Some(Value::Object(annotations)) = metadata.get_mut("annotations")
+    {
+        annotations.remove(TEMPLATE_GENERATION);
+        if annotations.is_empty()
+            && let Some(members) = metadata.as_object_mut()
+        {
+            members.remove("annotations");
+        }
+    }
+    metadata
+}
+
 /// One object's row.
 pub fn row(columns: &Columns, object: &Object, options: &TableOptions, now: Timestamp) -> Value {
     let mut row = Map::new();
@@ -83,7 +102,7 @@ pub fn row(columns: &Columns, object: &Object, options: &TableOptions, now: Time
         IncludeObject::Metadata => json!({
             "kind": "PartialObjectMetadata",
             "apiVersion": format!("meta.k8s.io/{}", options.version),
-            "metadata": object["metadata"],
+            "metadata": metadata_alone(object),
         }),
     };
     row.insert("object".into(), included);

@@ -2,18 +2,18 @@
 
 use api::Object;
 use api::field::FieldError;
+use api::gvk::GroupVersionKind;
+use api::schema::{SchemaSet, check};
+use api::table::TEMPLATE_GENERATION;
 use serde_json::{Value, json};
 
 use super::cursor::{Cursor, Errors, field, text};
 use super::edit::{default_text, default_to, get_mut, object_mut, set};
-use super::equality::{changed, same_field};
+use super::equality::changed;
 use super::pod_template::spec;
 use super::selectors::{label_selector, selects_everything};
 use super::workload;
 use crate::strategy::Strategy;
-
-/// Counts the changes of the template, for controllers from before ControllerRevision.
-const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
 #[derive(Debug)]
 pub struct DaemonSet;
@@ -43,8 +43,9 @@ impl Strategy for DaemonSet {
     }
 
     fn prepare_for_update(&self, new: &mut Object, old: &Object) {
-        let changed = !same_field(field(new, "spec"), field(old, "spec"), "template");
-        set_template_generation(new, template_generation(old) + i64::from(changed));
+        let (template, before) = (field(field(new, "spec"), "template"), field(field(old, "spec"), "template"));
+        let changes = template != before && changed(&as_stored(new)["spec"], field(old, "spec"), "template");
+        set_template_generation(new, template_generation(old) + i64::from(changes));
     }
 
     fn prepare_for_subresource(&self, _subresource: &str, new: &mut Object, old: &Object) {
@@ -103,6 +104,17 @@ impl Strategy for DaemonSet {
     fn warnings_of_update(&self, new: &Object, old: &Object) -> Vec<String> {
         if template_generation(new) == template_generation(old) { Vec::new() } else { self.warnings(new) }
     }
+}
+
+/// The object without the zeros that Go leaves out.
+fn as_stored(object: &Object) -> Object {
+    let mut object = object.clone();
+    let set = SchemaSet::builtin();
+    if let Some(ty) = set.of_kind(&GroupVersionKind::new("apps", "v1", "DaemonSet")) {
+        check::conform_stored(set, ty, &mut object);
+        check::complete(set, ty, &mut object);
+    }
+    object
 }
 
 fn template_generation(object: &Value) -> i64 {

@@ -38,6 +38,11 @@ pub fn same_field(left: &Value, right: &Value, name: &str) -> bool {
     Zeros::Absent.same_named(name, left, right)
 }
 
+/// As [`same`], of complete objects: there, zeros that mean nothing have gone.
+pub fn same_complete(left: &Value, right: &Value) -> bool {
+    Zeros::Set.same(left, right)
+}
+
 /// Whether the member `name` of a stored object is another one in its complete new state. There, zeros that mean nothing have
 /// gone: one that is there was set, and not to set it is something else.
 pub fn changed(new: &Value, old: &Value, name: &str) -> bool {

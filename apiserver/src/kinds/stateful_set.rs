@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::cursor::{Cursor, Errors, field, list, number, text};
 use super::edit::{copy, default_text, default_to, get_mut, list_mut, object_mut, remove, set};
-use super::equality::same;
-use super::persistent_volume_claim::spec::claim_spec;
+use super::equality::same_complete;
+use super::persistent_volume_claim::spec::{claim_spec, same_spec};
 use super::pod_template::spec;
 use super::pod_template::warnings::fractional;
 use super::quantities::canonicalize_requirements;
@@ -78,7 +78,10 @@ impl Strategy for StatefulSet {
         for name in MUTABLE {
             copy(&mut rest, old_spec, name);
         }
-        if !same(&rest, old_spec) {
+        let claims = |spec: &Value| list(spec, "volumeClaimTemplates").to_vec();
+        let same_claims =
+            claims(&rest).iter().zip(claims(old_spec)).all(|(new, old)| same_spec(&new["spec"], &old["spec"]));
+        if !same_complete(&rest, old_spec) || !same_claims {
             let detail = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', \
                 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are \
                 forbidden";

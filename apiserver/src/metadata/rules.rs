@@ -118,7 +118,7 @@ impl Found {
         let standard = if knows_finalizers(row) { standard_finalizers(new, &finalizers_path) } else { Vec::new() };
         Self {
             any_name: name(names::path_segment, new, &path),
-            name: name(row.name_rule, new, &path),
+            name: if checks_prefix(row) { name(row.name_rule, new, &path) } else { of_name(row.name_rule, new, &path) },
             place: place(row, new, &path),
             maps,
             finalizers: finalizers(new, &finalizers_path),
@@ -162,11 +162,21 @@ fn name(rule: fn(&str) -> Vec<String>, object: &Object, path: &Path) -> Vec<Fiel
     if !prefix.is_empty() {
         errors.extend(invalid(&path.child("generateName"), prefix, names::for_prefix(rule, prefix)));
     }
-    match object.name() {
-        "" => errors.push(FieldError::required(&path.child("name"), "name or generateName is required")),
-        name => errors.extend(invalid(&path.child("name"), name, rule(name))),
-    }
+    errors.extend(of_name(rule, object, path));
     errors
+}
+
+fn of_name(rule: fn(&str) -> Vec<String>, object: &Object, path: &Path) -> Vec<FieldError> {
+    let at = path.child("name");
+    match object.name() {
+        "" => vec![FieldError::required(&at, "name or generateName is required")],
+        name => invalid(&at, name, rule(name)).collect(),
+    }
+}
+
+/// Whether the kind's own validation looks at `generateName`: what upstream has moved to declarations does not.
+fn checks_prefix(row: &Descriptor) -> bool {
+    (row.info.group.as_str(), row.info.kind.as_str()) != ("", "ReplicationController")
 }
 
 fn place(row: &Descriptor, object: &Object, path: &Path) -> Vec<FieldError> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use api::Object;
 use api::schema::{SchemaSet, check};
 use api::status::Status;
+use api::table::TEMPLATE_GENERATION;
 use bytes::Bytes;
 use futures::stream;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -267,9 +268,11 @@ impl Events {
                 if let Some(ty) = set.of_kind(&self.row.gvk()) {
                     check::complete(set, ty, &mut object);
                 }
-                if let ("apps", "Deployment" | "ReplicaSet") = (&*info.group, &*info.kind) {
-                    // Only in what upstream works with this is no pointer.
-                    object["spec"]["replicas"] = 0.into();
+                // Only in what upstream works with these are no pointers.
+                match (&*info.group, &*info.kind) {
+                    ("apps", "Deployment" | "ReplicaSet" | "StatefulSet") => object["spec"]["replicas"] = 0.into(),
+                    ("apps", "DaemonSet") => object["metadata"]["annotations"][TEMPLATE_GENERATION] = "0".into(),
+                    _ => {}
                 }
                 object
             }

@@ -1,6 +1,7 @@
 //! What several controllers decide alike.
 
 pub mod claim;
+pub mod finalizers;
 pub mod firstseen;
 pub mod nodes;
 pub mod pods;

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::super::csi::driver_name;
 use super::super::cursor::{Cursor, Errors};
-use super::super::equality::same_field;
+use super::super::equality::changed;
 use super::super::pod_template::disks::{self, Holder};
 use super::super::pod_template::paths;
 
@@ -126,5 +126,5 @@ pub fn same_source(new: &Value, old: &Value) -> bool {
     if old["csi"].is_object() && old["csi"][ADDED].is_null() && new["csi"].is_object() {
         new["csi"].as_object_mut().and_then(|csi| csi.remove(ADDED));
     }
-    SOURCES.iter().all(|name| same_field(&new, old, name))
+    SOURCES.iter().all(|name| !changed(&new, old, name))
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::cursor::{Cursor, Errors, IS_IMMUTABLE, field, text};
 use super::diff::diff;
 use super::edit::{copy, default_text, default_to, get_mut, object_mut, remove, set};
-use super::equality::{same, same_field};
+use super::equality::same_field;
 use super::pod_template::resources::amount_of;
 use super::pod_template::warnings::fractional;
 use super::quantities::{canonicalize, canonicalize_requirements, parse_at, parse_value};
@@ -157,9 +157,7 @@ fn fixed(new: &Object, old: &Object, errors: &mut Errors) {
         }
         copy(&mut now, &before, "volumeAttributesClassName");
     }
-    // No selector is another one than an empty one.
-    let selects = |spec: &Value| !field(spec, "selector").is_null();
-    if !same(&now, &before) || selects(&now) != selects(&before) {
+    if !spec::same_spec(&now, &before) {
         let detail = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound \
                       claims";
         errors.forbidden(&Cursor::root(new, "spec"), format!("{detail}\n{}", diff(&before, &now)));

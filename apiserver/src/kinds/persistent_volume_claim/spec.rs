@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::cursor::{Cursor, Errors, field, text};
 use super::super::edit::{remove, set};
+use super::super::equality::same_complete;
 use super::super::pod_template::resources::amount_of;
 use super::super::quantities::parse_at;
 use super::super::selectors::label_selector;
@@ -98,6 +99,12 @@ fn data_source(at: &Cursor, any_group: bool, errors: &mut Errors) {
         let detail = "must be 'PersistentVolumeClaim' when referencing the default apiGroup";
         errors.invalid_as(at, at.text("kind"), detail);
     }
+}
+
+/// Of two complete specs. No selector is another one than an empty one.
+pub fn same_spec(new: &Value, old: &Value) -> bool {
+    let selects = |spec: &Value| !field(spec, "selector").is_null();
+    same_complete(new, old) && selects(new) == selects(old)
 }
 
 /// Drops references that no gate lets in and sources that were never read, and says what is left in both fields.

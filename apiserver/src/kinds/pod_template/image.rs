@@ -1,5 +1,7 @@
 //! What the name of an image says about pulling it.
 
+const MAX_PATH: usize = 255;
+
 /// `Always` for the tag `latest`, given or implied; `IfNotPresent` for every other tag and for digests. A name that is no image
 /// name gets `IfNotPresent`, as upstream: the node reports it.
 pub fn pull_policy(image: &str) -> &'static str {
@@ -32,6 +34,11 @@ fn tag(image: &str) -> Option<&str> {
         }
         _ => repository,
     };
+    // Without a domain and a folder it is one of `library/`, whose name counts.
+    let implied = if repository.contains('/') { 0 } else { "library/".len() };
+    if path.len() + implied > MAX_PATH {
+        return None;
+    }
     if path.is_empty() || path.chars().any(|letter| letter.is_ascii_uppercase()) {
         return None;
     }

@@ -59,7 +59,7 @@ pub trait Shape: Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     Stored,
-    /// A question with an answer, never stored: created only (SubjectAccessReview).
+    /// A question with an answer, never stored: created only (SubjectAccessReview). A Binding is one to the pod that it names.
     Review,
     /// A kind without verbs of its own.
     Absent,

@@ -49,6 +49,7 @@ fn core_kind(kind: &str) -> GroupVersionKind {
 fn core() -> Vec<Descriptor> {
     let core = |kind, plural| row("", "v1", kind, plural);
     vec![
+        core("Binding", "bindings").review(),
         core("ConfigMap", "configmaps").short(&["cm"]),
         core("Endpoints", "endpoints")
             .short(&["ep"])

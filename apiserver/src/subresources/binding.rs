@@ -1,4 +1,4 @@
-//! pods/binding: the scheduler's word on which node a pod runs.
+//! pods/binding: the scheduler's word on which node a pod runs. Also `bindings`, its older form, which names the pod itself.
 
 use api::Object;
 use api::field::{FieldError, Path};
@@ -26,16 +26,24 @@ pub(crate) async fn bind(call: &Call, body: Body) -> Result<Reply, Status> {
     call.warnings.extend(decoded.warnings);
     let mut binding = decoded.object;
     match_namespace(&mut binding, call.namespace())?;
-    match_name(&binding, &call.info.name)?;
+    let name = match call.info.subresource.as_str() {
+        "" => binding.name().to_owned(),
+        _ => call.info.name.clone(),
+    };
+    if name.is_empty() {
+        return Err(Status::bad_request("Name parameter required."));
+    }
+    match_name(&binding, &name)?;
     let errors = validate(&binding);
     if !errors.is_empty() {
         // Upstream makes no Status of these.
         return Err(Status::plain(aggregate(&errors)));
     }
     let target = call.target(options.dry_run);
-    target.admit_below(&call.info.name, &binding).await?;
+    target.admit_below(&name, &binding).await?;
+    let pods = call.core.registry.get("", "v1", "pods").ok_or_else(|| Status::internal("pods are not served"))?;
     let change = Bind { binding, now: call.core.now() };
-    Target { query: None, ..target }.update(&call.info.name, &change).await?;
+    Target { query: None, row: pods, subresource: "binding", ..target }.update(&name, &change).await?;
     let value = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
     Ok(Reply::Value { code: StatusCode::CREATED, value })
 }

@@ -8,7 +8,7 @@ use api::status::Status;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::access;
+use super::{access, binding};
 use crate::body::Body;
 use crate::call::Call;
 use crate::metadata::time;
@@ -18,6 +18,9 @@ use crate::reply::Reply;
 use crate::user::UserInfo;
 
 pub(crate) async fn review(call: &Call, body: Body) -> Result<Reply, Status> {
+    if call.row.info.kind == "Binding" {
+        return binding::bind(call, body).await;
+    }
     let options = WriteOptions::parse(&call.query, "CreateOptions")?;
     let mut review = call.object(body, &options).await?;
     let managers = call.target(false).track(&mut review, None);

@@ -101,6 +101,19 @@ impl NodeProxy for Kubelet {
 }
 
 #[tokio::test]
+async fn the_older_form_of_a_binding_names_its_pod() {
+    let server = Server::start().await;
+    server.namespace("n").await;
+    server.post(PODS, &pod("p")).await.expect(201);
+    let bindings = "/api/v1/namespaces/n/bindings";
+    let target = json!({"kind": "Node", "name": "w"});
+    assert_eq!(server.post(bindings, &json!({"target": target})).await.code, 400);
+    assert_eq!(server.post(bindings, &json!({"metadata": {"name": "q"}, "target": target})).await.code, 404);
+    server.post(bindings, &json!({"metadata": {"name": "p"}, "target": target})).await.expect(201);
+    assert_eq!(server.get(&format!("{PODS}/p")).await.body["spec"]["nodeName"], "w");
+}
+
+#[tokio::test]
 async fn kubelets_are_asked_at_their_own_paths() {
     let kubelet = Arc::new(Kubelet::default());
     let server = Server::with(|config| config.node_proxy = kubelet.clone()).await;

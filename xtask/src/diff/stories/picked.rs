@@ -13,6 +13,7 @@ pub fn scenarios() -> Vec<Scenario> {
         revisions(),
         pages(),
         reviews(),
+        bindings(),
         bodies(),
     ];
     scenarios.extend(kinds::all().filter(|kind| !kind.dry).map(life));
@@ -203,6 +204,31 @@ fn pages() -> Scenario {
         list(),
     ]);
     requests("picked/pages", asked)
+}
+
+/// A pod that is bound by the older form.
+fn bindings() -> Scenario {
+    let pods = "/api/v1/namespaces/${ns}/pods";
+    let bindings = "/api/v1/namespaces/${ns}/bindings";
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"},
+        "spec": {"containers": [{"name": "c", "image": "i:1"}]}});
+    let bind = |name: &str, target: Value| {
+        Request::new("POST", bindings)
+            .json(json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": target}))
+    };
+    requests(
+        "picked/bindings",
+        [
+            Request::new("POST", pods).json(pod),
+            bind("q", json!({"kind": "Node", "name": "n"})),
+            bind("p", json!({"kind": "Pod", "name": "n"})),
+            bind("p", json!({})),
+            bind("p", json!({"kind": "Node", "name": "n"})),
+            bind("p", json!({"kind": "Node", "name": "m"})),
+            Request::new("GET", format!("{pods}/p")),
+            Request::new("GET", bindings),
+        ],
+    )
 }
 
 fn reviews() -> Scenario {

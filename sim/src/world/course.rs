@@ -1,10 +1,13 @@
 //! The course of a run: storm, then calm.
 
-use super::{CONTROLLERS, CPUS_IN_CALM, SCHEDULER, SERVER, World};
+use super::{CONTROLLERS, CPUS_IN_CALM, Later, SCHEDULER, SERVER, World};
 use crate::action::Action;
 use crate::clock::{self, SECOND};
 use crate::scenario::Scenario;
 use crate::storm::{Storm, Weather};
+
+/// How long a kubelet is away in calm, in milliseconds: what its old process had sent has arrived when the new one looks.
+const RESTART: u64 = 200;
 
 /// Storm, then calm; what was done, for a replay.
 pub fn storm(world: &mut World, seed: u64, steps: u64, weather: Weather) -> Scenario {
@@ -63,7 +66,7 @@ impl World {
             if let Some(site) = self.sites.get_mut(&node) {
                 site.facts.cpus = CPUS_IN_CALM;
             }
-            self.start(&node);
+            self.after(RESTART, Later::Start(node.clone()));
             for action in [Action::Cordon { node: node.clone(), on: false }, Action::Taint { node, on: false }] {
                 self.perform(&action);
             }

@@ -89,6 +89,11 @@ pub fn dns1123_subdomain(value: &str) -> Vec<String> {
     subdomain(value, max_characters)
 }
 
+/// The same in the words of upstream's newer checks (`k8s.io/apimachinery/pkg/api/validate/content`).
+pub fn long_name(value: &str) -> Vec<String> {
+    subdomain(value, max_bytes)
+}
+
 fn subdomain(value: &str, too_long: fn(usize) -> String) -> Vec<String> {
     let mut messages = Vec::new();
     if value.len() > DNS1123_SUBDOMAIN_MAX {

@@ -38,8 +38,15 @@ const OF_NETWORK_POLICIES: Places = &[
     (List, "/spec/egress/*/ports"),
 ];
 
+/// What a template of a claim must not say, not even that there is none.
+const OF_TEMPLATES_OF_CLAIMS: Places = &[
+    (List, "/spec/metadata/ownerReferences"),
+    (List, "/spec/metadata/finalizers"),
+    (List, "/spec/metadata/managedFields"),
+];
+
 /// By kind: pointers to what such a rule looks at. A star is each element of a list.
-const PLACES: [(&str, Places); 15] = [
+const PLACES: [(&str, Places); 16] = [
     ("ConfigMap", &[(Members, "/data"), (Members, "/binaryData")]),
     ("DaemonSet", TEMPLATE_LABELS),
     ("Deployment", TEMPLATE_LABELS),
@@ -50,6 +57,7 @@ const PLACES: [(&str, Places); 15] = [
     ("Pod", &[(Members, "/spec/overhead")]),
     ("ReplicaSet", TEMPLATE_LABELS),
     ("ReplicationController", TEMPLATE_LABELS),
+    ("ResourceClaimTemplate", OF_TEMPLATES_OF_CLAIMS),
     ("Secret", &[(Members, "/data")]),
     ("StatefulSet", TEMPLATE_LABELS),
     ("StorageClass", &[(Members, "/parameters")]),

@@ -89,6 +89,11 @@ impl Selection {
         !self.labels.is_everything() || !self.fields.is_empty()
     }
 
+    /// Whether it is about one object, whose key is known.
+    pub fn is_single(&self, row: &Descriptor) -> bool {
+        !self.name.is_empty() && (!row.info.namespaced || !self.namespace.is_empty())
+    }
+
     /// All wanted keys start with this.
     pub fn key_prefix(&self, row: &Descriptor) -> String {
         match (row.info.namespaced, self.namespace.as_str(), self.name.as_str()) {

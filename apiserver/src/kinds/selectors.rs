@@ -34,8 +34,8 @@ pub fn template_metadata(at: &Cursor, errors: &mut Errors) {
     labels(&at.child("labels"), errors);
     for (name, shown) in FORBIDDEN_IN_TEMPLATES {
         let value = at.child(name).value;
-        let unset = value.is_null() || *value == 0 || *value == "" || value.as_array().is_some_and(Vec::is_empty);
-        if !unset {
+        // An empty list that is still there is not none.
+        if !(value.is_null() || *value == 0 || *value == "") {
             errors.forbidden(&at.child(shown), "cannot be set");
         }
     }
@@ -115,6 +115,7 @@ mod tests {
     fn templates_have_labels_and_annotations() {
         let table = [
             (json!({"labels": {"a": "b"}, "annotations": {"c": "d"}, "name": ""}), ""),
+            (json!({"ownerReferences": []}), "metadata.ownerReferences: Forbidden: cannot be set"),
             (
                 json!({"finalizers": ["a"], "name": "b", "uid": "c"}),
                 "metadata.name: Forbidden: cannot be set\nmetadata.uID: Forbidden: cannot be set\n\

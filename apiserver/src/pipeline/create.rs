@@ -28,6 +28,10 @@ impl Target<'_> {
             let why = "create not allowed while custom resource definition is terminating";
             return Err(Status::forbidden(qualified(self.row), object.name(), why));
         }
+        if !self.dry_run {
+            // Upstream stores none.
+            meta::metadata_mut(&mut object).remove("selfLink");
+        }
         metadata::match_namespace(&mut object, self.namespace)?;
         self.warnings.extend(metadata::dedup_owners(&mut object));
         let generated = object.name().is_empty() && !object.generate_name().is_empty();

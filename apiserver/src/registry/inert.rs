@@ -103,7 +103,7 @@ fn devices() -> Vec<Descriptor> {
         row.inert("is stored, but devices are not allocated yet")
     };
     vec![
-        resource("DeviceClass", "deviceclasses").cluster().generation(),
+        resource("DeviceClass", "deviceclasses").cluster().generation().named(names::long_name),
         resource("ResourceClaim", "resourceclaims").status(),
         resource("ResourceClaimTemplate", "resourceclaimtemplates"),
         resource("ResourceSlice", "resourceslices").cluster().selectable(SLICE_FIELDS),

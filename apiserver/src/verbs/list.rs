@@ -28,6 +28,8 @@ const CONTINUE_EXPIRED: &str = "The provided continue parameter is too old to di
 #[derive(Debug, PartialEq, Eq)]
 enum At {
     Newest,
+    /// The newest, which must have come so far.
+    NewestSince(u64),
     NotOlderThan(u64),
     Exactly(u64),
 }
@@ -58,8 +60,13 @@ pub(crate) async fn select(call: &Call) -> Result<List, Status> {
             }
         };
     }
-    match at(&options)? {
+    match at(&options, selection.is_single(&call.row))? {
         At::Exactly(revision) => read_store(call, &options, &selection, &prefix, revision, None).await,
+        At::NewestSince(revision) => {
+            call.core.at_least(revision).await?;
+            let complete = call.core.fresh().await?;
+            Ok(read_cache(call, options.limit, &selection, &prefix, complete, ""))
+        }
         At::Newest => {
             let complete = call.core.fresh().await?;
             Ok(read_cache(call, options.limit, &selection, &prefix, complete, ""))
@@ -88,7 +95,8 @@ pub(crate) fn wanted(call: &Call, watch: bool) -> Result<(ListOptions, Selection
     Ok((options, Selection::of(&call.row, &call.info, selectors)?))
 }
 
-fn at(options: &ListOptions) -> Result<At, Status> {
+/// `single`: there can be one object at most, of which upstream gets the newest state.
+fn at(options: &ListOptions, single: bool) -> Result<At, Status> {
     if options.resource_version.is_empty() {
         return Ok(At::Newest);
     }
@@ -97,6 +105,7 @@ fn at(options: &ListOptions) -> Result<At, Status> {
     Ok(match options.version_match {
         Some(VersionMatch::Exact) => At::Exactly(revision),
         Some(VersionMatch::NotOlderThan) => At::NotOlderThan(revision),
+        None if options.limit > 0 && revision > 0 && single => At::NewestSince(revision),
         None if options.limit > 0 && revision > 0 => At::Exactly(revision),
         None => At::NotOlderThan(revision),
     })

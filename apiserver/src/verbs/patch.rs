@@ -212,7 +212,8 @@ impl<'a> Patching<'a> {
             keep_reset(&mut object);
         }
         match (&self.mechanism, &self.custom) {
-            (Mechanism::Strategic(_), _) => patched::name(&mut object, &self.kind),
+            // What it says of them must be texts, and no more.
+            (Mechanism::Strategic(_), _) => {}
             (_, Some(_)) => {
                 decode::check_header(&object).map_err(|why| invalid(&why))?;
                 if object["kind"].as_str().unwrap_or_default().is_empty() {

@@ -53,7 +53,7 @@ pub(super) fn identify(object: &mut Object, expected: &GroupVersionKind) -> Resu
 }
 
 /// Makes the header the expected one.
-pub(super) fn name(object: &mut Object, expected: &GroupVersionKind) {
+fn name(object: &mut Object, expected: &GroupVersionKind) {
     if let Value::Object(members) = object {
         members.insert("apiVersion".to_owned(), expected.api_version().into());
         members.insert("kind".to_owned(), expected.kind.as_str().into());

@@ -116,6 +116,9 @@ async fn the_resource_version_decides_what_is_shown() {
             assert_eq!(list.version(), version, "{query}");
         }
     }
+    let single = server.get(&format!("{MAPS}?resourceVersion={before}&limit=1&fieldSelector=metadata.name%3Dm0")).await;
+    assert_eq!(single.names(), ["m0"]);
+    assert_ne!(single.version(), before, "one object is shown as it is now");
     for query in [
         "resourceVersion=x",
         "continue=x",

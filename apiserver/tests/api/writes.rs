@@ -190,6 +190,10 @@ async fn patches_apply() {
     assert_eq!(patched["metadata"]["labels"]["a"], "b");
     let same = server.patch(&path, "strategic-merge", &json!({})).await.expect(200);
     assert_eq!(same, patched);
+    let other = server.patch(&path, "strategic-merge", &json!({"apiVersion": "any", "kind": null})).await.expect(200);
+    assert_eq!(other, patched, "a header that does not matter");
+    let wrong = server.patch(&path, "strategic-merge", &json!({"apiVersion": 7})).await;
+    assert!(wrong.message().ends_with(": cannot convert int64 to string"), "{}", wrong.message());
     let stale = server.patch(&path, "merge", &json!({"metadata": {"resourceVersion": "1"}})).await;
     assert_eq!(stale.code, 409);
     let renamed = server.patch(&path, "merge", &json!({"metadata": {"name": "b"}})).await;

@@ -19,7 +19,9 @@ pub mod namespace;
 pub mod nodeipam;
 pub mod nodelifecycle;
 pub mod podgc;
+pub mod pvcbinding;
 pub mod pvcprotection;
+pub mod pvphase;
 pub mod pvprotection;
 pub mod replicaset;
 pub mod resourcequota;
@@ -71,6 +73,8 @@ pub fn start(manager: &Manager, config: Config) {
     manager.add(podgc::PodGc::default());
     manager.add(admissionpolicies::AdmissionPolicies);
     manager.add(disruption::Disruptions);
+    manager.add(pvphase::VolumePhases);
+    manager.add(pvcbinding::ClaimBinding);
     manager.add(pvcprotection::ClaimProtection);
     manager.add(pvprotection::VolumeProtection);
     manager.add(customresourcedefinition::names::CustomResourceNames);

@@ -13,6 +13,7 @@ const CONTROLLER_FIELDS: &[Selectable] = &[Selectable::new("status.replicas", "s
 const SLICE_FIELDS: &[Selectable] = &[Selectable::plain("spec.nodeName"), Selectable::plain("spec.driver")];
 
 const NOT_ENFORCED: &str = "is stored, but nothing enforces it yet";
+const NOT_MOUNTED: &str = "is stored, but no node mounts it yet";
 const NO_CONTROLLER: &str = "is stored, but no controller of this program acts on it yet";
 
 pub(super) fn inert() -> Vec<Descriptor> {
@@ -61,7 +62,7 @@ fn networking() -> Vec<Descriptor> {
 fn storage() -> Vec<Descriptor> {
     let storage = |kind, plural| row("storage.k8s.io", "v1", kind, plural);
     let driver = "is stored, but CSI drivers are not called yet";
-    let core = |kind, plural| row("", "v1", kind, plural).status().returns_deleted().inert(NO_CONTROLLER);
+    let core = |kind, plural| row("", "v1", kind, plural).status().returns_deleted().inert(NOT_MOUNTED);
     vec![
         core("PersistentVolumeClaim", "persistentvolumeclaims").short(&["pvc"]).completed_by_reads(),
         core("PersistentVolume", "persistentvolumes").short(&["pv"]).cluster(),

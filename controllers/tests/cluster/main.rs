@@ -4,5 +4,6 @@ mod collection;
 mod definitions;
 mod roles;
 mod services;
+mod volumes;
 mod workloads;
 mod world;

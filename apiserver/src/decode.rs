@@ -152,7 +152,7 @@ pub fn custom(
         // Upstream expects the kind of the path only where there is an object already.
         return Err(if creates { unrecognized(why) } else { cannot_be(version, &why) });
     }
-    if !creates && object.get("apiVersion").is_some_and(Value::is_null) {
+    if object.get("apiVersion").is_some_and(Value::is_null) {
         return Err(cannot_be("", ".apiVersion accessor error: <nil> is of the type <nil>, expected string"));
     }
     if (&own.group, &own.version) != (&expected.group, &expected.version) {

@@ -43,6 +43,17 @@ impl Accepted {
     /// Whether the view fits what is answered is found when there is an answer (upstream).
     /// `lists`: the path is one of a collection, which also has watches.
     pub fn negotiate(headers: &HeaderMap, query: &Query, lists: bool) -> Result<Self, Status> {
+        Self::among(headers, query, lists, |_| true)
+    }
+
+    /// As [`Self::negotiate`], of a custom resource: there is no message of one, but of its metadata.
+    pub fn negotiate_custom(headers: &HeaderMap, query: &Query, lists: bool) -> Result<Self, Status> {
+        Self::among(headers, query, lists, |accepted| {
+            accepted.format != Format::Protobuf || accepted.view != View::Whole
+        })
+    }
+
+    fn among(headers: &HeaderMap, query: &Query, lists: bool, is_there: fn(&Self) -> bool) -> Result<Self, Status> {
         let pretty = pretty(headers, query);
         let header = accept(headers);
         if header.trim().is_empty() {
@@ -51,7 +62,7 @@ impl Accepted {
         let mut clauses: Vec<Clause> = header.split(',').filter_map(Clause::parse).collect();
         // Stable, so that equal clauses keep the client's order.
         clauses.sort_by(|a, b| b.quality.total_cmp(&a.quality));
-        let chosen = clauses.iter().find_map(Clause::accept);
+        let chosen = clauses.iter().filter_map(Clause::accept).find(is_there);
         let refused = || match clauses.iter().any(|clause| is_known(clause.kind)) {
             true => Status::not_acceptable(&SUPPORTED),
             false => Status::no_representation(&SUPPORTED, lists),
@@ -205,6 +216,20 @@ mod tests {
         ];
         for (accept, expected) in table {
             assert_eq!(negotiate(accept), expected, "{accept}");
+        }
+    }
+
+    #[test]
+    fn there_is_no_message_of_a_custom_resource() {
+        let table = [
+            (PROTOBUF, Err(406)),
+            ("application/vnd.kubernetes.protobuf,application/json", Ok(Format::Json)),
+            ("application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;v=v1;g=meta.k8s.io", Ok(Format::Protobuf)),
+        ];
+        for (accept, expected) in table {
+            let headers = HeaderMap::from_iter([(ACCEPT, accept.parse().unwrap())]);
+            let accepted = Accepted::negotiate_custom(&headers, &Query::default(), false);
+            assert_eq!(accepted.map(|accepted| accepted.format).map_err(|status| status.code), expected, "{accept}");
         }
     }
 

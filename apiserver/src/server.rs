@@ -138,13 +138,18 @@ async fn answer(core: Arc<Core>, user: UserInfo, request: Request<Body>) -> Resp
         // Custom resources are not in upstream's router: whoever comes next does not know the path either.
         return routes::nothing();
     }
+    // Who is told in what form that something is not there in that form.
+    let told = match Accepted::negotiate(request.headers(), &query, false) {
+        Ok(accepted) if is_custom => Accepted { view: View::Whole, ..accepted },
+        _ => Accepted::JSON,
+    };
     match Call::begin(core, row, user, info, query, &request) {
         Ok(call) => match call.answer(request).await {
             Ok(reply) => respond(&call, reply),
             Err(status) => refuse_call(&call, &status),
         },
         Err(status) => {
-            let mut response = refuse(&status, &Accepted::JSON);
+            let mut response = refuse(&status, &told);
             // Not by the router, as far as clients can tell.
             if is_custom || status.code == 406 && status.details.is_none() {
                 let warnings = Warnings::default();
@@ -184,7 +189,8 @@ impl Call {
             Accepted::JSON
         } else {
             let lists = matches!(info.verb.as_str(), "list" | "watch");
-            Accepted::negotiate(request.headers(), &query, lists).map_err(|refused| match info.verb.as_str() {
+            let negotiate = if row.custom.is_some() { Accepted::negotiate_custom } else { Accepted::negotiate };
+            negotiate(request.headers(), &query, lists).map_err(|refused| match info.verb.as_str() {
                 // Custom resources are not in upstream's router. Lists and watches read their options first.
                 "list" | "watch" if row.custom.is_some() => {
                     options::list_error(&info, &query).unwrap_or_else(|| Status::not_acceptable(&SUPPORTED))

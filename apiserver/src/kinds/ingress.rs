@@ -90,6 +90,10 @@ impl Strategy for Ingress {
             || format!("annotation {CLASS_ANNOTATION:?} is deprecated, please use 'spec.ingressClassName' instead");
         old_way.then(warning).into_iter().collect()
     }
+
+    fn warnings_of_update(&self, _new: &Object, _old: &Object) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 fn host(at: &Cursor, errors: &mut Errors) {

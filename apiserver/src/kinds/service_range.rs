@@ -95,8 +95,10 @@ fn ranges(new: &Object, errors: &mut Errors) {
             for range in at.items() {
                 addresses::canonical_range(&range, errors);
             }
-            let families: Vec<bool> = at.items().map(|range| range.str().contains(':')).collect();
-            if matches!(families[..], [first, second] if first == second) {
+            // What is no range is of no family.
+            let family = |range: Cursor| addresses::is_range(range.str()).then(|| range.str().contains(':'));
+            let families: Vec<Option<bool>> = at.items().map(family).collect();
+            if matches!(families[..], [Some(first), Some(second)] if first == second) {
                 errors.invalid(&at, TWO_FAMILIES);
             }
         }

@@ -170,6 +170,10 @@ fn plan(row: &Descriptor, old: &Object, options: &DeleteOptions, now: Timestamp)
         row.strategy.mark_deleting(&mut object);
         return Plan::Mark(object);
     }
+    if row.info.kind == "Namespace" && old.deletion_timestamp().is_some() && row.strategy.keeps(old) {
+        // What is being emptied is not asked anything again.
+        return Plan::Leave;
+    }
     // A negative grace period means one second.
     let asked = options.grace_period_seconds.map(|seconds| if seconds < 0 { 1 } else { seconds });
     let graceful = match old.deletion_timestamp() {

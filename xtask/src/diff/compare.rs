@@ -245,8 +245,10 @@ impl Comparison<'_> {
             }
             (Value::Array(a), Value::Array(b)) if place.ends_with(MANAGERS) && a.len() == b.len() => {
                 // The order is that of times, and the clock may tick between the two servers' writes.
-                let (a, b) = (by_manager(a), by_manager(b));
-                for (a, b) in a.iter().zip(&b) {
+                let ticked = |managers: &[Value]| managers.iter().any(|one| one["time"] != managers[0]["time"]);
+                let sorts = ticked(a) || ticked(b);
+                let in_order = |managers: &[Value]| if sorts { by_manager(managers) } else { managers.to_vec() };
+                for (a, b) in in_order(a).iter().zip(&in_order(b)) {
                     self.values(&format!("{place}[]"), a, b);
                 }
             }
@@ -313,13 +315,9 @@ impl Comparison<'_> {
 const MANAGERS: &str = "metadata.managedFields";
 
 fn by_manager(managers: &[Value]) -> Vec<Value> {
-    let times: std::collections::BTreeSet<_> = managers.iter().map(|entry| entry["time"].to_string()).collect();
     let mut managers = managers.to_vec();
-    if times.len() > 1 {
-        let key =
-            |entry: &Value| ["operation", "manager", "apiVersion", "subresource"].map(|key| entry[key].to_string());
-        managers.sort_by_cached_key(key);
-    }
+    let key = |entry: &Value| ["operation", "manager", "apiVersion", "subresource"].map(|key| entry[key].to_string());
+    managers.sort_by_cached_key(key);
     managers
 }
 

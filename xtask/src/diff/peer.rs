@@ -5,6 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use api::gvk::GroupVersionKind;
+use api::protobuf;
+use api::schema::{SchemaSet, check};
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -68,7 +71,8 @@ impl Peer {
         if close {
             self.connection = None;
         }
-        Ok(Answer { code: parts.status.as_u16(), headers: headers(&parts.headers), body: read(&bytes) })
+        let body = if is_protobuf(&parts.headers) { read_protobuf(&bytes) } else { read(&bytes) };
+        Ok(Answer { code: parts.status.as_u16(), headers: headers(&parts.headers), body })
     }
 
     /// A connection that the server closed meanwhile is replaced once.
@@ -129,12 +133,17 @@ async fn follow(mut body: Incoming, connection: Connection, events: Arc<Mutex<Ev
     drop(connection);
 }
 
+/// What has no message of its kind is sent as the JSON it is.
 fn request(wire: &Wire) -> Result<http::Request<Full<Bytes>>> {
     let mut builder = http::Request::builder().method(wire.method.as_str()).uri(&wire.target);
+    let wants_protobuf = wire.headers.iter().any(|(name, value)| name == "content-type" && value == PROTOBUF);
+    let message = if wants_protobuf { write_protobuf(&wire.body) } else { None };
     for (name, value) in &wire.headers {
-        builder = builder.header(name, value);
+        let is_json = wants_protobuf && message.is_none() && name == "content-type";
+        builder = builder.header(name, if is_json { "application/json" } else { value });
     }
-    match builder.body(Full::new(Bytes::from(wire.body.clone()))) {
+    let body = message.map_or_else(|| Bytes::from(wire.body.clone()), Bytes::from);
+    match builder.body(Full::new(body)) {
         Ok(request) => Ok(request),
         Err(error) => bail!("{} {} cannot be sent: {error}", wire.method, wire.target),
     }
@@ -145,6 +154,29 @@ fn headers(map: &http::HeaderMap) -> Vec<(String, String)> {
     let mut headers: Vec<_> = map.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
     headers.sort();
     headers
+}
+
+pub const PROTOBUF: &str = protobuf::CONTENT_TYPE;
+
+fn is_protobuf(headers: &http::HeaderMap) -> bool {
+    headers.get("content-type").is_some_and(|value| value.as_bytes() == PROTOBUF.as_bytes())
+}
+
+fn write_protobuf(json: &str) -> Option<Vec<u8>> {
+    let set = SchemaSet::builtin();
+    let mut object: Value = serde_json::from_str(json).ok()?;
+    let text = |key: &str| object[key].as_str().unwrap_or_default();
+    let ty = set.of_kind(&GroupVersionKind::from_api_version(text("apiVersion"), text("kind")))?;
+    // What has no place in the message is an error elsewhere: here it would be nothing.
+    let conformed = check::conform(set, ty, &mut object);
+    let whole = conformed.errors.is_empty() && conformed.unknown.is_empty();
+    whole.then(|| protobuf::encode_object(set, &object).ok()).flatten()
+}
+
+/// As JSON; a text that says why not where that cannot be.
+fn read_protobuf(bytes: &[u8]) -> Value {
+    protobuf::decode_object(SchemaSet::builtin(), bytes, None)
+        .unwrap_or_else(|error| format!("no message: {error}").into())
 }
 
 fn read(bytes: &[u8]) -> Value {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::cursor::{Cursor, Errors, IS_IMMUTABLE, field, flag, list, number, size, text};
 use super::edit::{copy, default_text, default_to, get_mut, list_mut, object_mut, set};
-use super::equality::{changed, same, same_field};
+use super::equality::{self, changed, same_field};
 use super::selectors::{label_selector, selects};
 use super::workload;
 use crate::strategy::Strategy;
@@ -43,6 +43,11 @@ impl Strategy for Job {
     fn prepare_for_create(&self, new: &mut Object) {
         if flag(field(new, "spec"), "manualSelector") != Some(true) {
             generate_selector(new);
+        }
+        // As Go reads it back from its store: what has no labels has its pods'.
+        let labels = field(field(field(new, "spec"), "template"), "metadata")["labels"].clone();
+        if size(field(field(new, "metadata"), "labels")) == 0 && labels.is_object() {
+            new["metadata"]["labels"] = labels;
         }
     }
 
@@ -205,7 +210,9 @@ fn changes(new: &Value, old: &Value, errors: &mut Errors) {
     };
     immutable("selector", errors);
     let template = spec.child("template");
-    if !same(template.value, &allowed_template(template.value, old)) {
+    let of = |template: &Value| json!({ "template": template });
+    // A false that somebody sets is another thing than none.
+    if equality::changed(&of(template.value), &of(&allowed_template(template.value, old)), "template") {
         errors.invalid(&template, IS_IMMUTABLE);
     }
     for name in ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] {

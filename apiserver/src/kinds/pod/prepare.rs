@@ -12,6 +12,9 @@ use super::super::quantities::parse_value;
 use super::{labels, qos};
 
 pub fn defaults(pod: &mut Object) {
+    if let Some(status) = get_mut(pod, "status") {
+        mirror_addresses(status);
+    }
     let Some(spec) = get_mut(pod, "spec") else { return };
     spec_defaults(spec);
     for list in ["containers", "initContainers"] {

@@ -10,6 +10,7 @@ mod special;
 mod writes;
 
 use super::kinds::{self, Kind};
+use super::peer::PROTOBUF;
 use super::random::Random;
 use super::step::{Action, Content, Request, Scenario, Step};
 
@@ -157,12 +158,14 @@ impl Story {
         let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
         let partial = if self.random.percent(50) { "PartialObjectMetadata" } else { "PartialObjectMetadataList" };
         let partial = format!("application/json;as={partial};v=v1;g=meta.k8s.io,application/json");
-        match self.random.weighted(&[70, 14, 8, 1, 1, 1]) {
+        match self.random.weighted(&[70, 14, 8, 1, 1, 1, 6, 2]) {
             1 => request.header("accept", &format!("{table},application/json")).maybe_include(&mut self.random),
             2 => request.header("accept", &partial),
             3 => request.header("accept", "*/*"),
             4 => request.header("accept", "text/html"),
             5 => request.header("accept", "application/json;as=Other;v=v1;g=meta.k8s.io"),
+            6 => request.header("accept", PROTOBUF),
+            7 => request.header("accept", &partial.replace("application/json", PROTOBUF)),
             _ => request,
         }
     }

@@ -1,5 +1,6 @@
 //! Gets, lists and watches.
 
+use super::super::peer::PROTOBUF;
 use super::super::step::{Action, Request};
 use super::Story;
 
@@ -150,7 +151,11 @@ impl Story {
         if initial || self.random.percent(30) {
             request = request.query("allowWatchBookmarks", "true");
         }
-        let request = self.accept(request.query("timeoutSeconds", "300"));
+        let mut request = self.accept(request.query("timeoutSeconds", "300"));
+        if request.headers.iter().any(|(name, value)| name == "accept" && value.contains(PROTOBUF)) {
+            // Streams of messages are not read here.
+            request = request.header("accept", "application/json");
+        }
         let label = self.push(Action::Watch(request));
         self.open = Some(label);
     }

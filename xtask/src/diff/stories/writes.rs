@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::mutate;
+use super::super::peer::PROTOBUF;
 use super::super::step::{Content, Request};
 use super::changes::own;
 use super::{Story, WILD};
@@ -30,6 +31,7 @@ impl Story {
         let request = Request::new("POST", self.kind.collection());
         let request = match spoiled {
             Some(text) => request.body("application/json", Content::Text(text)),
+            None if !self.kind.custom && self.random.percent(8) => request.body(PROTOBUF, Content::Json(object)),
             None => request.json(object),
         };
         let request = self.write_options(request);
@@ -44,7 +46,9 @@ impl Story {
         let request = match (self.seen(name), self.random.below(100)) {
             (Some(of), 0..60) => {
                 let changes = self.changes();
-                request.body("application/json", Content::Edited { of, changes })
+                let as_message = !self.kind.custom && self.random.percent(10);
+                let content_type = if as_message { PROTOBUF } else { "application/json" };
+                request.body(content_type, Content::Edited { of, changes })
             }
             (Some(of), 60..70) => {
                 let mut object = self.kind.object(name);

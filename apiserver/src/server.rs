@@ -134,6 +134,7 @@ async fn answer(core: Arc<Core>, user: UserInfo, request: Request<Body>) -> Resp
     };
     let deprecation: Vec<String> = deprecations(&row).collect();
     let is_custom = row.custom.is_some();
+    let lists = matches!(info.verb.as_str(), "list" | "watch");
     if is_custom && check_scope(&row, &info).is_err() {
         // Custom resources are not in upstream's router: whoever comes next does not know the path either.
         return routes::nothing();
@@ -151,7 +152,8 @@ async fn answer(core: Arc<Core>, user: UserInfo, request: Request<Body>) -> Resp
         Err(status) => {
             let mut response = refuse(&status, &told);
             // Not by the router, as far as clients can tell.
-            if is_custom || status.code == 406 && status.details.is_none() {
+            let by_options = lists && matches!(status.code, 400 | 422);
+            if is_custom || by_options || status.code == 406 && status.details.is_none() {
                 let warnings = Warnings::default();
                 warnings.extend(deprecation);
                 for text in warnings.headers() {

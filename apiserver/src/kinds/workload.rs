@@ -131,7 +131,8 @@ pub fn counters(status: &Cursor, all: &[&str], parts: &[&str], errors: &mut Erro
         }
     }
     if parts.contains(&"readyReplicas") && count("availableReplicas") > count("readyReplicas") {
-        errors.invalid(&status.child("availableReplicas"), "cannot be greater than readyReplicas");
+        let available = count("availableReplicas");
+        errors.invalid_as(&status.child("availableReplicas"), available, "cannot be greater than readyReplicas");
     }
 }
 

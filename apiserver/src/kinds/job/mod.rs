@@ -187,7 +187,7 @@ fn host_names(job: &Value, errors: &mut Errors) {
     let name = metadata.child("name");
     let longest = format!("{}-{}", name.str(), completions - 1);
     if !names::dns1123_label(&longest).is_empty() {
-        errors.invalid(&name, format!("will not able to create pod with invalid DNS label: {longest}"));
+        errors.invalid_text(&name, format!("will not able to create pod with invalid DNS label: {longest}"));
     }
 }
 

@@ -1,5 +1,6 @@
 //! The subresource `status` of a pod: what the kubelet, the scheduler and controllers report.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use api::field::FieldError;
@@ -67,6 +68,7 @@ pub fn validate(new: &Value, old: &Value) -> Vec<FieldError> {
     for name in STATUS_LISTS {
         transitions(&status, name, old, &mut errors);
     }
+    claims(&status.child("resourceClaimStatuses"), field(new, "spec"), &mut errors);
     pod_addresses(&status, old_status, &mut errors);
     host_addresses(&status, old_status, &mut errors);
     errors.into_vec()
@@ -81,6 +83,24 @@ fn conditions(at: &Cursor, errors: &mut Errors) {
         let kind = condition.text("type");
         if !matches!(kind, "PodScheduled" | "Ready" | "Initialized") {
             label_name(&condition.child("Type").showing(field(condition.value, "type")), errors);
+        }
+    }
+}
+
+/// Each is of a claim that the pod has.
+fn claims(at: &Cursor, spec: &Value, errors: &mut Errors) {
+    let mut seen = BTreeSet::new();
+    for status in at.items() {
+        let name = status.child("name");
+        if !list(spec, "resourceClaims").iter().any(|claim| text(claim, "name") == name.str()) {
+            errors.invalid_text(&name, "must match the name of an entry in `spec.resourceClaims`");
+        }
+        if !seen.insert(name.str()) {
+            errors.duplicate_as(&name, name.str());
+        }
+        let claim = status.child("resourceClaimName");
+        for detail in names::dns1123_subdomain(claim.str()).into_iter().filter(|_| claim.is_set()) {
+            errors.invalid_as(&name, claim.str(), detail);
         }
     }
 }

@@ -244,3 +244,27 @@ fn resize_changes_cpu_and_memory_only() {
         ["spec: Invalid value: \"Guaranteed\": Pod QOS Class may not change as a result of resizing"]
     );
 }
+
+#[test]
+fn the_status_names_claims_of_the_pod() {
+    let old = json!({"spec": {"resourceClaims": [{"name": "a"}]}, "status": {}});
+    let table: &[(_, &[&str])] = &[
+        (json!([{"name": "a", "resourceClaimName": "x"}]), &[]),
+        (
+            json!([{"name": "b"}, {"name": "b"}]),
+            &[
+                "status.resourceClaimStatuses[0].name: Invalid value: \"b\": must match the name of an entry in \
+                 `spec.resourceClaims`",
+                "status.resourceClaimStatuses[1].name: Invalid value: \"b\": must match the name of an entry in \
+                 `spec.resourceClaims`",
+                "status.resourceClaimStatuses[1].name: Duplicate value: \"b\"",
+            ],
+        ),
+    ];
+    for (statuses, expected) in table {
+        let new = with(old.clone(), "/status", json!({"resourceClaimStatuses": statuses}));
+        let errors: Vec<String> =
+            Pod.validate_subresource("status", &new, &old).iter().map(ToString::to_string).collect();
+        assert_eq!(errors, *expected);
+    }
+}

@@ -49,8 +49,10 @@ pub fn init_containers(spec: &Cursor, facts: &Facts, errors: &mut Errors) {
         if sidecar && !container.child("restartPolicyRules").is_empty() {
             let detail = "restartPolicyRules are not allowed for init containers with restart policy Always";
             errors.forbidden(&container.child("restartPolicyRules"), detail);
-        } else if !sidecar {
+        } else if !sidecar && container.has("restartPolicy") {
             restart_policy(&container, errors);
+        } else if !sidecar && !container.child("restartPolicyRules").is_empty() {
+            errors.required_because(&container.child("restartPolicy"), WITHOUT_POLICY);
         }
         let name = container.child("name");
         if names.contains(name.str()) {
@@ -221,12 +223,14 @@ fn resize_policy(at: &Cursor, pod_restart_policy: &str, errors: &mut Errors) {
     }
 }
 
+const WITHOUT_POLICY: &str = "must specify restartPolicy when restart rules are used";
+
 fn restart_policy(container: &Cursor, errors: &mut Errors) {
     const MAX_RULES: usize = 20;
     let (policy, rules) = (container.child("restartPolicy"), container.child("restartPolicyRules"));
     if !policy.is_set() {
         if !rules.is_empty() {
-            errors.required_because(&policy, "must specify restartPolicy when restart rules are used");
+            errors.required_because(&policy, WITHOUT_POLICY);
         }
     } else {
         errors.one_of_if_set(&policy, &["Always", "Never", "OnFailure"]);

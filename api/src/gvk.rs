@@ -30,6 +30,11 @@ impl GroupVersionKind {
         api_version(&self.group, &self.version)
     }
 
+    /// As Go prints one, with the empty name of the core group: `/v1, Kind=Pod`.
+    pub fn go_string(&self) -> String {
+        format!("{}/{}, Kind={}", self.group, self.version, self.kind)
+    }
+
     /// The inverse of [`Self::api_version`]; a version without a slash is the core group's.
     pub fn from_api_version(api_version: &str, kind: &str) -> Self {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));

@@ -44,13 +44,9 @@ pub struct ApiServer {
 impl ApiServer {
     pub fn new(config: Config) -> Self {
         let registry = Arc::new(Registry::built_in());
-        let surroundings = Surroundings {
-            registry: registry.clone(),
-            authorizer: config.authorizer.clone(),
-            policies: Arc::default(),
-        };
+        let surroundings = Surroundings::new(registry.clone(), config.authorizer.clone());
         let roles = config.rbac.clone().map(|index| index as Arc<dyn Follower>);
-        let followers = roles.into_iter().chain([surroundings.policies.clone() as Arc<dyn Follower>]);
+        let followers = roles.into_iter().chain(surroundings.followers());
         let core = Core {
             caches: Caches::new(config.store.clone(), registry.clone()).followed_by(followers.collect()),
             registry,

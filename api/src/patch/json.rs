@@ -110,6 +110,10 @@ impl Patch {
         unknown
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// All operations, or an error and an object of no use.
     pub fn apply(&self, object: &mut Value) -> Result<(), JsonPatchError> {
         let mut copied = 0;

@@ -151,6 +151,24 @@ impl<'a> Facts<'a> {
         Ok(shown)
     }
 
+    /// What was made of a shown object, as the request has objects: the inverse of [`Facts::shown_object`].
+    ///
+    /// # Errors
+    /// It cannot be converted, or is of no form that could be taken back.
+    pub fn taken_back(&self, mut object: Value, form: &Form) -> Result<Object, Status> {
+        let (row, own) = (form.row(self.cx.row), self.cx.row);
+        if !matches!(self.cx.subresource, "" | "status") && self.kind(form) != row.gvk() {
+            let why = format!("a {} that webhooks change is not supported by this server yet", self.kind(form).kind);
+            return Err(Status::internal(why));
+        }
+        if let Some(shape) = row.shape {
+            shape.store(&mut object);
+        } else if matches!(form, Form::Other(_)) && own.custom.is_some() {
+            own.load(&mut object, 0)?;
+        }
+        Ok(object)
+    }
+
     pub fn kind(&self, form: &Form) -> GroupVersionKind {
         let info = &form.row(self.cx.row).info;
         match info.subresource(self.cx.subresource) {

@@ -8,6 +8,7 @@ mod conditions;
 mod default_class;
 mod default_tolerations;
 mod facts;
+mod followed;
 mod limit_ranger;
 mod matching;
 mod namespace_lifecycle;
@@ -22,6 +23,7 @@ mod runtime_class;
 mod service_account;
 mod storage_protection;
 mod taint_nodes;
+pub mod webhook;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +36,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use crate::authorizer::Authorizer;
+use crate::cache::Follower;
 use crate::options::DeleteOptions;
 use crate::query::Query;
 use crate::registry::{Descriptor, Registry};
@@ -125,6 +128,8 @@ pub struct Attributes<'a> {
     /// The options of a deletion.
     pub(crate) deletion: Option<&'a DeleteOptions>,
     pub(crate) warnings: &'a Warnings,
+    /// How often steps have gone over the object, and why.
+    pub rounds: webhook::Rounds,
     /// Random bits for generated names.
     pub random: u64,
     pub reader: &'a dyn Reader,
@@ -173,11 +178,31 @@ pub struct Surroundings {
     pub registry: Arc<Registry>,
     pub authorizer: Arc<dyn Authorizer>,
     pub policies: Arc<policy::Index>,
+    pub mutating: Arc<webhook::Index>,
+    pub validating: Arc<webhook::Index>,
+}
+
+impl Surroundings {
+    pub fn new(registry: Arc<Registry>, authorizer: Arc<dyn Authorizer>) -> Self {
+        Self {
+            registry,
+            authorizer,
+            policies: Arc::default(),
+            mutating: Arc::new(webhook::Index::mutating()),
+            validating: Arc::new(webhook::Index::validating()),
+        }
+    }
+
+    /// Who is told of changes.
+    pub fn followers(&self) -> [Arc<dyn Follower>; 3] {
+        [self.policies.clone(), self.mutating.clone(), self.validating.clone()]
+    }
 }
 
 /// All steps in upstream's order.
 pub fn chain(surroundings: &Surroundings) -> Vec<Box<dyn Admission>> {
-    let Surroundings { registry, authorizer, policies } = surroundings.clone();
+    let Surroundings { registry, authorizer, policies, mutating, validating } = surroundings.clone();
+    let surroundings = || surroundings.clone();
     vec![
         Box::new(namespace_lifecycle::NamespaceLifecycle),
         Box::new(limit_ranger::LimitRanger),
@@ -194,7 +219,9 @@ pub fn chain(surroundings: &Surroundings) -> Vec<Box<dyn Admission>> {
         Box::new(certificate_requester::CertificateRequester),
         Box::new(certificates::CertificateSubjectRestriction),
         Box::new(default_class::INGRESS),
+        Box::new(webhook::MutatingAdmissionWebhook { index: mutating, surroundings: surroundings() }),
         Box::new(policy::ValidatingAdmissionPolicy { index: policies, registry, authorizer }),
+        Box::new(webhook::ValidatingAdmissionWebhook { index: validating, surroundings: surroundings() }),
         Box::new(resource_quota::ResourceQuota),
     ]
 }

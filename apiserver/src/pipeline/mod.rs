@@ -20,6 +20,7 @@ use api::Object;
 use api::status::Status;
 use bytes::Bytes;
 
+use crate::admission::webhook::Rounds;
 use crate::admission::{Attributes, Operation, StatusChange, StatusWriter, Verdict};
 use crate::core::{Core, Existing, qualified};
 use crate::query::Query;
@@ -89,6 +90,7 @@ impl Target<'_> {
             query: self.query,
             deletion: None,
             warnings: self.warnings,
+            rounds: Rounds::default(),
             random: self.core.random(),
             reader: self.core,
             statuses: self,

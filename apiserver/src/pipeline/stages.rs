@@ -96,8 +96,13 @@ impl Decoded {
         let name = object.name().to_owned();
         let operation = if old.is_some() { Operation::Update } else { Operation::Create };
         let attributes = target.attributes(operation, &name, old);
-        for step in &target.core.admission {
-            step.mutate(&attributes, &mut object).await?;
+        loop {
+            for step in &target.core.admission {
+                step.mutate(&attributes, &mut object).await?;
+            }
+            if !attributes.rounds.begin_second() {
+                break;
+            }
         }
         defaults(&mut object);
         target.warnings.extend(metadata::dedup_owners(&mut object));

@@ -29,8 +29,8 @@ fn policies() -> Vec<Descriptor> {
         row.status().inert(NOT_ENFORCED)
     };
     vec![
-        admission("MutatingWebhookConfiguration", "mutatingwebhookconfigurations").inert(NOT_ENFORCED),
-        admission("ValidatingWebhookConfiguration", "validatingwebhookconfigurations").inert(NOT_ENFORCED),
+        admission("MutatingWebhookConfiguration", "mutatingwebhookconfigurations"),
+        admission("ValidatingWebhookConfiguration", "validatingwebhookconfigurations"),
         admission("ValidatingAdmissionPolicy", "validatingadmissionpolicies").status(),
         admission("ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings"),
         flow("FlowSchema", "flowschemas"),
@@ -188,7 +188,12 @@ mod tests {
     fn who_creates_what_nothing_acts_on_is_told() {
         let silent: Vec<String> =
             inert().iter().filter(|row| row.inert.is_none()).map(|row| row.info.kind.clone()).collect();
-        let policies = ["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"];
+        let policies = [
+            "MutatingWebhookConfiguration",
+            "ValidatingWebhookConfiguration",
+            "ValidatingAdmissionPolicy",
+            "ValidatingAdmissionPolicyBinding",
+        ];
         assert_eq!(silent, [&policies[..], &["Ingress", "IngressClass", "CertificateSigningRequest"]].concat());
     }
 }

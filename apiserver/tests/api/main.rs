@@ -17,4 +17,5 @@ mod reads;
 mod shared;
 mod subresources;
 mod watches;
+mod webhooks;
 mod writes;

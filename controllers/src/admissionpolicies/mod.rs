@@ -101,7 +101,7 @@ fn one(
         environment.define(&variable.name, &ty);
     }
     let issues = environment.type_of(source, declared).err()?;
-    Some(format!("{kind}: {issues}\n"))
+    Some(format!("{}: {issues}\n", kind.go_string()))
 }
 
 /// The kinds that the rules name, without those that are meant by a `*`.

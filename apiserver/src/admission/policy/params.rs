@@ -15,7 +15,7 @@ pub fn row(policy: &Policy, registry: &Registry) -> Result<Option<std::sync::Arc
     let Some(kind) = &policy.param_kind else { return Ok(None) };
     match registry.of_kind(kind) {
         Some(row) => Ok(Some(row)),
-        None => Err(format!("failed to find resource referenced by paramKind: '{kind}'")),
+        None => Err(format!("failed to find resource referenced by paramKind: '{}'", kind.go_string())),
     }
 }
 

@@ -1,0 +1,55 @@
+//! ValidatingAdmissionWebhook: all webhooks that want the request, at once.
+
+use std::sync::Arc;
+
+use api::Object;
+use api::status::Status;
+use futures::future::join_all;
+
+use super::{Index, ask, is_exempt, judge, wants};
+use crate::admission::facts::Facts;
+use crate::admission::{Admission, Attributes, Surroundings, Verdict};
+
+pub struct ValidatingAdmissionWebhook {
+    pub index: Arc<Index>,
+    pub surroundings: Surroundings,
+}
+
+impl Admission for ValidatingAdmissionWebhook {
+    fn name(&self) -> &'static str {
+        "ValidatingAdmissionWebhook"
+    }
+
+    fn sees_below(&self) -> bool {
+        true
+    }
+
+    fn validate<'a>(&'a self, cx: &'a Attributes<'a>, object: Option<&'a Object>) -> Verdict<'a> {
+        if is_exempt(cx) {
+            return Box::pin(std::future::ready(Ok(())));
+        }
+        Box::pin(self.ask_all(cx, object))
+    }
+}
+
+impl ValidatingAdmissionWebhook {
+    async fn ask_all(&self, cx: &Attributes<'_>, object: Option<&Object>) -> Result<(), Status> {
+        let facts = Facts::new(cx, object, &self.surroundings.registry);
+        let Some(hooks) = self.index.hooks().await else {
+            return Err(facts.forbidden("not yet ready to handle request"));
+        };
+        let mut relevant = Vec::new();
+        for hook in &*hooks {
+            if let Some(form) = wants(hook, &facts, &self.surroundings).await? {
+                relevant.push((hook, form));
+            }
+        }
+        let asked = relevant.iter().map(|(hook, form)| ask(hook, &facts, form, &self.surroundings, false));
+        let answers = join_all(asked).await;
+        let mut judged = relevant.iter().zip(answers).map(|((hook, _), answer)| match answer {
+            Ok(_) => Ok(()),
+            Err(failure) => judge(hook, failure),
+        });
+        judged.find(Result::is_err).unwrap_or(Ok(()))
+    }
+}

@@ -98,7 +98,8 @@ fn end(pod: &Pod, condition: Option<Value>, plan: &mut Plan) {
         if let Some(condition) = condition {
             status["conditions"] = json!([condition]);
         }
-        plan.push(Action::patch_status(pod, status).same_uid(pod));
+        // Its kubelet may have told meanwhile how it ended, and that stays.
+        plan.push(Action::patch_status(pod, status).unchanged(pod));
     }
     plan.push(Action::delete(pod).grace(0));
 }

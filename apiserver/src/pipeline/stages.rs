@@ -132,7 +132,9 @@ impl Admitted {
         if row.generation {
             meta::set(object, "generation", 1);
         }
-        gated::drop_disabled(object);
+        if row.custom.is_none() {
+            gated::drop_disabled(object);
+        }
         row.strategy.prepare_for_create(object);
         row.strategy.stamp(object, None, &created);
         // What a write to a subresource creates is given nothing (upstream): the next write of the object is.
@@ -160,7 +162,9 @@ impl Admitted {
     pub(super) async fn validate_update(mut self, target: &Target<'_>, old: &Object) -> Result<Validated, Status> {
         let (row, object) = (target.row, &mut self.object);
         metadata::carry_over(object, old);
-        gated::drop_disabled(object);
+        if row.custom.is_none() {
+            gated::drop_disabled(object);
+        }
         match target.subresource {
             "" => {
                 if row.has_status() && !row.status_on_update {

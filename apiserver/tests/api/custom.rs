@@ -109,6 +109,22 @@ async fn a_definition_brings_a_kind() {
     assert_eq!(said, ["MODIFIED a", "ADDED b", "DELETED a", "DELETED b", "end"]);
 }
 
+/// The gates of built-in fields are of built-in kinds.
+#[tokio::test]
+async fn a_custom_kind_of_a_built_in_name_keeps_its_fields() {
+    let server = Server::start().await;
+    let mut leases = definition(&schema(&json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})));
+    leases["spec"]["names"]["kind"] = "Lease".into();
+    define(&server, &leases).await;
+    let spec = json!({"strategy": "s", "preferredHolder": "h", "other": 1});
+    let mut lease = widget("a", spec.clone());
+    lease["kind"] = "Lease".into();
+    server.until(WIDGETS, |answer| answer.code == 200).await;
+    assert_eq!(server.post(WIDGETS, &lease).await.expect(201)["spec"], spec);
+    let patched = server.patch(&format!("{WIDGETS}/a"), "merge", &json!({"spec": {"other": 2}})).await.expect(200);
+    assert_eq!(patched["spec"], json!({"strategy": "s", "preferredHolder": "h", "other": 2}));
+}
+
 #[tokio::test]
 async fn versions_show_the_same_objects() {
     let server = Server::start().await;

@@ -48,7 +48,9 @@ impl Oracle {
         self.all("core/nodes").find_map(|node| {
             let taints = &node["spec"]["taints"];
             let bad = !is_ready(node) || taints.as_array().is_some_and(|taints| !taints.is_empty());
-            bad.then(|| format!("node {} is not well: {taints} {}", name_of(node), node["status"]["conditions"]))
+            bad.then(|| {
+                format!("node {} is not well: {} {}", name_of(node), node["spec"], node["status"]["conditions"])
+            })
         })
     }
 

@@ -6,8 +6,10 @@ use crate::clock::{self, SECOND};
 use crate::scenario::Scenario;
 use crate::storm::{Storm, Weather};
 
-/// How long a kubelet is away in calm, in milliseconds: what its old process had sent has arrived when the new one looks.
-const RESTART: u64 = 200;
+/// What was sent in the storm has arrived when so many milliseconds of calm have passed. Requests of different connections
+/// overtake each other: before that, the last cordon of the storm may arrive after the uncordon of the calm, and a kubelet's last
+/// word after the first of its next process.
+const ARRIVAL: u64 = 200;
 
 /// Storm, then calm; what was done, for a replay.
 pub fn storm(world: &mut World, seed: u64, steps: u64, weather: Weather) -> Scenario {
@@ -66,9 +68,9 @@ impl World {
             if let Some(site) = self.sites.get_mut(&node) {
                 site.facts.cpus = CPUS_IN_CALM;
             }
-            self.after(RESTART, Later::Start(node.clone()));
+            self.after(ARRIVAL, Later::Start(node.clone()));
             for action in [Action::Cordon { node: node.clone(), on: false }, Action::Taint { node, on: false }] {
-                self.perform(&action);
+                self.after(ARRIVAL, Later::Do(action));
             }
         }
     }

@@ -68,6 +68,7 @@ pub struct World {
 enum Later {
     Start(String),
     Flow,
+    Do(Action),
 }
 
 impl World {

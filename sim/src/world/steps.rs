@@ -45,6 +45,7 @@ impl World {
             match entry.remove() {
                 Later::Start(name) => self.start(&name),
                 Later::Flow => self.flow(),
+                Later::Do(action) => self.perform(&action),
             }
         }
         if next == self.tick_at {

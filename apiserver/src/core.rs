@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::discovered::Discovered;
 use crate::managed::{Managers, read_stored};
 use crate::openapi::Documents;
+use crate::outbound::Webhooks;
 use crate::registry::{Descriptor, Registry};
 use crate::token::Lookup;
 
@@ -33,6 +34,7 @@ pub(crate) struct Core {
     pub allocator: Allocator,
     pub discovered: Discovered,
     pub documents: Documents,
+    pub webhooks: Arc<Webhooks>,
     /// The server stops: streams end.
     pub stopping: CancellationToken,
 }
@@ -82,7 +84,7 @@ impl Core {
     pub async fn read(&self, row: &Descriptor, namespace: &str, name: &str) -> Result<Option<Existing>, Status> {
         let found = self.config.store.get(key(row, namespace, name)).await.map_err(store_error)?;
         let Some(found) = found else { return Ok(None) };
-        let mut existing = Existing::decode(row, found.value, found.modified.0)?;
+        let mut existing = self.decode(row, found.value, found.modified.0).await?;
         existing.stale |= row.completed_by_reads && found.created == found.modified;
         Ok(Some(existing))
     }
@@ -99,9 +101,18 @@ impl Core {
             && let Some(stored) =
                 self.caches.get(&row.storage).and_then(|cache| cache.get(&row.object_key(namespace, name)))
         {
-            return Ok((Some(Existing::decode(row, stored.json.clone(), stored.revision)?), false));
+            return Ok((Some(self.decode(row, stored.json.clone(), stored.revision).await?), false));
         }
         Ok((self.read(row, namespace, name).await?, true))
+    }
+
+    async fn decode(&self, row: &Descriptor, json: Bytes, revision: u64) -> Result<Existing, Status> {
+        if let Some(converted) = self.existing(row, &json, revision).await? {
+            return Ok(converted);
+        }
+        let (mut object, managers) = read_stored(&json).map_err(Status::internal)?;
+        let stale = row.load(&mut object, revision)?;
+        Ok(Existing { object, managers, json, revision, stale })
     }
 
     pub async fn must_read(&self, row: &Descriptor, namespace: &str, name: &str) -> Result<Existing, Status> {
@@ -128,14 +139,6 @@ impl Core {
                 field: String::new(),
             })
         })
-    }
-}
-
-impl Existing {
-    fn decode(row: &Descriptor, json: Bytes, revision: u64) -> Result<Self, Status> {
-        let (mut object, managers) = read_stored(&json).map_err(Status::internal)?;
-        let stale = row.load(&mut object, revision)?;
-        Ok(Self { object, managers, json, revision, stale })
     }
 }
 
@@ -190,6 +193,14 @@ impl Reader for Core {
             let objects = cache.list(&prefix, self.caches.complete()).objects;
             objects.iter().map(|stored| serde_json::from_slice(&stored.json).map_err(Status::internal)).collect()
         })
+    }
+
+    fn converted<'a>(
+        &'a self,
+        row: &'a Descriptor,
+        objects: Vec<Object>,
+    ) -> BoxFuture<'a, Result<Vec<Object>, Status>> {
+        Box::pin(self.convert(row, objects))
     }
 
     fn cached(&self, row: &Descriptor, namespace: &str, name: &str) -> Result<Option<Object>, Status> {

@@ -10,6 +10,7 @@
 //! - [`config`] is everything that a server is given: store, clock, randomness, [`authorizer`], [`node_proxy`], [`token`] issuer.
 //! - `bootstrap` makes what every cluster has; `background` compacts and sweeps; `routes` and `openapi` are paths that are no
 //!   resource.
+//! - `conversion` asks webhooks for versions of custom resources; `outbound` is how the server reaches webhooks and other servers.
 //! - `allocation` gives Services their addresses and ports; `servers` knows who else serves the same store.
 //!
 //! What is not here: no handler per kind, no typed Kubernetes struct, no way to the store past the pipeline but for sweeps,
@@ -25,6 +26,7 @@ mod bootstrap;
 pub mod cache;
 mod call;
 pub mod config;
+mod conversion;
 mod core;
 pub mod custom;
 mod decode;
@@ -41,6 +43,7 @@ mod metadata;
 pub mod node_proxy;
 mod openapi;
 mod options;
+mod outbound;
 mod pipeline;
 pub mod query;
 pub mod rbac;

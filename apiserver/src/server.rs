@@ -54,6 +54,7 @@ impl ApiServer {
             allocator: Allocator::new(config.service_cidr, config.node_ports.clone()),
             discovered: Discovered::default(),
             documents: Documents::default(),
+            webhooks: surroundings.webhooks.clone(),
             stopping: CancellationToken::new(),
             config,
         };
@@ -141,7 +142,7 @@ async fn answer(core: Arc<Core>, user: UserInfo, request: Request<Body>) -> Resp
         _ => Accepted::JSON,
     };
     match Call::begin(core, row, user, info, query, &request) {
-        Ok(call) => match call.answer(request).await {
+        Ok(call) => match call.converted(request).await {
             Ok(reply) => respond(&call, reply),
             Err(status) => refuse_call(&call, &status),
         },
@@ -179,9 +180,6 @@ impl Call {
         check_scope(&row, &info)?;
         check_verb(&row, &info)?;
         check_route(request.method(), &row, &info)?;
-        if let Some(custom) = row.custom.as_ref().filter(|custom| custom.needs_webhook()) {
-            return Err(custom.unconverted());
-        }
         let streams = subresources::special(&row, &info.subresource).is_some_and(|special| special.streams());
         let accepted = if streams {
             Accepted::JSON
@@ -207,6 +205,14 @@ impl Call {
         let warnings = Warnings::default();
         warnings.extend(deprecations(&row));
         Ok(Self { core, user, headers, query, row, accepted, warnings, manager, info })
+    }
+
+    /// The answer, whose object is in the version of the request.
+    async fn converted(&self, request: Request<Body>) -> Result<Reply, Status> {
+        match self.answer(request).await? {
+            Reply::Object { code, json } => Ok(Reply::Object { code, json: self.core.shown(&self.row, json).await? }),
+            other => Ok(other),
+        }
     }
 
     async fn answer(&self, request: Request<Body>) -> Result<Reply, Status> {

@@ -117,22 +117,30 @@ impl<'a> Facts<'a> {
     ///
     /// # Errors
     /// It cannot be converted.
-    pub fn shown_object(&self, form: &Form) -> Result<Cow<'a, Value>, Status> {
+    pub async fn shown_object(&self, form: &Form) -> Result<Cow<'a, Value>, Status> {
         match (self.cx.operation, self.cx.query) {
             (Operation::Connect, Some(query)) => Ok(Cow::Owned(connect_options(&self.kind(&Form::Own), query))),
-            _ => self.shown(self.object, form),
+            _ => self.shown(self.object, form).await,
         }
+    }
+
+    /// Both what the object is and what it was.
+    ///
+    /// # Errors
+    /// One cannot be converted.
+    pub async fn shown_both(&self, form: &Form) -> Result<(Cow<'a, Value>, Cow<'a, Value>), Status> {
+        Ok((self.shown_object(form).await?, self.shown_old(form).await?))
     }
 
     /// What the object was.
     ///
     /// # Errors
     /// It cannot be converted.
-    pub fn shown_old(&self, form: &Form) -> Result<Cow<'a, Value>, Status> {
-        self.shown(self.old(), form)
+    pub async fn shown_old(&self, form: &Form) -> Result<Cow<'a, Value>, Status> {
+        self.shown(self.old(), form).await
     }
 
-    fn shown(&self, object: Option<&'a Object>, form: &Form) -> Result<Cow<'a, Value>, Status> {
+    async fn shown(&self, object: Option<&'a Object>, form: &Form) -> Result<Cow<'a, Value>, Status> {
         static NONE: Value = Value::Null;
         let Some(object) = object else { return Ok(Cow::Borrowed(&NONE)) };
         let row = form.row(self.cx.row);
@@ -146,7 +154,7 @@ impl<'a> Facts<'a> {
         if let Some(shape) = row.shape {
             shape.serve(shown.to_mut());
         } else if matches!(form, Form::Other(_)) && row.custom.is_some() {
-            row.load(shown.to_mut(), 0)?;
+            shown = Cow::Owned(self.converted(row, shown.into_owned()).await?);
         }
         Ok(shown)
     }
@@ -155,7 +163,7 @@ impl<'a> Facts<'a> {
     ///
     /// # Errors
     /// It cannot be converted, or is of no form that could be taken back.
-    pub fn taken_back(&self, mut object: Value, form: &Form) -> Result<Object, Status> {
+    pub async fn taken_back(&self, mut object: Value, form: &Form) -> Result<Object, Status> {
         let (row, own) = (form.row(self.cx.row), self.cx.row);
         if !matches!(self.cx.subresource, "" | "status") && self.kind(form) != row.gvk() {
             let why = format!("a {} that webhooks change is not supported by this server yet", self.kind(form).kind);
@@ -164,9 +172,13 @@ impl<'a> Facts<'a> {
         if let Some(shape) = row.shape {
             shape.store(&mut object);
         } else if matches!(form, Form::Other(_)) && own.custom.is_some() {
-            own.load(&mut object, 0)?;
+            object = self.converted(own, object).await?;
         }
         Ok(object)
+    }
+
+    async fn converted(&self, row: &Descriptor, object: Object) -> Result<Object, Status> {
+        Ok(self.cx.reader.converted(row, vec![object]).await?.pop().unwrap_or_default())
     }
 
     pub fn kind(&self, form: &Form) -> GroupVersionKind {

@@ -38,6 +38,7 @@ use jiff::Timestamp;
 use crate::authorizer::Authorizer;
 use crate::cache::Follower;
 use crate::options::DeleteOptions;
+use crate::outbound::Webhooks;
 use crate::query::Query;
 use crate::registry::{Descriptor, Registry};
 use crate::user::UserInfo;
@@ -80,6 +81,10 @@ pub trait Reader: Send + Sync {
         resource: &'a str,
         namespace: &'a str,
     ) -> BoxFuture<'a, Result<Vec<Object>, Status>>;
+
+    /// Objects of a custom kind, in any of its versions, as the row has them.
+    fn converted<'a>(&'a self, row: &'a Descriptor, objects: Vec<Object>)
+    -> BoxFuture<'a, Result<Vec<Object>, Status>>;
 
     /// As the watch cache shows it, in the form of the row.
     ///
@@ -180,6 +185,7 @@ pub struct Surroundings {
     pub policies: Arc<policy::Index>,
     pub mutating: Arc<webhook::Index>,
     pub validating: Arc<webhook::Index>,
+    pub webhooks: Arc<Webhooks>,
 }
 
 impl Surroundings {
@@ -190,6 +196,7 @@ impl Surroundings {
             policies: Arc::default(),
             mutating: Arc::new(webhook::Index::mutating()),
             validating: Arc::new(webhook::Index::validating()),
+            webhooks: Arc::default(),
         }
     }
 
@@ -201,7 +208,7 @@ impl Surroundings {
 
 /// All steps in upstream's order.
 pub fn chain(surroundings: &Surroundings) -> Vec<Box<dyn Admission>> {
-    let Surroundings { registry, authorizer, policies, mutating, validating } = surroundings.clone();
+    let Surroundings { registry, authorizer, policies, mutating, validating, .. } = surroundings.clone();
     let surroundings = || surroundings.clone();
     vec![
         Box::new(namespace_lifecycle::NamespaceLifecycle),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use api::Object;
 use api::discovery::compare_versions;
@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::strategy::CustomStrategy;
-use super::{Common, CustomKind, ScalePaths};
+use super::{Common, Converter, CustomKind, Kept, ScalePaths};
 use crate::registry::{Descriptor, Held, Selectable, row, version_hash};
 
 /// One definition and its rows.
@@ -55,7 +55,7 @@ impl Definition {
         let common = Arc::new(Common {
             storage_version: storage_version.to_owned(),
             schemas: schemas.collect(),
-            by_webhook: spec["conversion"]["strategy"] == "Webhook",
+            converter: Converter::read(&spec["conversion"]),
             settled: revision,
             terminating: AtomicBool::new(false),
             replaced: CancellationToken::new(),
@@ -151,6 +151,7 @@ impl Reading<'_> {
             deprecation: self.deprecation(),
             scale: ScalePaths::read(&subresources["scale"]),
             schema: version["schema"]["openAPIV3Schema"].clone(),
+            kept: Mutex::new(Kept::default()),
         });
         descriptor.strategy = Held::Shared(Arc::new(CustomStrategy::new(custom.clone())));
         descriptor.custom = Some(custom);

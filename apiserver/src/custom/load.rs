@@ -4,13 +4,16 @@
 //! defaulted, and in the version that is asked for. What was written since is in that form already and is sent as it is.
 
 use std::borrow::Cow;
+use std::sync::{Arc, PoisonError};
 
 use api::Object;
+use api::gvk::GroupVersionKind;
 use api::status::Status;
 use api::structural::metadata::{self, Malformed};
 use api::structural::{Structural, default, prune};
 use bytes::Bytes;
 
+use super::converter::{Converter, about};
 use super::{CustomKind, numbers};
 use crate::cache::Stored;
 use crate::registry::Descriptor;
@@ -45,35 +48,66 @@ impl CustomKind {
     /// A stored object in this version. Whether it is another than the storage version would have today is the answer.
     ///
     /// # Errors
-    /// It is of another version, and those are converted by a webhook.
+    /// It is of another version, and those are converted by a webhook, which cannot be asked here.
     fn load(&self, object: &mut Object) -> Result<bool, Status> {
-        let stored = object.clone();
-        let from = version_of(object);
-        if from != self.gvk.version && self.common.by_webhook {
-            return Err(self.unconverted());
+        let is_foreign = !self.is_own(object);
+        if is_foreign && self.common.converter.is_some() {
+            let about = about(std::slice::from_ref(object), &self.gvk);
+            return Err(Status::plain(format!("conversion webhook for {about} failed: it cannot be asked here")));
         }
-        if let Some(schema) = self.common.schemas.get(&from) {
-            self.repair(object, schema);
-            default::fill(object, schema);
-        }
-        let stale = from != self.common.storage_version || *object != stored;
-        if from != self.gvk.version {
+        let stale = self.prepare(object);
+        if is_foreign {
             object["apiVersion"] = self.gvk.api_version().into();
-            self.repair(object, self.structural());
+            self.settle_converted(object);
         }
         Ok(stale)
     }
 
-    /// Another version than the stored one is had from a webhook only.
-    pub fn unconverted(&self) -> Status {
-        let (api_version, kind) = (self.gvk.api_version(), &self.gvk.kind);
-        let why = "conversion by webhooks is not supported by this server yet";
-        Status::internal(format!("conversion webhook for {api_version}, Kind={kind} failed: {why}"))
+    /// Brings a stored object into the form that the schema of its own version wants today. Whether it is another than would be stored today is
+    /// the answer.
+    pub(crate) fn prepare(&self, object: &mut Object) -> bool {
+        let stored = object.clone();
+        let from = version_of(object);
+        if let Some(schema) = self.common.schemas.get(&from) {
+            self.repair(object, schema);
+            default::fill(object, schema);
+        }
+        from != self.common.storage_version || *object != stored
     }
 
-    /// Whether objects must be converted by a webhook to be served in this version.
-    pub fn needs_webhook(&self) -> bool {
-        self.common.by_webhook && !self.stores_itself()
+    /// What a conversion into this version makes of unknown fields: nothing.
+    pub(crate) fn settle_converted(&self, object: &mut Object) {
+        self.repair(object, self.structural());
+    }
+
+    /// The webhook that converts objects into other versions.
+    pub(crate) fn converter(&self) -> Option<&Converter> {
+        self.common.converter.as_ref()
+    }
+
+    pub(crate) fn is_own(&self, object: &Object) -> bool {
+        version_of(object) == self.gvk.version
+    }
+
+    /// The kind in the version in which it is stored.
+    pub(crate) fn stored_kind(&self) -> GroupVersionKind {
+        GroupVersionKind::new(&self.gvk.group, &self.common.storage_version, &self.gvk.kind)
+    }
+
+    /// As [`Self::settle_converted`], into the version in which it is stored.
+    pub(crate) fn settle_for_store(&self, object: &mut Object) {
+        if let Some(schema) = self.common.schemas.get(&self.common.storage_version) {
+            self.repair(object, schema);
+        }
+    }
+
+    /// What an object at rest was converted into before.
+    pub(crate) fn kept(&self, stored: &Stored) -> Option<Arc<Stored>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(stored)
+    }
+
+    pub(crate) fn keep(&self, stored: &Stored, converted: Arc<Stored>) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).put(stored, converted);
     }
 
     fn repair(&self, object: &mut Object, schema: &Structural) {
@@ -140,15 +174,18 @@ impl Descriptor {
         match &self.custom {
             Some(custom) if !custom.stores_itself() => {
                 let mut object = object.clone();
-                let (group, version) = (&custom.gvk.group, &custom.common.storage_version);
-                object["apiVersion"] = format!("{group}/{version}").into();
-                if let Some(schema) = custom.common.schemas.get(version) {
-                    custom.repair(&mut object, schema);
-                }
+                object["apiVersion"] = custom.stored_kind().api_version().into();
+                custom.settle_for_store(&mut object);
                 Cow::Owned(object)
             }
             _ => Cow::Borrowed(object),
         }
+    }
+
+    /// What the row is converted by, where that is a webhook.
+    pub(crate) fn converted(&self) -> Option<(&CustomKind, &Converter)> {
+        let custom = self.custom.as_deref()?;
+        Some((custom, custom.converter()?))
     }
 
     /// Ends when the row is not served any more, or differently. Never for built-in kinds.
@@ -161,12 +198,12 @@ impl Descriptor {
 }
 
 impl CustomKind {
-    fn stores_itself(&self) -> bool {
+    pub(crate) fn stores_itself(&self) -> bool {
         self.gvk.version == self.common.storage_version
     }
 
     /// What was written at the revision is as this version shows it.
-    fn shows(&self, revision: u64) -> bool {
+    pub(crate) fn shows(&self, revision: u64) -> bool {
         self.stores_itself() && revision > self.common.settled
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! [`definition`] turns a CustomResourceDefinition into rows of the registry, one for each served version. [`CustomKind`] is what
 //! such a row has beside a built-in one: schemas, columns, the paths of its scale. `strategy` has the rules of its objects, `load`
-//! is the way from and to what is stored, [`rules`] are rules in CEL.
+//! is the way from and to what is stored, `converter` is the webhook that some versions are converted by, [`rules`] are rules in CEL.
 //!
 //! Objects in flight are in the version of the request and are stored in the storage version. Without conversion the two differ
 //! in `apiVersion` and in what their schemas know.
 
+mod converter;
 mod definition;
+mod kept;
 mod load;
 mod numbers;
 pub(crate) mod rules;
@@ -16,7 +18,7 @@ mod strategy;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
 use api::gvk::GroupVersionKind;
 use api::schema::SchemaSet;
@@ -25,7 +27,9 @@ use api::table::CustomColumn;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use converter::Converter;
 pub use definition::Definition;
+use kept::Kept;
 pub use scale::{Member, ScalePaths};
 
 /// What all versions of a definition share.
@@ -34,8 +38,8 @@ pub struct Common {
     storage_version: String,
     /// Of all versions, also of those that are not served any more.
     schemas: BTreeMap<String, Structural>,
-    /// Versions are converted by a webhook.
-    by_webhook: bool,
+    /// The webhook that converts versions; without one they differ by name alone.
+    converter: Option<Converter>,
     /// Objects written after this revision are as the schemas want them.
     settled: u64,
     terminating: AtomicBool,
@@ -55,6 +59,8 @@ pub struct CustomKind {
     scale: Option<ScalePaths>,
     /// `openAPIV3Schema`, for documents.
     schema: Value,
+    /// What the webhook has converted into this version.
+    kept: Mutex<Kept>,
 }
 
 impl CustomKind {

@@ -11,13 +11,14 @@ use serde_json::Value;
 use super::list::{KEY, Managers};
 use super::reset::reset;
 use super::versions::Served;
+use crate::conversion::Forms;
 use crate::core::Existing;
 use crate::metadata;
 use crate::pipeline::Target;
 
-/// Calls `with` with what tracks the managers of the target's objects.
-pub(crate) fn tracker<R>(target: &Target<'_>, with: impl FnOnce(Tracker<'_>) -> R) -> R {
-    let versions = Served::new(&target.core.registry, target.row);
+/// Calls `with` with what tracks the managers of the target's objects. What it misses of `forms` has to be filled in, and `with` be called again.
+pub(crate) fn tracker<R>(target: &Target<'_>, forms: &Forms, with: impl FnOnce(Tracker<'_>) -> R) -> R {
+    let versions = Served::new(&target.core.registry, target.row, forms);
     let api_version = target.row.gvk().api_version();
     with(Tracker {
         versions: &versions,
@@ -31,15 +32,28 @@ pub(crate) fn tracker<R>(target: &Target<'_>, with: impl FnOnce(Tracker<'_>) -> 
 }
 
 impl Target<'_> {
+    /// As [`Target::track`], with the versions of the object that managers speak.
+    pub(crate) async fn track_with(&self, new: &mut Object, old: Option<&Existing>) -> Result<Managers, Status> {
+        let forms = Forms::default();
+        loop {
+            let mut tracked = new.clone();
+            let managers = self.track(&mut tracked, old, &forms);
+            if !forms.fill(self.core).await? {
+                *new = tracked;
+                return Ok(managers);
+            }
+        }
+    }
+
     /// Takes the list that the client sent out of a new object, and answers with the managers after this write.
-    pub(crate) fn track(&self, new: &mut Object, old: Option<&Existing>) -> Managers {
+    fn track(&self, new: &mut Object, old: Option<&Existing>, forms: &Forms) -> Managers {
         let sent = new.get_mut("metadata").and_then(Value::as_object_mut).and_then(|metadata| metadata.remove(KEY));
         if let Some(old) = old.filter(|old| sent.is_none() && old.object == *new) {
             return old.managers.clone();
         }
         let stored = old.map(|old| old.managers.decode()).unwrap_or_default();
         let managed = apply::requested(stored, sent.as_ref(), self.subresource);
-        let tracked = tracker(self, |tracker| {
+        let tracked = tracker(self, forms, |tracker| {
             let live = old.map(|old| self.served(&old.object));
             tracker.update(live.as_deref(), &self.served(new), managed)
         });

@@ -8,6 +8,7 @@ use serde_json::Value;
 use std::cell::OnceCell;
 use std::sync::Arc;
 
+use crate::conversion::Forms;
 use crate::registry::{Descriptor, Registry};
 
 pub(crate) struct Served<'a> {
@@ -15,13 +16,19 @@ pub(crate) struct Served<'a> {
     row: &'a Descriptor,
     /// All of them, once another than the row's is asked for.
     others: OnceCell<Vec<Arc<Descriptor>>>,
+    /// Conversions by a webhook.
+    forms: &'a Forms,
     /// Of the row: almost every manager speaks the version of the request.
     place: Place<'a>,
 }
 
 impl<'a> Served<'a> {
-    pub fn new(registry: &'a Registry, row: &'a Descriptor) -> Self {
-        Self { registry, row, others: OnceCell::new(), place: place(row) }
+    pub fn new(registry: &'a Registry, row: &'a Descriptor, forms: &'a Forms) -> Self {
+        Self { registry, row, others: OnceCell::new(), forms, place: place(row) }
+    }
+
+    fn others(&self) -> &[Arc<Descriptor>] {
+        self.others.get_or_init(|| self.registry.versions(self.row))
     }
 
     fn row(&self, api_version: &str) -> Option<&Descriptor> {
@@ -29,8 +36,7 @@ impl<'a> Served<'a> {
         if is(self.row) {
             return Some(self.row);
         }
-        let others = self.others.get_or_init(|| self.registry.versions(self.row));
-        others.iter().map(AsRef::as_ref).find(|row| is(row))
+        self.others().iter().map(AsRef::as_ref).find(|row| is(row))
     }
 }
 
@@ -56,6 +62,11 @@ impl Versions for Served<'_> {
         if from == to {
             return Some(Cow::Borrowed(object));
         }
+        if self.row.converted().is_some() {
+            // Its own row is among all versions.
+            let to = self.others().iter().find(|row| is_version(row, to))?;
+            return self.forms.get(to, object).map(Cow::Owned);
+        }
         let (from, to) = (self.row(from)?, self.row(to)?);
         let mut object = object.clone();
         if let Some(shape) = from.shape {
@@ -77,7 +88,8 @@ mod tests {
     #[test]
     fn both_forms_of_an_event_are_versions_of_it() {
         let registry = Registry::built_in();
-        let versions = Served::new(&registry, registry.get("", "v1", "events").unwrap());
+        let forms = Forms::default();
+        let versions = Served::new(&registry, registry.get("", "v1", "events").unwrap(), &forms);
         let event = json!({"apiVersion": "v1", "kind": "Event", "message": "m"});
         let new = versions.convert(&event, "v1", "events.k8s.io/v1").unwrap();
         assert_eq!((&new["apiVersion"], &new["note"]), (&json!("events.k8s.io/v1"), &json!("m")));

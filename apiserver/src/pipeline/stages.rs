@@ -90,7 +90,10 @@ impl Decoded {
             }
             Tracking::Changes => {
                 complete(&mut object);
-                empties::without(&mut object, |object| target.track(object, existing))
+                let empties = Empties::take(&mut object);
+                let managers = target.track_with(&mut object, existing).await?;
+                empties.put_back(&mut object);
+                managers
             }
         };
         let name = object.name().to_owned();
@@ -251,7 +254,11 @@ impl Validated {
         if target.dry_run {
             return self.pretend(target, old).await;
         }
-        let (bytes, stamp) = serialize(&target.row.to_store(&self.object), &self.managers);
+        let converted = target.core.to_store(target.row, &self.object, &self.managers).await;
+        let (bytes, stamp) = match converted.map_err(CommitError::Other)? {
+            Some(converted) => serialize(&converted, &self.managers),
+            None => serialize(&target.row.to_store(&self.object), &self.managers),
+        };
         let bytes = Bytes::from(bytes);
         let value = store::Value { bytes: bytes.clone(), stamp: Some(stamp) };
         let expect = old.map_or(Expect::Absent, |old| Expect::At(Revision(old.revision)));

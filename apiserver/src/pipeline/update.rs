@@ -7,6 +7,7 @@ use api::status::{Qualified, Reason, Status};
 
 use super::stages::{CommitError, Decoded};
 use super::{Committed, Target};
+use crate::conversion::Forms;
 use crate::core::{Existing, another_uid, qualified};
 use crate::metadata;
 use crate::query::parse_uint;
@@ -29,6 +30,11 @@ pub(crate) trait Change: Sync {
     /// The object names the one that it replaces, also by its uid. A patch changes what is there: another uid is a change.
     fn names_uid(&self) -> bool {
         false
+    }
+
+    /// Conversions that it misses: when they are filled in, it is done again.
+    fn forms(&self) -> Option<&Forms> {
+        None
     }
 
     /// It creates also what PUT does not create.
@@ -62,7 +68,13 @@ impl Target<'_> {
 
     /// `None` when another write came between.
     async fn update_found(&self, name: &str, change: &dyn Change, old: &Existing) -> Result<Option<Committed>, Status> {
-        let new = change.apply(old)?;
+        let mut new = change.apply(old);
+        if let Some(forms) = change.forms() {
+            while forms.fill(self.core).await? {
+                new = change.apply(old);
+            }
+        }
+        let new = new?;
         if change.names_uid() {
             self.check_uid(name, &new.object, old)?;
         }

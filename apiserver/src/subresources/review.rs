@@ -23,7 +23,7 @@ pub(crate) async fn review(call: &Call, body: Body) -> Result<Reply, Status> {
     }
     let options = WriteOptions::parse(&call.query, "CreateOptions")?;
     let mut review = call.object(body, &options).await?;
-    let managers = call.target(false).track(&mut review, None);
+    let managers = call.target(false).track_with(&mut review, None).await?;
     let kind = call.row.info.kind.as_str();
     let status = match kind {
         "SelfSubjectReview" => {

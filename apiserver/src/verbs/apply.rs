@@ -9,6 +9,7 @@ use api::status::Status;
 
 use crate::body::Body;
 use crate::call::Call;
+use crate::conversion::Forms;
 use crate::core::Existing;
 use crate::decode;
 use crate::managed;
@@ -25,7 +26,8 @@ pub(crate) const APPLY: &str = "application/apply-patch+yaml";
 pub(crate) async fn apply(call: &Call, body: Body) -> Result<Reply, Status> {
     let (config, options) = Configuration::read(call, body).await?;
     let target = call.target(options.dry_run);
-    let committed = target.update(&call.info.name, &ApplyToStored { config, target }).await?;
+    let change = ApplyToStored { config, target, forms: Forms::default() };
+    let committed = target.update(&call.info.name, &change).await?;
     Ok(super::write::reply(committed))
 }
 
@@ -98,13 +100,14 @@ fn yaml_duplicate(error: &StrictError) -> Option<String> {
 struct ApplyToStored<'a> {
     config: Configuration<'a>,
     target: Target<'a>,
+    forms: Forms,
 }
 
 impl ApplyToStored<'_> {
     fn applied(&self, live: Option<&Existing>) -> Result<Decoded, Status> {
         let target = &self.target;
         let served = live.map(|live| Existing { object: target.served(&live.object).into_owned(), ..live.clone() });
-        let applied = managed::tracker(target, |tracker| self.config.apply(tracker, served.as_ref()))?;
+        let applied = managed::tracker(target, &self.forms, |tracker| self.config.apply(tracker, served.as_ref()))?;
         let Applied { mut object, managed } = applied;
         let kind = target.row.gvk();
         let ty = SchemaSet::builtin().of_kind(&kind);
@@ -135,6 +138,10 @@ impl Change for ApplyToStored<'_> {
 
     fn create(&self) -> Result<Option<Decoded>, Status> {
         self.applied(None).map(Some)
+    }
+
+    fn forms(&self) -> Option<&Forms> {
+        Some(&self.forms)
     }
 
     /// Through a subresource nothing comes into being.

@@ -26,5 +26,8 @@ pub(crate) async fn get(call: &Call) -> Result<Reply, Status> {
             .map(|stored| (stored.json.clone(), stored.revision))
     };
     let (json, revision) = found.ok_or_else(|| Status::not_found(qualified(row), name))?;
+    if row.converted().is_some() {
+        return Ok(Reply::ok(json));
+    }
     Ok(Reply::ok(row.served(&json, revision)?))
 }

@@ -56,7 +56,7 @@ pub(crate) async fn select(call: &Call) -> Result<List, Status> {
             Some(revision) => read_store(call, &options, &selection, &prefix, revision, Some(&from)).await,
             None => {
                 let complete = call.core.fresh().await?;
-                Ok(read_cache(call, options.limit, &selection, &prefix, complete, &from.start))
+                read_cache(call, options.limit, &selection, &prefix, complete, &from.start).await
             }
         };
     }
@@ -65,17 +65,17 @@ pub(crate) async fn select(call: &Call) -> Result<List, Status> {
         At::NewestSince(revision) => {
             call.core.at_least(revision).await?;
             let complete = call.core.fresh().await?;
-            Ok(read_cache(call, options.limit, &selection, &prefix, complete, ""))
+            read_cache(call, options.limit, &selection, &prefix, complete, "").await
         }
         At::Newest => {
             let complete = call.core.fresh().await?;
-            Ok(read_cache(call, options.limit, &selection, &prefix, complete, ""))
+            read_cache(call, options.limit, &selection, &prefix, complete, "").await
         }
         At::NotOlderThan(revision) => {
             let complete = call.core.at_least(revision).await?;
             // From any state there is nothing to continue at: the limit does not count (upstream).
             let limit = if revision == 0 && is_cached(call) { 0 } else { options.limit };
-            Ok(read_cache(call, limit, &selection, &prefix, complete, ""))
+            read_cache(call, limit, &selection, &prefix, complete, "").await
         }
     }
 }
@@ -117,17 +117,38 @@ pub(crate) fn parse_version(text: &str) -> Result<u64, Status> {
 }
 
 /// `start` is the first key wanted, relative to the resource.
-fn read_cache(call: &Call, limit: usize, selection: &Selection, prefix: &str, complete: u64, start: &str) -> List {
+async fn read_cache(
+    call: &Call,
+    limit: usize,
+    selection: &Selection,
+    prefix: &str,
+    complete: u64,
+    start: &str,
+) -> Result<List, Status> {
     let Some(cache) = call.core.caches.get(&call.row.storage) else {
-        return List { revision: complete, continue_token: String::new(), remaining: None, items: Vec::new() };
+        return Ok(List { revision: complete, continue_token: String::new(), remaining: None, items: Vec::new() });
     };
     let selects = selection.has_selectors();
     let matches = |object: &Stored| selection.matches(object);
     // Without selectors the prefix says it all, but for the one object that a name asks for.
-    let wanted: Option<&dyn Fn(&Stored) -> bool> =
+    let wanted: Option<&(dyn Fn(&Stored) -> bool + Sync)> =
         if selects || !selection.name.is_empty() { Some(&matches) } else { None };
-    let (snapshot, rest) = cache.page(prefix, start, limit, complete, wanted);
-    let (revision, items) = (snapshot.revision, snapshot.objects);
+    let (revision, items, rest) = match wanted {
+        Some(wanted) if call.row.converted().is_some() => {
+            // What objects are selected by may come from their conversion.
+            let (snapshot, _) = cache.page(prefix, start, 0, complete, None);
+            let shown = call.core.shown_all(&call.row, snapshot.objects).await?;
+            let mut shown = shown.into_iter();
+            let matching = shown.by_ref().filter(|object| wanted(object));
+            let items = matching.take(if limit == 0 { usize::MAX } else { limit }).collect();
+            (snapshot.revision, items, usize::from(shown.next().is_some()))
+        }
+        wanted => {
+            let (snapshot, rest) =
+                cache.page(prefix, start, limit, complete, wanted.map(|wanted| wanted as &dyn Fn(&Stored) -> bool));
+            (snapshot.revision, call.core.shown_all(&call.row, snapshot.objects).await?, rest)
+        }
+    };
     let next = |last: &Arc<Stored>| {
         let start = call.row.object_key(&last.namespace, &last.name) + "\0";
         Continuation { revision: Some(revision), start: below(prefix, &start) }.encode()
@@ -135,7 +156,7 @@ fn read_cache(call: &Call, limit: usize, selection: &Selection, prefix: &str, co
     let continue_token = items.last().filter(|_| rest > 0).map(next).unwrap_or_default();
     // Only a count of everything is exact; with selectors upstream gives none.
     let remaining = (rest > 0 && !selects).then_some(rest);
-    List { revision, continue_token, remaining, items }
+    Ok(List { revision, continue_token, remaining, items })
 }
 
 /// The state exactly at a revision, from the store's history.
@@ -161,13 +182,20 @@ async fn read_store(
         let page = read_page(call, &range, revision, chunk, from.map(|from| below(prefix, &from.start))).await?;
         let (read, left) = (page.items.len(), page.count - page.items.len().min(page.count));
         let mut last = None;
-        for (index, item) in page.items.into_iter().enumerate() {
+        let mut keys = Vec::with_capacity(read);
+        let mut found = Vec::with_capacity(read);
+        for item in page.items {
             let stored = Stored::decode(item.value, item.modified.0, &call.row.selectable).map_err(Status::internal)?;
-            last = Some(item.key);
+            keys.push(item.key);
+            found.push(Arc::new(stored));
+        }
+        let found = call.core.shown_all(&call.row, found).await?;
+        for (index, (key, stored)) in keys.into_iter().zip(found).enumerate() {
+            last = Some(key);
             if !selection.matches(&stored) {
                 continue;
             }
-            items.push(Arc::new(stored));
+            items.push(stored);
             let rest = left + read - index - 1;
             if options.limit > 0 && items.len() == options.limit {
                 let remaining = (rest > 0 && !selection.has_selectors()).then_some(rest);

@@ -123,7 +123,8 @@ impl Events {
         let cache = self.core.caches.get(&self.row.storage).ok_or_else(missing)?;
         let after = if initial {
             let snapshot = cache.list(&self.selection.key_prefix(&self.row), complete);
-            self.initial = snapshot.objects.into_iter().filter(|object| self.selection.matches(object)).collect();
+            let shown = self.core.shown_all(&self.row, snapshot.objects).await?;
+            self.initial = shown.into_iter().filter(|object| self.selection.matches(object)).collect();
             if self.bookmarks {
                 self.after_initial = Some(snapshot.revision);
             }
@@ -167,7 +168,7 @@ impl Events {
                         return None;
                     }
                 }
-                Ok(changes) => changes.iter().for_each(|change| self.see(change)),
+                Ok(changes) => self.see_all(changes).await,
             }
         }
     }
@@ -193,12 +194,19 @@ impl Events {
                         let frame = self.bookmark(position, false);
                         self.ready.push_back(frame);
                     }
-                    Ok(changes) => changes.iter().for_each(|change| self.see(change)),
+                    Ok(changes) => self.see_all(changes).await,
                     Err(error) => self.fail(&too_old(error.asked, error.oldest)),
                 }
             }
         }
         true
+    }
+
+    async fn see_all(&mut self, changes: Vec<Arc<Change>>) {
+        match self.core.shown_changes(&self.row, changes).await {
+            Ok(changes) => changes.iter().for_each(|change| self.see(change)),
+            Err(status) => self.fail(&status),
+        }
     }
 
     fn see(&mut self, change: &Change) {

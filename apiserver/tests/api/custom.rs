@@ -330,26 +330,6 @@ fn object_with(names: &[&str]) -> Value {
 }
 
 #[tokio::test]
-async fn a_version_that_needs_a_webhook_says_so() {
-    let server = Server::start().await;
-    let mut both = definition(&schema(&object_with(&["a"])));
-    let mut old = both["spec"]["versions"][0].clone();
-    old["name"] = "v1beta1".into();
-    old["storage"] = false.into();
-    both["spec"]["versions"].as_array_mut().unwrap().push(old);
-    both["spec"]["conversion"] = json!({"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"],
-        "clientConfig": {"service": {"name": "x", "namespace": "y"}}}});
-    define(&server, &both).await;
-    server.post(WIDGETS, &widget("a", json!({}))).await.expect(201);
-    assert_eq!(server.get(WIDGETS).await.names(), ["a"]);
-    let refused = server.get(&WIDGETS.replace("v1", "v1beta1")).await;
-    assert_eq!(refused.code, 500);
-    let expected =
-        "conversion webhook for example.com/v1beta1, Kind=Widget failed: conversion by webhooks is not supported";
-    assert!(refused.message().contains(expected), "{refused:?}");
-}
-
-#[tokio::test]
 async fn every_server_of_a_store_has_the_kind() {
     let store = std::sync::Arc::new(store::Memory::new());
     let first = Server::with(|config| config.store = store.clone()).await;

@@ -2,9 +2,11 @@
 
 mod apply;
 mod clients;
+mod conversions;
 mod custom;
 mod devices;
 mod harness;
+mod hook;
 mod kubectl;
 mod limits;
 mod lists;

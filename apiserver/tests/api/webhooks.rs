@@ -1,94 +1,27 @@
 //! Admission webhooks: a server over HTTPS is asked.
 
-use std::convert::Infallible;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 use super::harness::{Answer, PATIENCE, Server, config_map};
+use super::hook::{Hook, Say};
 
 const MAPS: &str = "/api/v1/namespaces/n/configmaps";
 const GROUP: &str = "/apis/admissionregistration.k8s.io/v1";
 
-/// What a webhook answers to a request, in `response`.
-type Say = fn(&Value) -> Value;
-
-/// A webhook that runs.
-struct Hook {
-    url: String,
-    bundle: String,
-    /// The requests that it was asked about.
-    asked: Arc<Mutex<Vec<Value>>>,
-}
-
-impl Hook {
-    async fn start(say: Say) -> Self {
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-        let (certificate, key) = (made.cert.der().clone(), made.signing_key.serialize_der());
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config =
-            rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        let config = config.with_no_client_auth().with_single_cert(vec![certificate], key.try_into().unwrap()).unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let asked: Arc<Mutex<Vec<Value>>> = Arc::default();
-        let seen = asked.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (acceptor, seen) = (acceptor.clone(), seen.clone());
-                tokio::spawn(async move {
-                    let Ok(stream) = acceptor.accept(stream).await else { return };
-                    let service =
-                        service_fn(move |request: http::Request<Incoming>| answer(request, seen.clone(), say));
-                    let connection = hyper::server::conn::http1::Builder::new();
-                    let _ = connection.serve_connection(TokioIo::new(stream), service).await;
-                });
-            }
-        });
-        Self { url: format!("https://localhost:{port}/x"), bundle: STANDARD.encode(made.cert.pem()), asked }
-    }
-
-    fn config(&self, change: Value) -> Value {
-        let mut hook = json!({
-            "name": "a.example.com", "sideEffects": "None", "admissionReviewVersions": ["v1"],
-            "clientConfig": {"url": self.url, "caBundle": self.bundle},
-            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"], "resources": ["configmaps"]}],
-            // The service account's certificate of the namespace is not for it.
-            "matchConditions": [{"name": "mine", "expression": "request.name != 'kube-root-ca.crt'"}],
-        });
-        hook.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
-        hook
-    }
-
-    fn count(&self) -> usize {
-        self.asked.lock().unwrap().len()
-    }
-}
-
-async fn answer(
-    request: http::Request<Incoming>,
-    asked: Arc<Mutex<Vec<Value>>>,
-    say: Say,
-) -> Result<http::Response<Full<Bytes>>, Infallible> {
-    let body = request.into_body().collect().await.unwrap().to_bytes();
-    let review: Value = serde_json::from_slice(&body).unwrap();
-    let mut response = say(&review["request"]);
-    if response == "never" {
-        std::future::pending::<()>().await;
-    }
-    response["uid"] = review["request"]["uid"].clone();
-    asked.lock().unwrap().push(review["request"].clone());
-    let answer = json!({"apiVersion": review["apiVersion"], "kind": "AdmissionReview", "response": response});
-    Ok(http::Response::new(Full::from(answer.to_string())))
+fn config(own: &Hook, change: Value) -> Value {
+    let mut hook = json!({
+        "name": "a.example.com", "sideEffects": "None", "admissionReviewVersions": ["v1"],
+        "clientConfig": {"url": own.url, "caBundle": own.bundle},
+        "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"], "resources": ["configmaps"]}],
+        // The service account's certificate of the namespace is not for it.
+        "matchConditions": [{"name": "mine", "expression": "request.name != 'kube-root-ca.crt'"}],
+    });
+    hook.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+    hook
 }
 
 /// A server whose webhooks are these, in force.
@@ -127,7 +60,7 @@ async fn a_validating_webhook_refuses_and_warns() {
         None => json!({"allowed": true, "warnings": ["well"]}),
     };
     let hook = Hook::start(say).await;
-    let server = asking("Validating", vec![hook.config(json!({}))]).await;
+    let server = asking("Validating", vec![config(&hook, json!({}))]).await;
     let answer = server.post(MAPS, &config_map("a", json!({"bad": "x"}))).await;
     assert_eq!(refused(&answer), (403, "admission webhook \"a.example.com\" denied the request: bad data"));
     let answer =
@@ -160,8 +93,8 @@ async fn a_mutating_webhook_changes_the_object() {
     let second: Say = |_| patch(&json!([{"op": "add", "path": "/data/second", "value": "2"}]));
     let (first, second) = (Hook::start(first).await, Hook::start(second).await);
     let hooks = vec![
-        first.config(json!({"reinvocationPolicy": "IfNeeded"})),
-        second.config(json!({"name": "b.example.com", "admissionReviewVersions": ["v1beta1"]})),
+        config(&first, json!({"reinvocationPolicy": "IfNeeded"})),
+        config(&second, json!({"name": "b.example.com", "admissionReviewVersions": ["v1beta1"]})),
     ];
     let server = asking("Mutating", hooks).await;
     let object = server.post(MAPS, &config_map("a", json!({"own": "x"}))).await.expect(201);
@@ -195,12 +128,12 @@ async fn failures_are_for_the_policy_to_decide() {
         ),
     ];
     for (name, change, expected) in table {
-        let server = asking("Validating", vec![hook.config(change.clone())]).await;
+        let server = asking("Validating", vec![config(&hook, change.clone())]).await;
         let answer = server.post(MAPS, &config_map("a", json!({}))).await;
         assert_eq!(refused(&answer), (500, expected.as_str()), "{name}");
         let mut ignoring = change;
         ignoring["failurePolicy"] = "Ignore".into();
-        let server = asking("Mutating", vec![hook.config(ignoring)]).await;
+        let server = asking("Mutating", vec![config(&hook, ignoring)]).await;
         assert_eq!(server.post(MAPS, &config_map("a", json!({}))).await.code, 201, "{name}");
     }
 }
@@ -211,7 +144,7 @@ async fn deletions_are_asked_about() {
         |request| json!({"allowed": request["operation"] != "DELETE" || request["oldObject"]["data"]["free"] == "yes"});
     let hook = Hook::start(say).await;
     for kind in ["Validating", "Mutating"] {
-        let server = asking(kind, vec![hook.config(json!({}))]).await;
+        let server = asking(kind, vec![config(&hook, json!({}))]).await;
         server.post(MAPS, &config_map("a", json!({}))).await.expect(201);
         let answer = server.delete(&format!("{MAPS}/a"), &Value::Null).await;
         assert_eq!(
@@ -221,4 +154,16 @@ async fn deletions_are_asked_about() {
         server.patch(&format!("{MAPS}/a"), "merge", &json!({"data": {"free": "yes"}})).await.expect(200);
         server.delete(&format!("{MAPS}/a"), &Value::Null).await.expect(200);
     }
+}
+
+#[tokio::test]
+async fn connections_to_a_webhook_are_kept() {
+    let say: Say = |_| json!({"allowed": true});
+    let hook = Hook::start(say).await;
+    let server = asking("Validating", vec![config(&hook, json!({}))]).await;
+    for name in ["a", "b", "c"] {
+        server.post(MAPS, &config_map(name, json!({}))).await.expect(201);
+    }
+    assert_eq!(hook.connections.load(Ordering::Relaxed), 1);
+    assert!(hook.count() >= 3);
 }

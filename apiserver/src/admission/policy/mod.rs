@@ -130,8 +130,7 @@ impl Round<'_> {
     ) -> Result<(), Status> {
         let namespace = self.facts.shown_namespace().await?;
         let facts = self.facts;
-        let shown = facts.shown_object(form).and_then(|object| Ok((object, facts.shown_old(form)?)));
-        let (object, old_object) = match shown {
+        let (object, old_object) = match facts.shown_both(form).await {
             Ok(shown) => shown,
             Err(status) => {
                 self.misconfigured(policy, Some(binding), &format!("failed to convert object version: {status}"));

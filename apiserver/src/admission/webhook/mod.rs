@@ -1,9 +1,8 @@
 //! Admission webhooks: services that are asked about requests (`k8s.io/apiserver/pkg/admission/plugin/webhook`).
 //!
-//! [`Index`] knows them, [`object`] is how they are read, `review` and `rejection` are what is asked and answered, `call` sends. The steps
+//! [`Index`] knows them, [`object`] is how they are read, `review` and `rejection` are what is asked and answered, [`crate::outbound`] sends. The steps
 //! are `mutating`, one webhook after the other, and `validating`, all at once; what both do is here.
 
-mod call;
 mod index;
 mod mutating;
 pub mod object;
@@ -55,7 +54,7 @@ async fn wants(hook: &Webhook, facts: &Facts<'_>, surroundings: &Surroundings) -
     if conditions.is_empty() {
         return Ok(Some(form));
     }
-    let (object, old_object) = (facts.shown_object(&form)?, facts.shown_old(&form)?);
+    let (object, old_object) = facts.shown_both(&form).await?;
     let request = facts.request(&Form::Own, &form);
     let authorizer = questions::variables(&surroundings.authorizer, facts);
     let inputs = Inputs {
@@ -94,11 +93,19 @@ async fn ask(
         let why = "webhook does not accept known AdmissionReview versions (v1, v1beta1)";
         unasked(format!("could not create admission objects: {why}"))
     })?;
-    let shown = facts.shown_object(form).and_then(|object| Ok((object, facts.shown_old(form)?)));
-    let (object, old_object) = shown.map_err(|status| Failure::Refused(Status::internal(status)))?;
+    let (object, old_object) =
+        facts.shown_both(form).await.map_err(|status| Failure::Refused(Status::internal(status)))?;
     let uid = uuid::Uuid::new_v4().to_string();
     let review = version.review(&uid, facts.request(form, form), &object, &old_object);
-    let answered = call::post(hook, review.to_string(), &surroundings.registry, cx.reader).await.map_err(unasked)?;
+    let services = surroundings.registry.find("", "services");
+    let service = |namespace: &str, name: &str| {
+        let found = services.map(|row| cx.reader.cached(row, namespace, name)).transpose();
+        found.map(Option::flatten).map_err(|status| status.message)
+    };
+    let query = format!("timeout={}s", hook.timeout.as_secs());
+    let body = review.to_string();
+    let answered = surroundings.webhooks.post(&hook.client, &query, hook.timeout, body, service).await;
+    let answered = answered.map_err(|why| unasked(format!("failed to call webhook: {why}")))?;
     let answer = version.answer(&uid, &answered, mutating).map_err(|refused| unasked(refused.to_string()))?;
     cx.warnings.extend(answer.warnings.iter().cloned());
     for (key, value) in &answer.annotations {

@@ -101,12 +101,11 @@ impl MutatingAdmissionWebhook {
                 continue;
             }
             let asked = ask(hook, &facts, &form, &self.surroundings, true).await;
-            let changed = match asked.map(|answer| made(hook, &facts, &form, answer)) {
-                Ok(Ok(Some(new))) => {
-                    object.as_deref_mut().is_some_and(|object| std::mem::replace(object, new) != *object)
-                }
-                Ok(Ok(None)) => false,
-                Ok(Err(status)) => return Err(status),
+            let changed = match asked {
+                Ok(answer) => match made(hook, &facts, &form, answer).await? {
+                    Some(new) => object.as_deref_mut().is_some_and(|object| std::mem::replace(object, new) != *object),
+                    None => false,
+                },
                 Err(failure) => {
                     judge(hook, failure)?;
                     false
@@ -128,9 +127,9 @@ impl MutatingAdmissionWebhook {
 }
 
 /// The object that the answer's patch makes; `None` without one.
-fn made(hook: &Webhook, facts: &Facts<'_>, form: &Form, answer: Answer) -> Result<Option<Object>, Status> {
+async fn made(hook: &Webhook, facts: &Facts<'_>, form: &Form, answer: Answer) -> Result<Option<Object>, Status> {
     let Some(patch) = answer.patch.filter(|patch| !patch.is_empty()) else { return Ok(None) };
-    let mut object: Value = facts.shown_object(form)?.into_owned();
+    let mut object: Value = facts.shown_object(form).await?.into_owned();
     if object.is_null() || facts.cx.operation == Operation::Connect {
         let why = format!(
             "admission webhook {:?} attempted to modify the object, which is not supported for this operation",
@@ -146,5 +145,5 @@ fn made(hook: &Webhook, facts: &Facts<'_>, form: &Form, answer: Answer) -> Resul
     {
         return Err(Status::internal(error));
     }
-    facts.taken_back(object, form).map(Some)
+    facts.taken_back(object, form).await.map(Some)
 }

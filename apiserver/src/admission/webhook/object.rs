@@ -4,14 +4,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use api::meta::Meta;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use cel::admission::{Compiled, Declared, Environment};
 use serde_json::Value;
 
 use super::review::Version;
 use crate::admission::conditions;
 use crate::admission::matching::{Resources, Rule, selector};
+use crate::outbound::Client;
 
 /// One webhook of a configuration.
 pub struct Webhook {
@@ -32,20 +31,6 @@ pub struct Webhook {
     pub client: Client,
     match_conditions: Value,
     conditions: OnceLock<Vec<Compiled>>,
-}
-
-/// Where a webhook is.
-#[derive(Clone, Debug)]
-pub struct Client {
-    pub place: Place,
-    /// Certificates in PEM that its own is checked by.
-    pub ca_bundle: Vec<u8>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    Url(String),
-    Service { namespace: String, name: String, port: u16, path: String },
 }
 
 impl Webhook {
@@ -87,22 +72,5 @@ impl Webhook {
     pub fn conditions(&self) -> &[Compiled] {
         let declared = Declared { params: false, authorizer: true };
         self.conditions.get_or_init(|| conditions::compile(&self.match_conditions, &Environment::plain(), declared))
-    }
-}
-
-impl Client {
-    fn read(config: &Value) -> Self {
-        let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
-        let service = &config["service"];
-        let place = match config["url"].as_str() {
-            Some(url) => Place::Url(url.to_owned()),
-            None => Place::Service {
-                namespace: text(service, "namespace"),
-                name: text(service, "name"),
-                port: service["port"].as_u64().and_then(|port| u16::try_from(port).ok()).unwrap_or(443),
-                path: text(service, "path"),
-            },
-        };
-        Self { place, ca_bundle: STANDARD.decode(text(config, "caBundle")).unwrap_or_default() }
     }
 }

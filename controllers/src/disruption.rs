@@ -1,5 +1,5 @@
 //! Owns:    the status of PodDisruptionBudgets, by which evictions are allowed.
-//! Watches: PodDisruptionBudgets, Pods; reads ReplicaSets and Deployments (for their sizes).
+//! Watches: PodDisruptionBudgets, Pods; reads ReplicaSets, ReplicationControllers and Deployments (for their sizes).
 //! Writes:  PodDisruptionBudget status, events.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, ReplicationController};
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference, Time};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -38,7 +38,7 @@ impl Controller for Disruptions {
     type View = View;
 
     fn watches() -> Vec<Watch> {
-        vec![mapped::<Pod>(budgets_of), read::<ReplicaSet>(), read::<Deployment>()]
+        vec![mapped::<Pod>(budgets_of), read::<ReplicaSet>(), read::<ReplicationController>(), read::<Deployment>()]
     }
 
     fn view(&self, root: &PodDisruptionBudget, caches: &Caches) -> View {
@@ -127,6 +127,11 @@ fn selects(budget: &PodDisruptionBudget, pod: &Pod) -> bool {
 
 /// The UID and the size of what scales a pod; a ReplicaSet is scaled by its Deployment.
 fn size(pod: &Pod, owner: &OwnerReference, caches: &Caches) -> Option<(String, i32)> {
+    if let Some(key) = owner_key::<ReplicationController>(&pod.metadata) {
+        let found = caches.get::<ReplicationController>().get(&key);
+        let found = found.filter(|found| found.metadata.uid.as_ref() == Some(&owner.uid))?;
+        return Some((owner.uid.clone(), found.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1)));
+    }
     let key = owner_key::<ReplicaSet>(&pod.metadata)?;
     let set = caches.get::<ReplicaSet>().get(&key).filter(|set| set.metadata.uid.as_ref() == Some(&owner.uid))?;
     let deployment = owner_key::<Deployment>(&set.metadata).and_then(|key| caches.get::<Deployment>().get(&key));

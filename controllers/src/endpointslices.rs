@@ -25,8 +25,8 @@ pub struct View {
     pub nodes: Vec<Arc<Node>>,
 }
 
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
-const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+pub(crate) const SERVICE_NAME: &str = "kubernetes.io/service-name";
+pub(crate) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const MANAGER: &str = "endpointslice-controller.k8s.io";
 const ZONE: &str = "topology.kubernetes.io/zone";
 
@@ -90,15 +90,17 @@ fn service_of(slice: &EndpointSlice, _: &Caches) -> Vec<Key> {
 
 /// Endpoints share slices when they have the same kind of address and the same ports.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct GroupKey {
-    address_type: String,
-    ports: Vec<PortKey>,
+pub(crate) struct GroupKey {
+    pub address_type: String,
+    /// In their order.
+    pub ports: Vec<PortKey>,
 }
 
-type PortKey = (Option<String>, Option<i32>, Option<String>, Option<String>);
+/// Name, number, protocol and application protocol.
+pub(crate) type PortKey = (Option<String>, Option<i32>, Option<String>, Option<String>);
 
 impl GroupKey {
-    fn of(slice: &EndpointSlice) -> Self {
+    pub fn of(slice: &EndpointSlice) -> Self {
         let key =
             |port: &EndpointPort| (port.name.clone(), port.port, port.protocol.clone(), port.app_protocol.clone());
         let mut ports: Vec<PortKey> = slice.ports.iter().flatten().map(key).collect();
@@ -106,7 +108,7 @@ impl GroupKey {
         Self { address_type: slice.address_type.clone(), ports }
     }
 
-    fn ports(&self) -> Option<Vec<EndpointPort>> {
+    pub fn ports(&self) -> Option<Vec<EndpointPort>> {
         let port = |(name, port, protocol, app_protocol): PortKey| EndpointPort { name, port, protocol, app_protocol };
         (!self.ports.is_empty()).then(|| self.ports.iter().cloned().map(port).collect())
     }

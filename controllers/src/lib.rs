@@ -13,6 +13,7 @@ pub mod deployment;
 pub mod discovery;
 pub mod disruption;
 pub mod endpoints;
+pub mod endpointslicemirroring;
 pub mod endpointslices;
 pub mod garbagecollector;
 pub mod namespace;
@@ -24,11 +25,13 @@ pub mod pvcprotection;
 pub mod pvphase;
 pub mod pvprotection;
 pub mod replicaset;
+pub mod replicationcontroller;
 pub mod resourcequota;
 pub mod rootca;
 pub mod serviceaccount;
 pub mod tainteviction;
 pub mod tokencleaner;
+pub mod ttlafterfinished;
 pub mod vacprotection;
 
 use kube::Client;
@@ -57,8 +60,10 @@ pub async fn run(client: Client, config: Config, cancel: CancellationToken) {
 pub fn start(manager: &Manager, config: Config) {
     manager.add(deployment::Deployments);
     manager.add(replicaset::ReplicaSets);
+    manager.add(replicationcontroller::ReplicationControllers);
     manager.add(endpoints::Endpoints);
     manager.add(endpointslices::EndpointSlices);
+    manager.add(endpointslicemirroring::EndpointSliceMirroring);
     manager.add(clusterroleaggregation::ClusterRoleAggregation);
     manager.add(serviceaccount::ServiceAccounts);
     manager.add(rootca::RootCa { certificates: config.root_ca });
@@ -80,6 +85,7 @@ pub fn start(manager: &Manager, config: Config) {
     manager.add(customresourcedefinition::names::CustomResourceNames);
     tokencleaner::watch_tokens_alone(manager.informers());
     manager.add(tokencleaner::TokenCleaner);
+    manager.add(ttlafterfinished::TtlAfterFinished);
     manager.add(vacprotection::VacProtection);
     customresourcedefinition::start(manager);
     namespace::start(manager);

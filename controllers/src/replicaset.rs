@@ -1,6 +1,8 @@
 //! Owns:    Pods of a ReplicaSet.
 //! Watches: ReplicaSets, Pods.
 //! Writes:  Pods (create, delete, adopt, release), ReplicaSet status, events.
+//!
+//! ReplicationControllers are treated as if they were ReplicaSets (see [`crate::replicationcontroller`]), as upstream does.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeMap;
@@ -12,7 +14,7 @@ use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetStat
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::core::ObjectMeta;
-use reconcile::informer::Caches;
+use reconcile::informer::{Caches, Kind};
 use reconcile::{Action, Controller, Key, Plan, PlanEvent, Watch, mapped, owner_key};
 
 use crate::common::claim::{Claim, adopt, claim, release};
@@ -23,7 +25,7 @@ pub struct ReplicaSets;
 pub struct View {
     /// The ReplicaSet's pods and the orphans beside them.
     pub pods: Vec<Arc<Pod>>,
-    /// The pods of all ReplicaSets of the same owner: where they crowd on a node, one is deleted first.
+    /// The pods of all such sets of the same owner: where they crowd on a node, one is deleted first.
     pub related: Vec<Arc<Pod>>,
 }
 
@@ -38,64 +40,89 @@ impl Controller for ReplicaSets {
     type View = View;
 
     fn watches() -> Vec<Watch> {
-        vec![mapped::<Pod>(replica_sets_of)]
+        vec![mapped::<Pod>(|pod, caches| sets_of(pod, caches, selects))]
     }
 
     fn view(&self, root: &ReplicaSet, caches: &Caches) -> View {
-        let store = caches.get::<Pod>();
-        let mut pods = store.controlled_by(root.metadata.uid.as_deref().unwrap_or(""));
-        let too_many = pods.len() as i64 > i64::from(replicas(root));
-        pods.extend(store.orphans_in(root.metadata.namespace.as_deref().unwrap_or("")));
-        let related = if too_many { related_pods(root, caches) } else { Vec::new() };
-        View { pods, related }
+        view(root, replicas(root), caches)
     }
 
     fn decide(&self, root: &ReplicaSet, view: &View, now: Timestamp) -> Plan {
-        let mut plan = Plan::default();
-        let active = claim_pods(root, view, &mut plan);
-        if root.metadata.deletion_timestamp.is_none() {
-            manage(root, &active, &view.related, now, &mut plan);
-        }
-        let old = root.status.clone().unwrap_or_default();
-        let status = status(root, &active, now);
-        plan.set_status_if_failed(&old, &with_failure(status.clone(), &old, active.len() as i32 - replicas(root), now));
-        plan.set_status(&old, &status);
-        if status.ready_replicas != status.available_replicas {
-            let min_ready = min_ready_seconds(root);
-            let waits = active.iter().filter_map(|pod| pods::available_in(pod, min_ready, now));
-            if let Some(wait) = waits.min() {
-                plan.requeue_after(wait.max(Duration::from_secs(1)));
-            }
-        }
-        plan
+        let terminating = view.pods.iter().filter(|pod| is_terminating(root, pod)).count() as i32;
+        decide(root, root, view, Some(terminating), now)
     }
 }
 
-/// The owner, or for an orphan every ReplicaSet that would have it.
-fn replica_sets_of(pod: &Pod, caches: &Caches) -> Vec<Key> {
-    if let Some(key) = owner_key::<ReplicaSet>(&pod.metadata) {
+pub(crate) fn view<R: Kind>(root: &R, replicas: i32, caches: &Caches) -> View {
+    let meta = root.meta();
+    let store = caches.get::<Pod>();
+    let mut pods = store.controlled_by(meta.uid.as_deref().unwrap_or(""));
+    let too_many = pods.len() as i64 > i64::from(replicas);
+    pods.extend(store.orphans_in(meta.namespace.as_deref().unwrap_or("")));
+    let related = if too_many { related_pods::<R>(meta, caches) } else { Vec::new() };
+    View { pods, related }
+}
+
+/// `root` is what owns the pods, `set` what it says as a ReplicaSet. `terminating`: how many pods are on their way out, for kinds
+/// that tell it.
+pub(crate) fn decide<R: Kind>(
+    root: &R,
+    set: &ReplicaSet,
+    view: &View,
+    terminating: Option<i32>,
+    now: Timestamp,
+) -> Plan {
+    let mut plan = Plan::default();
+    let active = claim_pods(root, set, view, &mut plan);
+    if set.metadata.deletion_timestamp.is_none() {
+        manage(set, &active, &view.related, now, &mut plan);
+    }
+    let old = set.status.clone().unwrap_or_default();
+    let status = ReplicaSetStatus { terminating_replicas: terminating, ..status(set, &active, now) };
+    plan.set_status_if_failed(&old, &with_failure(status.clone(), &old, active.len() as i32 - replicas(set), now));
+    plan.set_status(&old, &status);
+    if status.ready_replicas != status.available_replicas {
+        let min_ready = min_ready_seconds(set);
+        let waits = active.iter().filter_map(|pod| pods::available_in(pod, min_ready, now));
+        if let Some(wait) = waits.min() {
+            plan.requeue_after(wait.max(Duration::from_secs(1)));
+        }
+    }
+    plan
+}
+
+/// The owner, or for an orphan every one of its namespace that would have it.
+pub(crate) fn sets_of<R: Kind>(pod: &Pod, caches: &Caches, selects: fn(&R, &selector::Labels) -> bool) -> Vec<Key> {
+    if let Some(key) = owner_key::<R>(&pod.metadata) {
         return vec![key];
     }
     let (Some(namespace), Some(labels)) = (&pod.metadata.namespace, &pod.metadata.labels) else { return Vec::new() };
     if is_controlled(&pod.metadata) {
         return Vec::new();
     }
-    let sets = caches.get::<ReplicaSet>().in_namespace(namespace);
+    let sets = caches.get::<R>().in_namespace(namespace);
     sets.iter().filter(|set| selects(set, labels)).map(|set| Key::of(&**set)).collect()
+}
+
+/// Neither ended nor let go, and being deleted.
+fn is_terminating(root: &ReplicaSet, pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_some()
+        && !pods::is_terminal(pod)
+        && claim(&root.metadata, &pod.metadata, selects(root, selector::labels(&pod.metadata.labels))) == Claim::Keep
 }
 
 fn is_controlled(meta: &ObjectMeta) -> bool {
     meta.owner_references.iter().flatten().any(|owner| owner.controller == Some(true))
 }
 
-fn related_pods(root: &ReplicaSet, caches: &Caches) -> Vec<Arc<Pod>> {
-    let owner = root.metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
+fn related_pods<R: Kind>(root: &ObjectMeta, caches: &Caches) -> Vec<Arc<Pod>> {
+    let owner = root.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
     let uids = match owner {
         Some(owner) => {
-            let siblings = caches.get::<ReplicaSet>().controlled_by(&owner.uid);
-            siblings.iter().filter_map(|set| set.metadata.uid.clone()).collect()
+            let siblings = caches.get::<R>().controlled_by(&owner.uid);
+            siblings.iter().filter_map(|set| set.meta().uid.clone()).collect()
         }
-        None => Vec::from_iter(root.metadata.uid.clone()),
+        None => Vec::from_iter(root.uid.clone()),
     };
     let store = caches.get::<Pod>();
     uids.iter().flat_map(|uid| store.controlled_by(uid)).collect()
@@ -116,12 +143,12 @@ fn selects(root: &ReplicaSet, labels: &selector::Labels) -> bool {
         .is_some_and(|spec| !selector::is_everything(&spec.selector) && selector::matches(&spec.selector, labels))
 }
 
-/// The active pods that are this ReplicaSet's when the plan is done.
-fn claim_pods(root: &ReplicaSet, view: &View, plan: &mut Plan) -> Vec<Arc<Pod>> {
+/// The active pods that are the root's when the plan is done.
+fn claim_pods<R: Kind>(root: &R, set: &ReplicaSet, view: &View, plan: &mut Plan) -> Vec<Arc<Pod>> {
     let mut claimed = Vec::new();
     for pod in view.pods.iter().filter(|pod| pods::is_active(pod)) {
-        let matches = selects(root, selector::labels(&pod.metadata.labels));
-        match claim(&root.metadata, &pod.metadata, matches) {
+        let matches = selects(set, selector::labels(&pod.metadata.labels));
+        match claim(&set.metadata, &pod.metadata, matches) {
             Claim::Keep => claimed.push(pod.clone()),
             Claim::Adopt => {
                 plan.push(adopt(root, &**pod));

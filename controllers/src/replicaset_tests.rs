@@ -97,8 +97,19 @@ fn the_pod_that_is_missed_least_goes_first() {
 
 #[test]
 fn status_counts_the_pods() {
-    let plan = decide(replica_set(4), &[("a", "ready"), ("b", ""), ("c", "ready deleted")]);
-    let expected = json!({"replicas": 2, "fullyLabeledReplicas": 2, "readyReplicas": 1, "availableReplicas": 1, "observedGeneration": 1});
+    let plan = decide(
+        replica_set(4),
+        &[
+            ("a", "ready"),
+            ("b", ""),
+            ("c", "ready deleted"),
+            ("d", "failed deleted"),
+            ("e", "orphan deleted"),
+            ("f", "relabeled deleted"),
+        ],
+    );
+    let expected = json!({"replicas": 2, "fullyLabeledReplicas": 2, "readyReplicas": 1, "availableReplicas": 1, "observedGeneration": 1,
+        "terminatingReplicas": 1});
     assert_eq!(status(&plan), expected);
     let failed = plan.status_if_failed.expect("a status for failures").0;
     assert_eq!(failed["conditions"][0]["reason"], "FailedCreate");
@@ -107,7 +118,8 @@ fn status_counts_the_pods() {
 #[test]
 fn a_status_that_is_right_is_not_written() {
     let mut root = replica_set(1);
-    root["status"] = json!({"replicas": 1, "fullyLabeledReplicas": 1, "readyReplicas": 1, "availableReplicas": 1, "observedGeneration": 1});
+    root["status"] = json!({"replicas": 1, "fullyLabeledReplicas": 1, "readyReplicas": 1, "availableReplicas": 1, "observedGeneration": 1,
+        "terminatingReplicas": 0});
     assert!(decide(root, &[("a", "ready")]).is_empty());
 }
 

@@ -3,13 +3,11 @@
 use api::names;
 
 use crate::autoscaling::AUTOSCALER_V1;
-use crate::kinds::replication_controller;
 
 use super::descriptor::{Descriptor, Selectable, row};
 
 const REQUEST_FIELDS: &[Selectable] = &[Selectable::plain("spec.signerName")];
 const JOB_FIELDS: &[Selectable] = &[Selectable::new("status.successful", "status.succeeded", "0")];
-const CONTROLLER_FIELDS: &[Selectable] = &[Selectable::new("status.replicas", "status.replicas", "0")];
 const SLICE_FIELDS: &[Selectable] = &[Selectable::plain("spec.nodeName"), Selectable::plain("spec.driver")];
 
 const NOT_ENFORCED: &str = "is stored, but nothing enforces it yet";
@@ -86,15 +84,10 @@ fn storage() -> Vec<Descriptor> {
 
 fn workloads() -> Vec<Descriptor> {
     let workload =
-        |group, kind, plural| row(group, "v1", kind, plural).category("all").generation().status().inert(NO_CONTROLLER);
+        |kind, plural| row("apps", "v1", kind, plural).category("all").generation().status().inert(NO_CONTROLLER);
     vec![
-        workload("apps", "DaemonSet", "daemonsets").short(&["ds"]),
-        workload("apps", "StatefulSet", "statefulsets").short(&["sts"]).named(names::dns1123_label).scale(),
-        workload("", "ReplicationController", "replicationcontrollers")
-            .short(&["rc"])
-            .named(replication_controller::name)
-            .selectable(CONTROLLER_FIELDS)
-            .scale(),
+        workload("DaemonSet", "daemonsets").short(&["ds"]),
+        workload("StatefulSet", "statefulsets").short(&["sts"]).named(names::dns1123_label).scale(),
     ]
 }
 

@@ -6,6 +6,7 @@ use api::names;
 use super::descriptor::{Descriptor, Selectable, row};
 use super::inert;
 use crate::events::EVENTS_V1;
+use crate::kinds::replication_controller;
 
 const POD_FIELDS: &[Selectable] = &[
     Selectable::plain("spec.nodeName"),
@@ -31,6 +32,7 @@ const EVENT_FIELDS: &[Selectable] = &[
     Selectable::new("source", "source.component", "").or("reportingComponent"),
     Selectable::plain("type"),
 ];
+const CONTROLLER_FIELDS: &[Selectable] = &[Selectable::new("status.replicas", "status.replicas", "0")];
 const NAMESPACE_FIELDS: &[Selectable] = &[Selectable::plain("status.phase")];
 const SECRET_FIELDS: &[Selectable] = &[Selectable::plain("type")];
 const SERVICE_FIELDS: &[Selectable] = &[Selectable::plain("spec.clusterIP"), Selectable::plain("spec.type")];
@@ -93,6 +95,14 @@ fn core() -> Vec<Descriptor> {
             .subresource("portforward", core_kind("PodPortForwardOptions"), CONNECT)
             .returns_deleted(),
         core("PodTemplate", "podtemplates").generation().returns_deleted(),
+        core("ReplicationController", "replicationcontrollers")
+            .short(&["rc"])
+            .category("all")
+            .named(replication_controller::name)
+            .selectable(CONTROLLER_FIELDS)
+            .generation()
+            .status()
+            .scale(),
         core("ResourceQuota", "resourcequotas").short(&["quota"]).status().returns_deleted(),
         core("Secret", "secrets").selectable(SECRET_FIELDS),
         core("ServiceAccount", "serviceaccounts")

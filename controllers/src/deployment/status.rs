@@ -120,7 +120,7 @@ impl Rollout<'_> {
             unavailable_replicas: nonzero((self.total(Set::replicas) - available).max(0)),
             collision_count: self.status.collision_count,
             conditions: self.status.conditions.clone(),
-            terminating_replicas: None,
+            terminating_replicas: self.terminating(),
         };
         let condition = if available >= self.bounds.min_available() {
             let message = "Deployment has minimum availability.".to_owned();
@@ -131,6 +131,15 @@ impl Rollout<'_> {
         };
         set(&mut status, condition);
         status
+    }
+
+    /// Not known while a ReplicaSet that was looked at does not tell.
+    fn terminating(&self) -> Option<i32> {
+        let told = self.sets.iter().filter_map(|set| set.now.status.as_ref());
+        let seen = told.filter(|status| {
+            status.terminating_replicas.is_some() || status.observed_generation.is_some_and(|seen| seen > 0)
+        });
+        seen.map(|status| status.terminating_replicas).sum()
     }
 
     fn estimate_progress(&self, status: &mut DeploymentStatus) {

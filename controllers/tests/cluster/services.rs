@@ -49,6 +49,29 @@ async fn endpoints_follow_the_pods() {
 }
 
 #[tokio::test]
+async fn endpoints_that_somebody_made_are_mirrored() {
+    let world = World::start().await;
+    let ports = json!([{"name": "web", "port": 80, "targetPort": 8080}]);
+    let service = json!({"metadata": {"name": "web", "namespace": NAMESPACE}, "spec": {"ports": ports}});
+    world.create::<Service>(service).await;
+    let subsets = json!([{"addresses": [{"ip": "10.1.0.1"}], "ports": [{"name": "web", "port": 8080}]}]);
+    let endpoints = json!({"metadata": {"name": "web", "namespace": NAMESPACE}, "subsets": subsets});
+    world.create::<Endpoints>(endpoints).await;
+    let slices = || async { Some(world.api::<EndpointSlice>().list(&ListParams::default()).await.ok()?.items) };
+    let address = |ip: &'static str| async move {
+        let slices = slices().await?;
+        let [slice] = &slices[..] else { return None };
+        (slice.endpoints[0].addresses[0] == ip).then_some(())
+    };
+    eventually("a slice", || address("10.1.0.1")).await;
+    let patch = Patch::Merge(json!({"subsets": [{"addresses": [{"ip": "10.1.0.2"}], "ports": subsets[0]["ports"]}]}));
+    world.api::<Endpoints>().patch("web", &PatchParams::default(), &patch).await.expect("patched");
+    eventually("the new address", || address("10.1.0.2")).await;
+    world.api::<Endpoints>().delete("web", &DeleteParams::default()).await.expect("deleted");
+    eventually("no slice", || async { slices().await?.is_empty().then_some(()) }).await;
+}
+
+#[tokio::test]
 async fn every_namespace_has_its_account_and_the_root_ca() {
     let world = World::start().await;
     let (accounts, maps) = (world.api::<ServiceAccount>(), world.api::<ConfigMap>());

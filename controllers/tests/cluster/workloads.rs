@@ -4,9 +4,9 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::{Event, Pod, Service};
+use k8s_openapi::api::core::v1::{Event, Pod, ReplicationController, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PropagationPolicy};
 use serde_json::{Value, json};
 
 use crate::world::{NAMESPACE, World, eventually};
@@ -122,6 +122,36 @@ async fn a_lost_pod_is_replaced_and_a_relabeled_one_let_go() {
     eventually("it has no owner", || async {
         let pod = world.api::<Pod>().get(&freed).await.ok()?;
         pod.metadata.owner_references.is_none_or(|owners| owners.is_empty()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_replication_controller_keeps_its_pods() {
+    let world = World::start().await;
+    let template = &deployment(1)["spec"]["template"];
+    let spec = json!({"replicas": 3, "selector": {"app": "web"}, "template": template});
+    world
+        .create::<ReplicationController>(json!({"metadata": {"name": "web", "namespace": NAMESPACE}, "spec": spec}))
+        .await;
+    let api = world.api::<ReplicationController>();
+    let available = |replicas: i32| {
+        let api = api.clone();
+        async move {
+            let status = api.get("web").await.ok()?.status?;
+            (status.available_replicas == Some(replicas) && status.replicas == replicas).then_some(())
+        }
+    };
+    eventually("three pods", || available(3)).await;
+    let patch = Patch::Merge(json!({"spec": {"replicas": 1}}));
+    api.patch_scale("web", &PatchParams::default(), &patch).await.expect("patched");
+    eventually("one pod", || available(1)).await;
+    let orphan = DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
+    api.delete("web", &orphan).await.expect("deleted");
+    eventually("an orphan", || async {
+        let pods = world.pods().await;
+        let alone = |pod: &Pod| pod.metadata.owner_references.as_ref().is_none_or(Vec::is_empty);
+        (pods.iter().filter(|pod| alone(pod)).count() == 1).then_some(())
     })
     .await;
 }

@@ -144,9 +144,12 @@ fn wanted(endpoints: &Endpoints) -> Wanted {
     wanted
 }
 
+/// Ports, and the addresses that have them, with whether they are ready.
+type Subset = (Vec<PortKey>, Vec<(EndpointAddress, bool)>);
+
 /// Upstream's canonical form of subsets: a port is in one of them, together with those that have the same addresses. An address that is
 /// ready here and not there is not.
-fn repacked(subsets: &[EndpointSubset]) -> Vec<(Vec<PortKey>, Vec<(EndpointAddress, bool)>)> {
+fn repacked(subsets: &[EndpointSubset]) -> Vec<Subset> {
     type Address = (String, Option<String>);
     let mut known = BTreeMap::<Address, EndpointAddress>::new();
     let mut by_port = BTreeMap::<Option<PortKey>, BTreeMap<Address, bool>>::new();

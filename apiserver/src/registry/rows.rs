@@ -95,14 +95,6 @@ fn core() -> Vec<Descriptor> {
             .subresource("portforward", core_kind("PodPortForwardOptions"), CONNECT)
             .returns_deleted(),
         core("PodTemplate", "podtemplates").generation().returns_deleted(),
-        core("ReplicationController", "replicationcontrollers")
-            .short(&["rc"])
-            .category("all")
-            .named(replication_controller::name)
-            .selectable(CONTROLLER_FIELDS)
-            .generation()
-            .status()
-            .scale(),
         core("ResourceQuota", "resourcequotas").short(&["quota"]).status().returns_deleted(),
         core("Secret", "secrets").selectable(SECRET_FIELDS),
         core("ServiceAccount", "serviceaccounts")
@@ -127,6 +119,15 @@ fn apps() -> Vec<Descriptor> {
         apps("ControllerRevision", "controllerrevisions"),
         apps("Deployment", "deployments").short(&["deploy"]).category("all").generation().status().scale(),
         apps("ReplicaSet", "replicasets").short(&["rs"]).category("all").generation().status().scale(),
+        // A workload like these, although it is older than their group.
+        row("", "v1", "ReplicationController", "replicationcontrollers")
+            .short(&["rc"])
+            .category("all")
+            .named(replication_controller::name)
+            .selectable(CONTROLLER_FIELDS)
+            .generation()
+            .status()
+            .scale(),
     ]
 }
 

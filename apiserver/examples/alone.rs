@@ -52,6 +52,7 @@ async fn main() -> Result<(), Error> {
     let tokens = Arc::new(ServiceAccountTokens::new(&signing.key, ISSUER)?);
     let mut config = Config::new(Arc::new(store::Memory::new()), Arc::new(Timestamp::now), Arc::new(random));
     config.enforce_rbac();
+    config.max_in_flight = Some(apiserver::flowcontrol::DEFAULT_SEATS);
     config.token_issuer = tokens.clone();
     if let Some(advertised) = arguments.next() {
         config.advertise = advertised.parse()?;

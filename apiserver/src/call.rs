@@ -1,6 +1,6 @@
 //! One request on a resource: everything its verb needs to know.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use api::status::Status;
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use http::HeaderMap;
 use crate::body::{self, Body};
 use crate::core::Core;
 use crate::decode;
+use crate::flowcontrol::Seat;
 use crate::media::Accepted;
 use crate::options::WriteOptions;
 use crate::pipeline::Target;
@@ -29,12 +30,18 @@ pub(crate) struct Call {
     pub warnings: Warnings,
     /// Who writes, as managedFields name it.
     pub manager: String,
+    /// What the request holds until it is answered; who answers for longer takes it.
+    pub seat: Mutex<Option<Seat>>,
 }
 
 impl Call {
     /// The namespace of the object, empty for cluster-scoped kinds.
     pub fn namespace(&self) -> &str {
         if self.row.info.namespaced { &self.info.namespace } else { "" }
+    }
+
+    pub fn take_seat(&self) -> Option<Seat> {
+        self.seat.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub fn target(&self, dry_run: bool) -> Target<'_> {

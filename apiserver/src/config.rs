@@ -35,6 +35,9 @@ pub struct Config {
     /// Kept true to the roles and bindings that are stored. `None`: these are data that means nothing, and anybody who may
     /// write them may write any.
     pub rbac: Option<Arc<Index>>,
+    /// How many requests are served at once, counted in seats of priority and fairness. `None`: all are served at once, and
+    /// FlowSchemas mean nothing.
+    pub max_in_flight: Option<u32>,
     pub node_proxy: Arc<dyn NodeProxy>,
     pub token_issuer: Arc<dyn TokenIssuer>,
     /// Cluster addresses of Services. The first one is that of `default/kubernetes`.
@@ -57,6 +60,7 @@ impl Config {
             random,
             authorizer: Arc::new(AlwaysAllow),
             rbac: None,
+            max_in_flight: None,
             node_proxy: Arc::new(NoNodes),
             token_issuer: Arc::new(NoTokens),
             service_cidr: Cidr { address: Ipv4Addr::new(10, 96, 0, 0), prefix: 16 },

@@ -15,10 +15,12 @@ use crate::allocation::Allocator;
 use crate::cache::{Caches, ROOT, Stored};
 use crate::config::Config;
 use crate::discovered::Discovered;
+use crate::flowcontrol::{FlowControl, Size};
 use crate::managed::{Managers, read_stored};
 use crate::openapi::Documents;
 use crate::outbound::Webhooks;
 use crate::registry::{Descriptor, Registry};
+use crate::request::RequestInfo;
 use crate::token::Lookup;
 
 /// How long a read waits for the cache to show what the store has.
@@ -31,6 +33,8 @@ pub(crate) struct Core {
     pub registry: Arc<Registry>,
     pub caches: Caches,
     pub admission: Vec<Box<dyn Admission>>,
+    /// `None`: requests are not limited.
+    pub flow_control: Option<Arc<FlowControl>>,
     pub allocator: Allocator,
     pub discovered: Discovered,
     pub documents: Documents,
@@ -68,6 +72,12 @@ impl Core {
         }
         self.fresh().await?;
         Ok(self.registry.lookup(group, version, plural))
+    }
+
+    /// What is stored of a request's resource.
+    pub fn size(&self, info: &RequestInfo) -> Size {
+        let row = self.registry.lookup(&info.group, &info.version, &info.resource);
+        row.and_then(|row| self.caches.get(&row.storage)).map(|cache| cache.size()).unwrap_or_default()
     }
 
     /// The newest state of one object, past the cache.

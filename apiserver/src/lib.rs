@@ -6,6 +6,7 @@
 //!
 //! - [`registry`] is the table of kinds; [`kinds`] has what is special about some.
 //! - [`custom`] are the kinds that CustomResourceDefinitions bring.
+//! - [`flowcontrol`] says which requests wait or are refused when there are too many.
 //! - [`rbac`] is roles and bindings: who may do what.
 //! - [`config`] is everything that a server is given: store, clock, randomness, [`authorizer`], [`node_proxy`], [`token`] issuer.
 //! - `bootstrap` makes what every cluster has; `background` compacts and sweeps; `routes` and `openapi` are paths that are no
@@ -33,6 +34,7 @@ mod decode;
 mod discovered;
 mod empties;
 mod events;
+pub mod flowcontrol;
 pub mod front;
 mod gated;
 mod gzip;

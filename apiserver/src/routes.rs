@@ -178,6 +178,9 @@ fn metrics(core: &Core) -> String {
             text += &format!("apiserver_storage_objects{{resource=\"{name}\"}} {}\n", cache.len());
         }
     }
+    if let Some(control) = &core.flow_control {
+        control.figures(&mut text);
+    }
     text
 }
 

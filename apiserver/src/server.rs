@@ -1,12 +1,12 @@
 //! The server: takes an authenticated request, answers with a response.
 //!
 //! ```text
-//! handle: parse -> authorize -> is it a resource?
+//! handle: parse -> wait for a seat -> authorize -> is it a resource?
 //!                                 yes: row of the registry -> subresource or verb -> reply
 //!                                 no:  routes (version, health, discovery, OpenAPI)
 //! ```
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use api::names;
 use api::status::{Qualified, Status};
@@ -24,6 +24,7 @@ use crate::call::Call;
 use crate::config::Config;
 use crate::core::{Core, qualified};
 use crate::discovered::Discovered;
+use crate::flowcontrol::{self, FlowControl, Seat};
 use crate::media::{Accepted, SUPPORTED, View};
 use crate::openapi::Documents;
 use crate::query::Query;
@@ -45,12 +46,15 @@ impl ApiServer {
     pub fn new(config: Config) -> Self {
         let registry = Arc::new(Registry::built_in());
         let surroundings = Surroundings::new(registry.clone(), config.authorizer.clone());
+        let flow_control = config.max_in_flight.map(|seats| Arc::new(FlowControl::new(seats)));
         let roles = config.rbac.clone().map(|index| index as Arc<dyn Follower>);
-        let followers = roles.into_iter().chain(surroundings.followers());
+        let flows = flow_control.clone().map(|control| control as Arc<dyn Follower>);
+        let followers = roles.into_iter().chain(flows).chain(surroundings.followers());
         let core = Core {
             caches: Caches::new(config.store.clone(), registry.clone()).followed_by(followers.collect()),
             registry,
             admission: admission::chain(&surroundings),
+            flow_control,
             allocator: Allocator::new(config.service_cidr, config.node_ports.clone()),
             discovered: Discovered::default(),
             documents: Documents::default(),
@@ -82,6 +86,7 @@ impl ApiServer {
             bootstrap::run(&self.core, cancel.clone()),
             background::run(&self.core, cancel.clone()),
             servers::run(&self.core, cancel.clone()),
+            flowcontrol::run(&self.core, cancel.clone()),
         );
     }
 
@@ -111,10 +116,34 @@ impl ApiServer {
     }
 }
 
-async fn answer(core: Arc<Core>, user: UserInfo, request: Request<Body>) -> Response<Body> {
+pub(crate) async fn answer(core: Arc<Core>, user: UserInfo, request: Request<Body>) -> Response<Body> {
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let info = RequestInfo::parse(request.method(), request.uri().path(), &query);
     tracing::debug!(verb = %info.verb, path = %info.path, user = %user.name, "request");
+    let seat = match &core.flow_control {
+        None => None,
+        Some(control) => match control.admit(&core, &user, &info, &query).await {
+            Ok(seat) => seat,
+            Err(refused) => return refused.response(),
+        },
+    };
+    let headers = seat.as_ref().map(Seat::headers);
+    let mut response = serve(core, user, info, query, request, seat).await;
+    if let Some(headers) = headers {
+        headers.put(response.headers_mut());
+    }
+    response
+}
+
+/// What the seat is for.
+async fn serve(
+    core: Arc<Core>,
+    user: UserInfo,
+    info: RequestInfo,
+    query: Query,
+    request: Request<Body>,
+    seat: Option<Seat>,
+) -> Response<Body> {
     if let Err(status) = authorize(&core, &user, &info).await {
         return refuse(&status, &Accepted::JSON);
     }
@@ -141,9 +170,9 @@ async fn answer(core: Arc<Core>, user: UserInfo, request: Request<Body>) -> Resp
         Ok(accepted) if is_custom => Accepted { view: View::Whole, ..accepted },
         _ => Accepted::JSON,
     };
-    match Call::begin(core, row, user, info, query, &request) {
+    match Call::begin(core, row, user, info, query, seat, &request) {
         Ok(call) => match call.converted(request).await {
-            Ok(reply) => respond(&call, reply),
+            Ok(reply) => call.hold(respond(&call, reply)),
             Err(status) => refuse_call(&call, &status),
         },
         Err(status) => {
@@ -175,6 +204,7 @@ impl Call {
         user: UserInfo,
         info: RequestInfo,
         query: Query,
+        seat: Option<Seat>,
         request: &Request<Body>,
     ) -> Result<Self, Status> {
         check_scope(&row, &info)?;
@@ -204,7 +234,15 @@ impl Call {
         let manager = options::manager(&query, &headers);
         let warnings = Warnings::default();
         warnings.extend(deprecations(&row));
-        Ok(Self { core, user, headers, query, row, accepted, warnings, manager, info })
+        Ok(Self { core, user, headers, query, row, accepted, warnings, manager, info, seat: Mutex::new(seat) })
+    }
+
+    /// A list is under way until it was sent: that is most of its work.
+    fn hold(&self, response: Response<Body>) -> Response<Body> {
+        match self.take_seat().filter(|_| self.info.verb == "list") {
+            Some(seat) => response.map(|body| seat.hold(body)),
+            None => response,
+        }
     }
 
     /// The answer, whose object is in the version of the request.

@@ -8,7 +8,7 @@ mod conditions;
 mod default_class;
 mod default_tolerations;
 mod facts;
-mod followed;
+pub(crate) mod followed;
 mod limit_ranger;
 mod matching;
 mod namespace_lifecycle;

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::change::Change;
 use super::stored::Stored;
+use crate::flowcontrol::Size;
 use crate::registry::{Held, Selectable};
 
 /// Changes kept for watchers to read. A watcher that is this many changes behind is cut; a client that comes back within
@@ -26,6 +27,8 @@ struct State {
     selectable: Held<[Selectable]>,
     /// By `namespace/name`, or `name` for cluster-scoped kinds: the order of lists.
     objects: BTreeMap<Box<str>, Arc<Stored>>,
+    /// Of all objects.
+    bytes: u64,
     window: VecDeque<Arc<Change>>,
     window_bytes: usize,
     /// Revision of the newest change of this resource that the window does not hold (any more). Changes after it are
@@ -107,6 +110,8 @@ impl Cache {
             Some(current) => state.objects.insert(key.into(), current.clone()),
             None => state.objects.remove(key),
         };
+        state.bytes += current.as_ref().map_or(0, |current| current.json.len() as u64);
+        state.bytes -= previous.as_ref().map_or(0, |previous| previous.json.len() as u64);
         state.revision = revision;
         if current.is_none() && previous.is_none() {
             return;
@@ -171,6 +176,11 @@ impl Cache {
         self.read().objects.len()
     }
 
+    pub fn size(&self) -> Size {
+        let state = self.read();
+        Size { objects: state.objects.len() as u64, bytes: state.bytes }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -197,7 +207,8 @@ impl State {
         generation: u64,
     ) -> Self {
         let window = VecDeque::new();
-        Self { selectable, objects, window, window_bytes: 0, forgotten: revision, revision, generation }
+        let bytes = objects.values().map(|object| object.json.len() as u64).sum();
+        Self { selectable, objects, bytes, window, window_bytes: 0, forgotten: revision, revision, generation }
     }
 
     /// The objects whose keys begin with `prefix` and are not before `start`.

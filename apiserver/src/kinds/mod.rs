@@ -26,7 +26,7 @@ mod endpoint_slice;
 mod endpoints;
 mod equality;
 mod event;
-mod flow_control;
+pub(crate) mod flow_control;
 mod ingress;
 mod ingress_class;
 mod job;

@@ -24,7 +24,7 @@ fn policies() -> Vec<Descriptor> {
     };
     let flow = |kind, plural| {
         let row = row("flowcontrol.apiserver.k8s.io", "v1", kind, plural).cluster().generation();
-        row.status().inert(NOT_ENFORCED)
+        row.status()
     };
     vec![
         admission("MutatingWebhookConfiguration", "mutatingwebhookconfigurations"),
@@ -186,6 +186,8 @@ mod tests {
             "ValidatingWebhookConfiguration",
             "ValidatingAdmissionPolicy",
             "ValidatingAdmissionPolicyBinding",
+            "FlowSchema",
+            "PriorityLevelConfiguration",
         ];
         assert_eq!(silent, [&policies[..], &["Ingress", "IngressClass", "CertificateSigningRequest"]].concat());
     }

@@ -21,6 +21,7 @@ use crate::body::{Body, BoxError};
 use crate::cache::{Change, EventType, Stored, Watcher, frame};
 use crate::call::Call;
 use crate::core::Core;
+use crate::flowcontrol::{Lent, Seat};
 use crate::media::View;
 use crate::options::ListOptions;
 use crate::query::Query;
@@ -66,11 +67,15 @@ pub(crate) async fn watch(call: &Call) -> Result<Reply, Status> {
         after_initial: None,
         ready: VecDeque::new(),
         table_begun: false,
+        seat: None,
         last: false,
     };
     // From here on errors are events: the request itself was fine.
     if let Err(status) = events.begin(&options, version).await {
         events.fail(&status);
+    }
+    if !events.initial.is_empty() {
+        events.seat = call.take_seat().map(Seat::lend);
     }
     let body = stream::unfold(events, |mut events| async move {
         let frame = events.next().await?;
@@ -107,6 +112,8 @@ struct Events {
     ready: VecDeque<Bytes>,
     /// Columns are sent with the first table only.
     table_begun: bool,
+    /// Until the current state is sent.
+    seat: Option<Lent>,
     /// The kind is not served like this any more: what is there is sent, then the stream ends.
     last: bool,
 }
@@ -158,6 +165,7 @@ impl Events {
             if let Some(revision) = self.after_initial.take() {
                 return Some(self.bookmark(revision, true));
             }
+            self.seat = None;
             // Read before the changes are, so that everything up to it is among them.
             let complete = self.core.caches.complete();
             let watcher = self.watcher.as_mut()?;

@@ -5,6 +5,7 @@ mod clients;
 mod conversions;
 mod custom;
 mod devices;
+mod flowcontrol;
 mod harness;
 mod hook;
 mod kubectl;

@@ -82,6 +82,7 @@ impl ControlPlane {
         let candidate = config.store.is_shared().then_some(config.candidate);
         let mut api = apiserver::Config::new(config.store, Arc::new(Timestamp::now), Arc::new(crate::random));
         api.enforce_rbac();
+        api.max_in_flight = Some(apiserver::flowcontrol::DEFAULT_SEATS);
         api.token_issuer = tokens.clone();
         api.node_proxy = Arc::new(KubeletClient::new(pki::client_config(&credentials.kubelet_client, authority)?));
         let Network { address, prefix } = config.service_network;

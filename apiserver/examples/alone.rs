@@ -59,7 +59,7 @@ async fn main() -> Result<(), Error> {
     }
     let server = Arc::new(ApiServer::new(config));
     let tls = pki::server_config(&serving, authority.certificate(), ClientCertificate::Optional, &["h2", "http/1.1"])?;
-    let front = Arc::new(Front { server: server.clone(), tokens, tls: Arc::new(tls) });
+    let front = Arc::new(Front { server: server.clone(), tokens, tls: Arc::new(tls), proxies: None });
     let cancel = CancellationToken::new();
     let listener = TcpListener::bind(address).await?;
     tokio::spawn(serve(front, listener, cancel.clone()));

@@ -54,6 +54,23 @@ pub async fn read(mut body: Body) -> Result<Bytes, Status> {
     Ok([&first[..], &rest[..]].concat().into())
 }
 
+/// The whole body of another server's answer.
+///
+/// # Errors
+/// It is longer than `limit`, or broke off.
+pub async fn read_within(mut body: Body, limit: usize) -> Result<Bytes, String> {
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| error.to_string())?;
+        let Ok(data) = frame.into_data() else { continue };
+        if all.len() + data.len() > limit {
+            return Err("the answer is too long".to_owned());
+        }
+        all.extend_from_slice(&data);
+    }
+    Ok(all.freeze())
+}
+
 /// Reads on, within limits: a client that is still writing when its connection is closed never sees the answer.
 async fn discard(mut body: Body) {
     let mut left = DISCARD_LIMIT;

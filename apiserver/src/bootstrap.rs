@@ -131,7 +131,7 @@ async fn put(core: &Core, group: &str, resource: &str, object: Value) -> Result<
     .await
 }
 
-async fn write(
+pub(crate) async fn write(
     core: &Core,
     group: &str,
     resource: &str,

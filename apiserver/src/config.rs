@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use store::Store;
 
+use crate::aggregation::FrontProxy;
 use crate::authorizer::{AlwaysAllow, Authorizer};
 use crate::front::authz::Standard;
 use crate::node_proxy::{NoNodes, NodeProxy};
@@ -40,6 +41,8 @@ pub struct Config {
     pub max_in_flight: Option<u32>,
     pub node_proxy: Arc<dyn NodeProxy>,
     pub token_issuer: Arc<dyn TokenIssuer>,
+    /// This server as a client of the API servers behind it; `None`: they do not know it.
+    pub front_proxy: Option<FrontProxy>,
     /// Cluster addresses of Services. The first one is that of `default/kubernetes`.
     pub service_cidr: Cidr,
     pub node_ports: RangeInclusive<u16>,
@@ -63,6 +66,7 @@ impl Config {
             max_in_flight: None,
             node_proxy: Arc::new(NoNodes),
             token_issuer: Arc::new(NoTokens),
+            front_proxy: None,
             service_cidr: Cidr { address: Ipv4Addr::new(10, 96, 0, 0), prefix: 16 },
             node_ports: 30000..=32767,
             advertise: SocketAddr::from(([192, 0, 2, 1], 6443)),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Admission, Reader};
+use crate::aggregation::Index;
 use crate::allocation::Allocator;
 use crate::cache::{Caches, ROOT, Stored};
 use crate::config::Config;
@@ -39,6 +40,7 @@ pub(crate) struct Core {
     pub discovered: Discovered,
     pub documents: Documents,
     pub webhooks: Arc<Webhooks>,
+    pub aggregation: Arc<Index>,
     /// The server stops: streams end.
     pub stopping: CancellationToken,
 }

@@ -12,12 +12,14 @@
 //! - `bootstrap` makes what every cluster has; `background` compacts and sweeps; `routes` and `openapi` are paths that are no
 //!   resource.
 //! - `conversion` asks webhooks for versions of custom resources; `outbound` is how the server reaches webhooks and other servers.
+//! - [`aggregation`] are other API servers behind this one.
 //! - `allocation` gives Services their addresses and ports; `servers` knows who else serves the same store.
 //!
 //! What is not here: no handler per kind, no typed Kubernetes struct, no way to the store past the pipeline but for sweeps,
 //! claims and heartbeats.
 
 pub mod admission;
+pub mod aggregation;
 mod allocation;
 pub mod authorizer;
 mod autoscaling;

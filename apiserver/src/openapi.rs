@@ -16,6 +16,7 @@ use http::{HeaderValue, Response, StatusCode};
 use serde_json::Value;
 
 use crate::body::{self, Body};
+use crate::core::Core;
 use crate::media::{Accepted, accepts_gzip};
 use crate::query::Query;
 use crate::reply::refuse;
@@ -34,6 +35,7 @@ impl Documents {
     /// Answers `/openapi/...`; `None` for any other path.
     pub fn answer(
         &self,
+        core: &Core,
         resources: &[ResourceInfo],
         custom: &BTreeMap<GroupVersionKind, Value>,
         version: &str,
@@ -49,7 +51,7 @@ impl Documents {
             }
             "v2" => self.get("v2", source.v2_hash(), || ("application/json", source.v2_json())),
             "v3" => {
-                let index = source.v3_index().to_string();
+                let index = core.aggregation.openapi_index(source.v3_index()).to_string();
                 return Some(json(index.into()));
             }
             path => {

@@ -10,6 +10,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use serde_json::{Value, json};
 
+use crate::aggregation;
 use crate::body::{self, Body};
 use crate::core::Core;
 use crate::media::{Accepted, Format};
@@ -24,8 +25,11 @@ const GIT_VERSION: &str = "v1.35.4+setpoint";
 /// Below these there are single checks.
 const HEALTH: [&str; 3] = ["/healthz/", "/livez/", "/readyz/"];
 
-pub(crate) fn answer(core: &Core, request: &Parts, query: &Query) -> Response<Body> {
-    let mut response = route(core, request, query);
+pub(crate) async fn answer(core: &Core, request: &Parts, query: &Query) -> Response<Body> {
+    let mut response = match aggregation::document(core, request.uri.path(), request.uri.query()).await {
+        Some(document) => document,
+        None => route(core, request, query),
+    };
     let private = HeaderValue::from_static("no-cache, private");
     response.headers_mut().entry(CACHE_CONTROL).or_insert(private);
     response
@@ -62,14 +66,14 @@ fn described(core: &Core, path: &str, request: &Parts, query: &Query) -> Respons
     let resources = core.registry.infos();
     if path.starts_with("/openapi/")
         && let custom = core.registry.custom().snapshot().schemas()
-        && let Some(response) = core.documents.answer(&resources, &custom, GIT_VERSION, request, query)
+        && let Some(response) = core.documents.answer(core, &resources, &custom, GIT_VERSION, request, query)
     {
         return response;
     }
     match path {
-        "" => json_response(&paths(&resources), request, query),
+        "" => json_response(&paths(core, &resources), request, query),
         "/api" | "/apis" => groups(core, &resources, path == "/api", request, query),
-        path => match document(&resources, path) {
+        path => match document(core, &resources, path) {
             Some(document) => json_response(&document, request, query),
             None if below_a_group(&resources, path) => refuse(&Status::no_such_path(), &Accepted::JSON),
             None => nothing(),
@@ -98,7 +102,10 @@ fn version() -> Value {
 /// `/api` and `/apis`: all groups at once when the client can read that.
 fn groups(core: &Core, resources: &[ResourceInfo], is_core: bool, request: &Parts, query: &Query) -> Response<Body> {
     if let Some(version) = aggregated(request) {
-        let document = core.discovered.document(resources, is_core, version);
+        let mut document = core.discovered.document(resources, is_core, version);
+        if !is_core {
+            document = core.aggregation.aggregated(version.content_type(), &document);
+        }
         let mut response = Response::new(body::full(document));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(version.content_type()));
@@ -109,7 +116,7 @@ fn groups(core: &Core, resources: &[ResourceInfo], is_core: bool, request: &Part
     let document = if is_core {
         discovery::api_versions(&core.config.advertise.to_string())
     } else {
-        discovery::api_group_list(resources)
+        core.aggregation.group_list(discovery::api_group_list(resources))
     };
     json_response(&document, request, query)
 }
@@ -139,17 +146,17 @@ fn aggregated(request: &Parts) -> Option<AggregatedVersion> {
 }
 
 /// `/api/v1`, `/apis/<group>` and `/apis/<group>/<version>`.
-fn document(resources: &[ResourceInfo], path: &str) -> Option<Value> {
+fn document(core: &Core, resources: &[ResourceInfo], path: &str) -> Option<Value> {
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     match parts.as_slice() {
         ["api", version] => discovery::api_resource_list(resources, "", version),
-        ["apis", group] => discovery::api_group(resources, group),
+        ["apis", group] => core.aggregation.group(group, discovery::api_group(resources, group)),
         ["apis", group, version] => discovery::api_resource_list(resources, group, version),
         _ => None,
     }
 }
 
-fn paths(resources: &[ResourceInfo]) -> Value {
+fn paths(core: &Core, resources: &[ResourceInfo]) -> Value {
     let mut paths: Vec<String> =
         ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
             .map(str::to_owned)
@@ -160,6 +167,10 @@ fn paths(resources: &[ResourceInfo]) -> Value {
             "" => paths.push(format!("/api/{version}")),
             group => paths.extend([format!("/apis/{group}"), format!("/apis/{group}/{version}")]),
         }
+    }
+    for service in core.aggregation.remotes() {
+        let (group, version) = (&service.group, &service.version);
+        paths.extend([format!("/apis/{group}"), format!("/apis/{group}/{version}")]);
     }
     paths.sort();
     paths.dedup();

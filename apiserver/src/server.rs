@@ -16,6 +16,7 @@ use http::{Method, Request, Response};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{self, Surroundings};
+use crate::aggregation::Index;
 use crate::allocation::Allocator;
 use crate::authorizer::Decision;
 use crate::body::Body;
@@ -34,7 +35,7 @@ use crate::request::RequestInfo;
 use crate::token::Lookup;
 use crate::user::UserInfo;
 use crate::warnings::Warnings;
-use crate::{background, bootstrap, options, routes, servers, subresources, verbs};
+use crate::{aggregation, background, bootstrap, options, routes, servers, subresources, verbs};
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -49,7 +50,9 @@ impl ApiServer {
         let flow_control = config.max_in_flight.map(|seats| Arc::new(FlowControl::new(seats)));
         let roles = config.rbac.clone().map(|index| index as Arc<dyn Follower>);
         let flows = flow_control.clone().map(|control| control as Arc<dyn Follower>);
-        let followers = roles.into_iter().chain(flows).chain(surroundings.followers());
+        let aggregation = Arc::new(Index::default());
+        let own = [aggregation.clone() as Arc<dyn Follower>];
+        let followers = roles.into_iter().chain(flows).chain(surroundings.followers()).chain(own);
         let core = Core {
             caches: Caches::new(config.store.clone(), registry.clone()).followed_by(followers.collect()),
             registry,
@@ -59,6 +62,7 @@ impl ApiServer {
             discovered: Discovered::default(),
             documents: Documents::default(),
             webhooks: surroundings.webhooks.clone(),
+            aggregation,
             stopping: CancellationToken::new(),
             config,
         };
@@ -87,6 +91,7 @@ impl ApiServer {
             background::run(&self.core, cancel.clone()),
             servers::run(&self.core, cancel.clone()),
             flowcontrol::run(&self.core, cancel.clone()),
+            aggregation::run(&self.core, cancel.clone()),
         );
     }
 
@@ -150,8 +155,13 @@ async fn serve(
     if info.path.starts_with("//") {
         return routes::nothing();
     }
+    if let Some(service) = core.aggregation.remote_of(&info.path) {
+        // The other server has seats of its own.
+        drop(seat);
+        return aggregation::proxy(&core, &service, &user, request).await;
+    }
     if !info.is_resource {
-        return routes::answer(&core, &request.into_parts().0, &query);
+        return routes::answer(&core, &request.into_parts().0, &query).await;
     }
     let row = match core.row(&info.group, &info.version, &info.resource).await {
         Ok(Some(row)) => row,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! client ──TLS──> serve ──authn──> ApiServer::handle ──> NodeProxy (kubelet) ──TLS──> node
-//!                  │ certificate or token -> UserInfo, or whom that user impersonates
+//!                  │ certificate, front proxy or token -> UserInfo, or whom that user impersonates
 //! ```
 //! In-process clients skip this module: whoever wires the process gives them their identity.
 
@@ -12,6 +12,7 @@ pub mod bootstrap;
 pub mod impersonate;
 pub mod kubelet;
 pub mod pki;
+pub mod request_header;
 pub mod requests;
 pub mod serve;
 pub mod tokens;

@@ -47,11 +47,11 @@ pub struct Identity {
 }
 
 impl Identity {
-    fn chain(&self) -> Result<Vec<CertificateDer<'static>>> {
+    pub(crate) fn chain(&self) -> Result<Vec<CertificateDer<'static>>> {
         certificates(&self.certificate)
     }
 
-    fn private_key(&self) -> Result<PrivateKeyDer<'static>> {
+    pub(crate) fn private_key(&self) -> Result<PrivateKeyDer<'static>> {
         PrivateKeyDer::from_pem_slice(self.key.as_bytes()).map_err(|error| PkiError::Pem(error.to_string()))
     }
 
@@ -159,7 +159,7 @@ fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>> {
         .map_err(|error| PkiError::Pem(error.to_string()))
 }
 
-fn roots(authority: &str) -> Result<RootCertStore> {
+pub(super) fn roots(authority: &str) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(authority)? {
         roots.add(certificate)?;

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::authn;
 use super::impersonate::impersonate;
+use super::request_header::{FrontProxies, named};
 use super::tokens::ServiceAccountTokens;
 use crate::body::{self, Body};
 use crate::server::ApiServer;
@@ -35,6 +36,8 @@ pub struct Front {
     pub server: Arc<ApiServer>,
     pub tokens: Arc<ServiceAccountTokens>,
     pub tls: Arc<rustls::ServerConfig>,
+    /// Whose word about users is taken.
+    pub proxies: Option<FrontProxies>,
 }
 
 impl std::fmt::Debug for Front {
@@ -78,11 +81,17 @@ async fn connection(front: Arc<Front>, acceptor: TlsAcceptor, stream: TcpStream)
         Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => return,
     };
-    let user = stream.get_ref().1.peer_certificates().and_then(|chain| authn::certificate_user(chain.first()?));
-    let user = Arc::new(user);
+    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let peer = match front.proxies.as_ref().and_then(|proxies| proxies.knows(chain)) {
+        Some(true) => Peer::Proxy,
+        // That authority speaks of proxies only.
+        Some(false) => Peer::Other(None),
+        None => Peer::Other(chain.first().and_then(authn::certificate_user)),
+    };
+    let peer = Arc::new(peer);
     let service = service_fn(move |request: Request<Incoming>| {
-        let (front, user) = (front.clone(), user.clone());
-        async move { Ok::<_, Infallible>(answer(&front, user.as_ref().as_ref(), request.map(body::wrap)).await) }
+        let (front, peer) = (front.clone(), peer.clone());
+        async move { Ok::<_, Infallible>(answer(&front, &peer, request.map(body::wrap)).await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(60));
@@ -99,10 +108,22 @@ async fn connection(front: Arc<Front>, acceptor: TlsAcceptor, stream: TcpStream)
     }
 }
 
-async fn answer(front: &Front, connection: Option<&UserInfo>, mut request: Request<Body>) -> Response<Body> {
+/// Who is at the other end of a connection.
+enum Peer {
+    /// It says by headers who sends a request.
+    Proxy,
+    /// The user of the certificate, where there is one.
+    Other(Option<UserInfo>),
+}
+
+async fn answer(front: &Front, peer: &Peer, mut request: Request<Body>) -> Response<Body> {
     let now = (front.server.config().clock)();
-    let user = match authn::authenticate(connection, request.headers(), &front.tokens, front.server.lookup(), now).await
-    {
+    let named = match peer {
+        Peer::Proxy => named(request.headers_mut()),
+        Peer::Other(user) => user.clone(),
+    };
+    let headers = request.headers();
+    let user = match authn::authenticate(named.as_ref(), headers, &front.tokens, front.server.lookup(), now).await {
         Ok(user) => impersonate(&front.server, user, request.headers_mut()).await,
         Err(status) => Err(status),
     };

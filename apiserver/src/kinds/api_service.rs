@@ -5,6 +5,7 @@ use api::field::FieldError;
 use api::names;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
 
 use super::cursor::{Cursor, Errors};
 use super::edit::{default_to, get_mut};
@@ -17,6 +18,14 @@ impl Strategy for ApiService {
     fn defaults(&self, new: &mut Object, _old: Option<&Object>) {
         if let Some(service) = get_mut(new, "spec").and_then(|spec| get_mut(spec, "service")) {
             default_to(service, "port", 443);
+        }
+    }
+
+    /// What is served here is available from the beginning.
+    fn stamp(&self, new: &mut Object, old: Option<&Object>, now: &str) {
+        if old.is_none() && new["spec"]["service"].is_null() {
+            new["status"] = json!({"conditions": [{"type": "Available", "status": "True", "reason": "Local",
+                "message": "Local APIServices are always available", "lastTransitionTime": now}]});
         }
     }
 
@@ -83,8 +92,6 @@ fn reach(spec: &Cursor, errors: &mut Errors) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

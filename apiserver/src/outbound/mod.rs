@@ -11,5 +11,6 @@ mod webhooks;
 
 pub(crate) use connect::connect;
 pub use place::Client;
+pub(crate) use place::locate;
 pub(crate) use relay::{RelayError, relay};
 pub use webhooks::Webhooks;

@@ -2,9 +2,13 @@
 
 use std::sync::{Arc, LazyLock};
 
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+
+use crate::front::pki::Identity;
 
 /// Where systems have the certificates that they trust (as Go knows them).
 const SYSTEM_ROOTS: [&str; 6] = [
@@ -16,13 +20,34 @@ const SYSTEM_ROOTS: [&str; 6] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// `bundle` are certificates in PEM by which a server's is judged, the machine's own when it is empty.
-pub(crate) fn config(bundle: &[u8]) -> Result<Arc<ClientConfig>, String> {
+/// By what a server's certificate is judged.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Trust {
+    /// Certificates in PEM; the machine's own when it is empty.
+    Bundle(Vec<u8>),
+    /// Any certificate is good.
+    Anybody,
+}
+
+/// `identity` is shown to a server that asks who we are.
+pub(crate) fn config(trust: &Trust, identity: Option<&Identity>) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| error.to_string())?;
-    let builder = builder.with_root_certificates(roots(bundle)?);
-    Ok(Arc::new(builder.with_no_client_auth()))
+    let builder = match trust {
+        Trust::Anybody => builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider))),
+        Trust::Bundle(pem) => builder.with_root_certificates(roots(pem)?),
+    };
+    let config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let unusable = |error: &dyn std::fmt::Display| error.to_string();
+            let chain = identity.chain().map_err(|error| unusable(&error))?;
+            let key = identity.private_key().map_err(|error| unusable(&error))?;
+            builder.with_client_auth_cert(chain, key).map_err(|error| unusable(&error))?
+        }
+    };
+    Ok(Arc::new(config))
 }
 
 fn roots(pem: &[u8]) -> Result<Arc<RootCertStore>, String> {
@@ -60,4 +85,43 @@ pub(crate) fn error_text(error: &std::io::Error) -> String {
         return "tls: failed to verify certificate: x509: certificate signed by unknown authority".to_owned();
     }
     format!("tls: failed to verify certificate: {text}")
+}
+
+/// Believes every certificate, but not that somebody has its key: signatures are checked.
+#[derive(Debug)]
+struct Unverified(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Unverified {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
 }

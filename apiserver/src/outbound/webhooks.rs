@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::connect::connect;
 use super::place::{Client, Place, Target, locate};
-use super::tls;
+use super::tls::{self, Trust};
 
 /// No answer is longer (upstream reads without a limit).
 const MAX_ANSWER: usize = 16 << 20;
@@ -87,7 +87,7 @@ impl Webhooks {
                 Err(Failed::Other(why)) => return Err(why),
             }
         }
-        let config = tls::config(&client.ca_bundle)?;
+        let config = tls::config(&Trust::Bundle(client.ca_bundle.clone()), None)?;
         let stream = connect(target.dialed(), target.port, Some((&target.host, config))).await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
         // It ends with the sender.

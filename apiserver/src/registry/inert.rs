@@ -106,12 +106,6 @@ fn devices() -> Vec<Descriptor> {
 
 fn requests() -> Vec<Descriptor> {
     vec![
-        row("apiregistration.k8s.io", "v1", "APIService", "apiservices")
-            .cluster()
-            .named(names::path_segment)
-            .versioned_update()
-            .status()
-            .inert("is stored, but requests are not handed on to other API servers yet"),
         autoscaler("v2"),
         autoscaler("v1")
             .stored_as("autoscaling/horizontalpodautoscalers", &AUTOSCALER_V1)

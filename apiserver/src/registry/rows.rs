@@ -185,6 +185,11 @@ fn reviews() -> Vec<Descriptor> {
 
 fn extensions() -> Vec<Descriptor> {
     vec![
+        row("apiregistration.k8s.io", "v1", "APIService", "apiservices")
+            .cluster()
+            .named(names::path_segment)
+            .versioned_update()
+            .status(),
         row("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions")
             .short(&["crd", "crds"])
             .category("api-extensions")

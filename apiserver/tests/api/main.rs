@@ -1,5 +1,6 @@
 //! The API server from outside: requests over the memory store.
 
+mod aggregation;
 mod apply;
 mod clients;
 mod conversions;

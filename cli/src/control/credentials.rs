@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use apiserver::aggregation::{FRONT_PROXY, FrontProxy};
 use apiserver::front::pki::{Authority, Identity, Request};
 use jiff::Timestamp;
 
@@ -18,6 +19,8 @@ const SERVER_NAMES: [&str; 5] =
 /// Files of a folder with keys.
 pub(super) const AUTHORITY: &str = "ca.crt";
 pub(super) const AUTHORITY_KEY: &str = "ca.key";
+/// Of front proxies: certificate and key.
+const FRONT_PROXY_AUTHORITY: [&str; 2] = ["front-proxy-ca.crt", "front-proxy-ca.key"];
 pub(super) const TOKEN_KEY: &str = "service-account.key";
 
 /// What a serving certificate is good for.
@@ -37,12 +40,22 @@ pub struct Credentials {
     /// The API server as a client of kubelets.
     pub kubelet_client: Identity,
     pub admin: Identity,
+    /// The API server as a client of those behind it.
+    pub front_proxy: FrontProxy,
 }
 
 impl Credentials {
     /// `serving`: names and addresses of this API server beside those that all have.
     pub fn open(folder: &Path, serving: Serving<'_>, now: Timestamp) -> Result<Self> {
-        let authority = Arc::new(authority(folder, now)?);
+        let authority = Arc::new(open_authority(folder, [AUTHORITY, AUTHORITY_KEY], "setpoint-ca", now)?);
+        // Each server has one of its own, and the cluster trusts all.
+        let proxies = open_authority(folder, FRONT_PROXY_AUTHORITY, "setpoint-front-proxy-ca", now)?;
+        let proxy = Request { common_name: FRONT_PROXY, ..Request::default() };
+        let front_proxy = FrontProxy {
+            identity: proxies.issue(&proxy, now).context("issue a certificate")?,
+            authority: proxies.certificate().to_owned(),
+            client_authority: authority.certificate().to_owned(),
+        };
         let token_key = token_key(&folder.join(TOKEN_KEY))?;
         let names: Vec<&str> = SERVER_NAMES.iter().chain(serving.names).copied().collect();
         let issue = |request: Request<'_>| authority.issue(&request, now).context("issue a certificate");
@@ -59,6 +72,7 @@ impl Credentials {
             api_server,
             kubelet_client: issue(masters("kube-apiserver-kubelet-client"))?,
             admin: issue(masters("kubernetes-admin"))?,
+            front_proxy,
             token_key,
             authority,
         })
@@ -88,8 +102,9 @@ fn token_key(path: &Path) -> Result<String> {
     }
 }
 
-fn authority(folder: &Path, now: Timestamp) -> Result<Authority> {
-    let (certificate_path, key_path) = (folder.join(AUTHORITY), folder.join(AUTHORITY_KEY));
+/// The authority of these two files, made when they are not there.
+fn open_authority(folder: &Path, [certificate, key]: [&str; 2], name: &str, now: Timestamp) -> Result<Authority> {
+    let (certificate_path, key_path) = (folder.join(certificate), folder.join(key));
     let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("read {}", path.display()));
     if certificate_path.exists() {
         let identity = Identity { certificate: read(&certificate_path)?, key: read(&key_path)? };
@@ -97,7 +112,7 @@ fn authority(folder: &Path, now: Timestamp) -> Result<Authority> {
             format!("{} is damaged; restore it, or start anew with another --data-dir", folder.display())
         });
     }
-    let authority = Authority::create("setpoint-ca", now).context("make a certificate authority")?;
+    let authority = Authority::create(name, now).context("make a certificate authority")?;
     // The key first: a certificate without its key would look complete after a crash.
     write_secret(&key_path, &authority.identity().key)?;
     write_secret(&certificate_path, authority.certificate())?;

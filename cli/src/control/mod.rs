@@ -19,6 +19,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use apiserver::front::kubelet::KubeletClient;
 use apiserver::front::pki::{self, Authority, ClientCertificate};
+use apiserver::front::request_header::FrontProxies;
 use apiserver::front::serve::{Front, serve};
 use apiserver::front::tokens::ServiceAccountTokens;
 use apiserver::{ApiServer, UserInfo};
@@ -88,12 +89,15 @@ impl ControlPlane {
         let Network { address, prefix } = config.service_network;
         api.service_cidr = apiserver::config::Cidr { address, prefix };
         api.advertise = config.advertise;
+        api.front_proxy = Some(credentials.front_proxy.clone());
         api.compaction_interval = config.compaction_interval.unwrap_or(api.compaction_interval);
         let server = Arc::new(ApiServer::new(api));
 
         let protocols = ["h2", "http/1.1"];
-        let tls = pki::server_config(&credentials.api_server, authority, ClientCertificate::Optional, &protocols)?;
-        let front = Arc::new(Front { server: server.clone(), tokens, tls: Arc::new(tls) });
+        let clients = format!("{authority}{}", credentials.front_proxy.authority);
+        let tls = pki::server_config(&credentials.api_server, &clients, ClientCertificate::Optional, &protocols)?;
+        let proxies = Some(FrontProxies::new(&credentials.front_proxy.authority)?);
+        let front = Arc::new(Front { server: server.clone(), tokens, tls: Arc::new(tls), proxies });
         let mut own_addresses: Vec<IpAddr> = config.listen.iter().map(SocketAddr::ip).collect();
         own_addresses.extend([config.advertise.ip(), config.service_network.nth(1).into()]);
         for address in config.listen {

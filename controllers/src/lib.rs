@@ -16,6 +16,7 @@ pub mod endpoints;
 pub mod endpointslicemirroring;
 pub mod endpointslices;
 pub mod garbagecollector;
+pub mod job;
 pub mod namespace;
 pub mod nodeipam;
 pub mod nodelifecycle;
@@ -61,6 +62,8 @@ pub fn start(manager: &Manager, config: Config) {
     manager.add(deployment::Deployments);
     manager.add(replicaset::ReplicaSets);
     manager.add(replicationcontroller::ReplicationControllers);
+    manager.add(job::Jobs);
+    manager.add(job::orphans::JobOrphans);
     manager.add(endpoints::Endpoints);
     manager.add(endpointslices::EndpointSlices);
     manager.add(endpointslicemirroring::EndpointSliceMirroring);

@@ -3,7 +3,7 @@
 use kube::Resource;
 use kube::core::ObjectMeta;
 use reconcile::Action;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// What is to be done about one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,14 +38,39 @@ pub fn claim(owner: &ObjectMeta, object: &ObjectMeta, matches: bool) -> Claim {
 
 /// Only while the owner lives, asked of the server: the cache may not know yet that it was deleted with its children orphaned.
 pub fn adopt<O: Resource<DynamicType = ()>, K: Resource<DynamicType = ()>>(owner: &O, object: &K) -> Action {
-    let body = json!({"metadata": {"ownerReferences": [{
+    Action::strategic_patch(object, adoption(owner)).same_uid(object).confirm_root()
+}
+
+/// The same, with a finalizer for what is adopted.
+pub fn adopt_tracked<O, K>(owner: &O, object: &K, finalizer: &str) -> Action
+where
+    O: Resource<DynamicType = ()>,
+    K: Resource<DynamicType = ()>,
+{
+    let mut body = adoption(owner);
+    body["metadata"]["finalizers"] = json!([finalizer]);
+    Action::strategic_patch(object, body).same_uid(object).confirm_root()
+}
+
+fn adoption<O: Resource<DynamicType = ()>>(owner: &O) -> Value {
+    json!({"metadata": {"ownerReferences": [{
         "apiVersion": O::api_version(&()), "kind": O::kind(&()), "name": owner.meta().name, "uid": owner.meta().uid,
         "controller": true, "blockOwnerDeletion": true,
-    }]}});
-    Action::strategic_patch(object, body).same_uid(object).confirm_root()
+    }]}})
 }
 
 pub fn release<O: Resource<DynamicType = ()>, K: Resource<DynamicType = ()>>(owner: &O, object: &K) -> Action {
     let body = json!({"metadata": {"ownerReferences": [{"$patch": "delete", "uid": owner.meta().uid}]}});
+    Action::strategic_patch(object, body).same_uid(object)
+}
+
+/// The same, and its finalizer goes with the owner.
+pub fn release_tracked<O, K>(owner: &O, object: &K, finalizer: &str) -> Action
+where
+    O: Resource<DynamicType = ()>,
+    K: Resource<DynamicType = ()>,
+{
+    let body = json!({"metadata": {"ownerReferences": [{"$patch": "delete", "uid": owner.meta().uid}],
+        "$deleteFromPrimitiveList/finalizers": [finalizer]}});
     Action::strategic_patch(object, body).same_uid(object)
 }

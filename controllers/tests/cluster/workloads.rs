@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod, ReplicationController, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PropagationPolicy};
@@ -152,6 +153,41 @@ async fn a_replication_controller_keeps_its_pods() {
         let pods = world.pods().await;
         let alone = |pod: &Pod| pod.metadata.owner_references.as_ref().is_none_or(Vec::is_empty);
         (pods.iter().filter(|pod| alone(pod)).count() == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_job_runs_to_its_end() {
+    let world = World::start().await;
+    let template = json!({"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i:1"}]}});
+    let spec = json!({"completions": 3, "parallelism": 2, "backoffLimit": 1, "ttlSecondsAfterFinished": 1, "template": template});
+    world.create::<Job>(json!({"metadata": {"name": "web", "namespace": NAMESPACE}, "spec": spec})).await;
+    let (jobs, pods) = (world.api::<Job>(), world.api::<Pod>());
+    let ended = Mutex::new(0);
+    let job = eventually("it is complete", || async {
+        for pod in world.pods().await {
+            let running = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
+            // One fails, and is replaced after a wait.
+            if running {
+                let count = *ended.lock().expect("not poisoned");
+                let phase = if count == 1 { "Failed" } else { "Succeeded" };
+                let patch = Patch::Merge(json!({"status": {"phase": phase}}));
+                let name = pod.metadata.name.as_deref().unwrap_or("");
+                pods.patch_status(name, &PatchParams::default(), &patch).await.ok()?;
+                *ended.lock().expect("not poisoned") += 1;
+            }
+        }
+        let job = jobs.get("web").await.ok()?;
+        let conditions = job.status.as_ref()?.conditions.clone()?;
+        conditions.iter().any(|condition| condition.type_ == "Complete").then_some(job)
+    })
+    .await;
+    let status = job.status.expect("a status");
+    assert_eq!((status.succeeded, status.failed, status.active), (Some(3), Some(1), None));
+    eventually("it is gone, and its pods are", || async {
+        let gone = jobs.get_opt("web").await.ok()?.is_none();
+        (gone && world.pods().await.is_empty()).then_some(())
     })
     .await;
 }

@@ -7,7 +7,6 @@ use crate::autoscaling::AUTOSCALER_V1;
 use super::descriptor::{Descriptor, Selectable, row};
 
 const REQUEST_FIELDS: &[Selectable] = &[Selectable::plain("spec.signerName")];
-const JOB_FIELDS: &[Selectable] = &[Selectable::new("status.successful", "status.succeeded", "0")];
 const SLICE_FIELDS: &[Selectable] = &[Selectable::plain("spec.nodeName"), Selectable::plain("spec.driver")];
 
 const NOT_ENFORCED: &str = "is stored, but nothing enforces it yet";
@@ -110,12 +109,6 @@ fn requests() -> Vec<Descriptor> {
         autoscaler("v1")
             .stored_as("autoscaling/horizontalpodautoscalers", &AUTOSCALER_V1)
             .hashed_as("autoscaling", "v2"),
-        row("batch", "v1", "Job", "jobs")
-            .category("all")
-            .generation()
-            .selectable(JOB_FIELDS)
-            .status()
-            .inert(NO_CONTROLLER),
         row("batch", "v1", "CronJob", "cronjobs")
             .short(&["cj"])
             .category("all")

@@ -33,6 +33,7 @@ const EVENT_FIELDS: &[Selectable] = &[
     Selectable::plain("type"),
 ];
 const CONTROLLER_FIELDS: &[Selectable] = &[Selectable::new("status.replicas", "status.replicas", "0")];
+const JOB_FIELDS: &[Selectable] = &[Selectable::new("status.successful", "status.succeeded", "0")];
 const NAMESPACE_FIELDS: &[Selectable] = &[Selectable::plain("status.phase")];
 const SECRET_FIELDS: &[Selectable] = &[Selectable::plain("type")];
 const SERVICE_FIELDS: &[Selectable] = &[Selectable::plain("spec.clusterIP"), Selectable::plain("spec.type")];
@@ -40,7 +41,7 @@ const CONNECT: &[&str] = &["create", "get"];
 const PROXY: &[&str] = &["create", "delete", "get", "patch", "update"];
 
 pub(super) fn built_in() -> Vec<Descriptor> {
-    let groups = [core(), apps(), policy(), rbac(), small_groups(), reviews(), extensions(), inert::inert()];
+    let groups = [core(), apps(), batch(), policy(), rbac(), small_groups(), reviews(), extensions(), inert::inert()];
     groups.into_iter().flatten().collect()
 }
 
@@ -129,6 +130,10 @@ fn apps() -> Vec<Descriptor> {
             .status()
             .scale(),
     ]
+}
+
+fn batch() -> Vec<Descriptor> {
+    vec![row("batch", "v1", "Job", "jobs").category("all").generation().selectable(JOB_FIELDS).status()]
 }
 
 fn policy() -> Vec<Descriptor> {

@@ -12,6 +12,7 @@ use crate::aggregation::FrontProxy;
 use crate::authorizer::{AlwaysAllow, Authorizer};
 use crate::front::authz::Standard;
 use crate::node_proxy::{NoNodes, NodeProxy};
+use crate::nodes::Graph;
 use crate::rbac::Index;
 use crate::token::{NoTokens, TokenIssuer};
 
@@ -39,6 +40,11 @@ pub struct Config {
     /// How many requests are served at once, counted in seats of priority and fairness. `None`: all are served at once, and
     /// FlowSchemas mean nothing.
     pub max_in_flight: Option<u32>,
+    /// Kept true to what leads to nodes. `None`: nobody asks it.
+    pub nodes: Option<Arc<Graph>>,
+    /// Nodes of this cluster make routes and rules of Services by themselves, with the identity of their kubelets: they may read
+    /// what kube-proxy may, and what is told to machines that join.
+    pub nodes_are_whole: bool,
     pub node_proxy: Arc<dyn NodeProxy>,
     pub token_issuer: Arc<dyn TokenIssuer>,
     /// This server as a client of the API servers behind it; `None`: they do not know it.
@@ -64,6 +70,8 @@ impl Config {
             authorizer: Arc::new(AlwaysAllow),
             rbac: None,
             max_in_flight: None,
+            nodes: None,
+            nodes_are_whole: false,
             node_proxy: Arc::new(NoNodes),
             token_issuer: Arc::new(NoTokens),
             front_proxy: None,
@@ -77,8 +85,9 @@ impl Config {
 
     /// Upstream's chain of authorizers, with the bootstrap roles and bindings in the store.
     pub fn enforce_rbac(&mut self) {
-        let index = Arc::new(Index::default());
-        self.authorizer = Arc::new(Standard::new(index.clone()));
+        let (index, nodes) = (Arc::new(Index::default()), Arc::new(Graph::default()));
+        self.authorizer = Arc::new(Standard::new(index.clone(), nodes.clone()));
         self.rbac = Some(index);
+        self.nodes = Some(nodes);
     }
 }

@@ -45,6 +45,7 @@ mod managed;
 mod media;
 mod metadata;
 pub mod node_proxy;
+pub mod nodes;
 mod openapi;
 mod options;
 mod outbound;

@@ -49,10 +49,11 @@ impl ApiServer {
         let surroundings = Surroundings::new(registry.clone(), config.authorizer.clone());
         let flow_control = config.max_in_flight.map(|seats| Arc::new(FlowControl::new(seats)));
         let roles = config.rbac.clone().map(|index| index as Arc<dyn Follower>);
+        let nodes = config.nodes.clone().map(|graph| graph as Arc<dyn Follower>);
         let flows = flow_control.clone().map(|control| control as Arc<dyn Follower>);
         let aggregation = Arc::new(Index::default());
         let own = [aggregation.clone() as Arc<dyn Follower>];
-        let followers = roles.into_iter().chain(flows).chain(surroundings.followers()).chain(own);
+        let followers = roles.into_iter().chain(nodes).chain(flows).chain(surroundings.followers()).chain(own);
         let core = Core {
             caches: Caches::new(config.store.clone(), registry.clone()).followed_by(followers.collect()),
             registry,
@@ -346,7 +347,13 @@ fn check_verb(row: &Descriptor, info: &RequestInfo) -> Result<(), Status> {
 }
 
 pub(crate) async fn authorize(core: &Core, user: &UserInfo, info: &RequestInfo) -> Result<(), Status> {
-    let reason = match core.config.authorizer.authorize(user, info).await {
+    let mut decision = core.config.authorizer.authorize(user, info).await;
+    // A pod that another server showed to its node may be news to this one.
+    if decision != Decision::Allow && core.config.store.is_shared() && user.node().is_some() {
+        core.fresh().await?;
+        decision = core.config.authorizer.authorize(user, info).await;
+    }
+    let reason = match decision {
         Decision::Allow => return Ok(()),
         Decision::Deny(reason) | Decision::NoOpinion(reason) => reason,
     };

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod authz;
 mod bench;
 mod conformance;
 mod diff;
@@ -14,6 +15,8 @@ mod upstream;
 #[derive(Parser)]
 #[command(about = "Chores of this repository")]
 enum Command {
+    /// Ask our API server and upstream's who may do what, and print where they disagree
+    Authz(authz::Options),
     /// Measure a cluster of this machine
     Bench(bench::Options),
     /// Run tests of the official conformance suite
@@ -31,6 +34,7 @@ enum Command {
 
 fn main() -> anyhow::Result<ExitCode> {
     match Command::parse() {
+        Command::Authz(options) => authz::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Conformance(options) => {
             let all_passed = conformance::run(&options)?;

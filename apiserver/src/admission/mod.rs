@@ -21,6 +21,7 @@ mod questions;
 mod resource_quota;
 mod runtime_class;
 mod service_account;
+mod signers;
 mod storage_protection;
 mod taint_nodes;
 pub mod webhook;
@@ -213,9 +214,9 @@ pub fn chain(surroundings: &Surroundings) -> Vec<Box<dyn Admission>> {
     vec![
         Box::new(namespace_lifecycle::NamespaceLifecycle),
         Box::new(limit_ranger::LimitRanger),
-        Box::new(node_restriction::NodeRestriction),
-        Box::new(taint_nodes::TaintNodesByCondition),
         Box::new(service_account::ServiceAccount),
+        Box::new(node_restriction::NodeRestriction { authorizer: authorizer.clone() }),
+        Box::new(taint_nodes::TaintNodesByCondition),
         Box::new(pod_security::PodSecurity),
         Box::new(priority::Priority),
         Box::new(default_tolerations::DefaultTolerationSeconds),
@@ -224,6 +225,8 @@ pub fn chain(surroundings: &Surroundings) -> Vec<Box<dyn Admission>> {
         Box::new(claim_resize::PersistentVolumeClaimResize),
         Box::new(runtime_class::RuntimeClass),
         Box::new(certificate_requester::CertificateRequester),
+        Box::new(signers::CertificateApproval { authorizer: authorizer.clone() }),
+        Box::new(signers::CertificateSigning { authorizer: authorizer.clone() }),
         Box::new(certificates::CertificateSubjectRestriction),
         Box::new(default_class::INGRESS),
         Box::new(webhook::MutatingAdmissionWebhook { index: mutating, surroundings: surroundings() }),

@@ -37,7 +37,9 @@ impl Admission for ServiceAccount {
             if spec["serviceAccountName"].as_str().unwrap_or_default().is_empty() {
                 spec["serviceAccountName"] = "default".into();
             }
-            let account = account(cx, spec["serviceAccountName"].as_str().unwrap_or_default()).await?;
+            let name = spec["serviceAccountName"].as_str().unwrap_or_default().to_owned();
+            let account = account(cx, pod, &name).await?;
+            let spec = &mut pod["spec"];
             if automounts(&account, spec) {
                 mount_token(spec, cx.random);
             }
@@ -52,13 +54,13 @@ impl Admission for ServiceAccount {
     }
 }
 
-async fn account(cx: &Attributes<'_>, name: &str) -> Result<Object, Status> {
+async fn account(cx: &Attributes<'_>, pod: &Object, name: &str) -> Result<Object, Status> {
     let patience = if name == "default" { ACCOUNT_PATIENCE } else { Duration::ZERO };
     let found = cx.reader.get_soon("", "serviceaccounts", cx.namespace, name, patience).await?;
     found.ok_or_else(|| {
         let namespace = cx.namespace;
         let missing = format!("serviceaccount {name:?} not found");
-        forbidden(cx, &format!("error looking up service account {namespace}/{name}: {missing}"))
+        cx.forbidden(pod, &format!("error looking up service account {namespace}/{name}: {missing}"))
     })
 }
 

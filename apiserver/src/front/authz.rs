@@ -1,67 +1,61 @@
-//! Who may do what: upstream's chain. `system:masters` may everything; the controllers of this process likewise; nodes what nodes
-//! need; everybody else what roles say.
+//! Who may do what: upstream's chain. `system:masters` may everything; nodes what the node authorizer says; and everybody what
+//! roles say.
 
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
 use crate::authorizer::{Authorizer, Decision, UserRules};
-use crate::rbac::{Index, Rule};
+use crate::nodes;
+use crate::rbac::Index;
 use crate::request::RequestInfo;
 use crate::user::UserInfo;
-
-/// All controllers share one identity and one set of informers, where upstream gives each a service account and a role of its
-/// own. The scheduler lives by its role.
-const CONTROLLERS: &str = "system:kube-controller-manager";
 
 /// Paths that do not wait for roles while a server starts; they are what anybody may get by the role
 /// system:public-info-viewer.
 const HEALTH: [&str; 4] = ["/healthz", "/livez", "/readyz", "/version"];
 
-/// What a node reads, cluster-wide.
-const NODE_READS: [&str; 15] = [
-    "certificatesigningrequests",
-    "nodes",
-    "pods",
-    "services",
-    "endpoints",
-    "endpointslices",
-    "configmaps",
-    "secrets",
-    "serviceaccounts",
-    "leases",
-    "runtimeclasses",
-    "persistentvolumes",
-    "persistentvolumeclaims",
-    "csidrivers",
-    "csinodes",
-];
-
-/// The chain. Roles come from the index, which is to be the one of the server's configuration.
+/// The chain. Roles come from the index, and what belongs to nodes from the graph; both are to be those of the server's
+/// configuration.
 #[derive(Clone, Debug)]
 pub struct Standard {
     roles: Arc<Index>,
+    nodes: nodes::Rules,
 }
 
 impl Standard {
-    pub fn new(roles: Arc<Index>) -> Self {
-        Self { roles }
+    pub fn new(roles: Arc<Index>, nodes: Arc<nodes::Graph>) -> Self {
+        Self { roles, nodes: nodes::Rules { graph: nodes } }
     }
 
     /// Waits while a server starts: its roles may not be there yet, and no is an answer that clients believe.
     fn wait<'a>(&'a self, user: &UserInfo, request: &RequestInfo) -> Option<BoxFuture<'a, ()>> {
-        let decided = self.roles.is_ready() || is_health(request) || needs_no_role(user, request);
+        let decided = self.roles.is_ready() || is_health(request) || is_master(user);
         (!decided).then(|| Box::pin(self.roles.wait()) as BoxFuture<'a, ()>)
     }
 
     fn decide(&self, user: &UserInfo, request: &RequestInfo) -> Decision {
-        if needs_no_role(user, request) {
+        if is_master(user) {
             return Decision::Allow;
         }
+        let refused = match self.as_node(user, request) {
+            None => String::new(),
+            Some(Ok(())) => return Decision::Allow,
+            Some(Err(why)) => why,
+        };
         match self.roles.decide(user, request) {
             Decision::NoOpinion(_) if !self.roles.is_ready() && is_health(request) => Decision::Allow,
+            Decision::NoOpinion(why) if !refused.is_empty() => {
+                let both = if why.is_empty() { refused } else { format!("{refused}\n{why}") };
+                Decision::NoOpinion(both)
+            }
             decision => decision,
         }
+    }
+
+    /// `None`: the user is no node.
+    fn as_node(&self, user: &UserInfo, request: &RequestInfo) -> Option<Result<(), String>> {
+        Some(self.nodes.decide(user.node()?, &user.name, request))
     }
 }
 
@@ -80,7 +74,8 @@ impl Authorizer for Standard {
         Box::pin(async move {
             let decision = self.authorize(user, request).await;
             let reason = match &decision {
-                Decision::Allow if needs_no_role(user, request) => String::new(),
+                Decision::Allow if is_master(user) => String::new(),
+                Decision::Allow if matches!(self.as_node(user, request), Some(Ok(()))) => String::new(),
                 Decision::Allow => self.roles.reason(user, request).unwrap_or_default(),
                 Decision::Deny(reason) | Decision::NoOpinion(reason) => reason.clone(),
             };
@@ -94,9 +89,6 @@ impl Authorizer for Standard {
                 self.roles.wait().await;
             }
             let mut found = self.roles.rules(user, namespace);
-            if user.name == CONTROLLERS {
-                found.rules.extend(Rule::everything());
-            }
             if user.node().is_some() {
                 found.incomplete = true;
                 found.error = "node authorizer does not support user rule resolution".to_owned();
@@ -106,39 +98,12 @@ impl Authorizer for Standard {
     }
 }
 
-fn needs_no_role(user: &UserInfo, request: &RequestInfo) -> bool {
-    user.in_group("system:masters") || user.name == CONTROLLERS || node(user, request)
+fn is_master(user: &UserInfo) -> bool {
+    user.in_group("system:masters")
 }
 
 fn is_health(request: &RequestInfo) -> bool {
     !request.is_resource && request.verb == "get" && HEALTH.contains(&request.path.as_str())
-}
-
-/// A node writes its own Node, Lease and pods' statuses, and reads what pods need. Which pods are its own is seen by
-/// admission (NodeRestriction).
-fn node(user: &UserInfo, request: &RequestInfo) -> bool {
-    let Some(own) = user.node() else { return false };
-    let verb = request.verb.as_str();
-    if matches!(verb, "get" | "list" | "watch") {
-        return NODE_READS.contains(&request.resource.as_str());
-    }
-    let named = request.name == own;
-    match (request.resource.as_str(), request.subresource.as_str()) {
-        ("nodes", "") => verb == "create" || named && matches!(verb, "update" | "patch"),
-        ("nodes", "status") => named && matches!(verb, "update" | "patch"),
-        ("leases", "") => {
-            let own_lease = request.namespace == "kube-node-lease" && (named || verb == "create");
-            own_lease && matches!(verb, "create" | "update" | "patch" | "delete")
-        }
-        ("pods", "status") => matches!(verb, "update" | "patch"),
-        // A mirror pod is created; a terminated one is deleted for good.
-        ("pods", "") => matches!(verb, "create" | "delete"),
-        ("pods", "eviction") => verb == "create",
-        ("events", "") => matches!(verb, "create" | "update" | "patch"),
-        ("serviceaccounts", "token") | ("tokenreviews" | "subjectaccessreviews", "") => verb == "create",
-        ("certificatesigningrequests", "") => verb == "create",
-        _ => false,
-    }
 }
 
 #[cfg(test)]
@@ -153,13 +118,11 @@ mod tests {
         let node = UserInfo::new("system:node:a", &["system:nodes", AUTHENTICATED]);
         let pretender = UserInfo::new("system:node:a", &[AUTHENTICATED]);
         let pod = UserInfo::new("system:serviceaccount:x:default", &["system:serviceaccounts", AUTHENTICATED]);
-        let controller = UserInfo::new(CONTROLLERS, &[AUTHENTICATED]);
         let cases = [
             (&admin, "DELETE", "/api/v1/namespaces/x", true),
-            (&controller, "POST", "/api/v1/namespaces/x/pods", true),
-            (&node, "GET", "/api/v1/pods", true),
+            (&node, "GET", "/api/v1/services", true),
+            (&node, "GET", "/api/v1/pods", false),
             (&node, "PATCH", "/api/v1/nodes/a/status", true),
-            (&node, "PATCH", "/api/v1/nodes/b/status", false),
             (&node, "PUT", "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/a", true),
             (&node, "PUT", "/apis/coordination.k8s.io/v1/namespaces/x/leases/a", false),
             (&node, "POST", "/apis/apps/v1/namespaces/x/deployments", false),
@@ -169,7 +132,7 @@ mod tests {
         ];
         let index = Arc::new(Index::default());
         index.set_ready();
-        let authorizer = Standard::new(index);
+        let authorizer = Standard::new(index, Arc::default());
         for (user, method, path, allowed) in cases {
             let request = RequestInfo::parse(&method.parse().unwrap(), path, &Query::parse(""));
             let decision = authorizer.authorize(user, &request).await;
@@ -180,7 +143,7 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_starts_lets_wait_but_tells_its_health() {
         let index = Arc::new(Index::default());
-        let authorizer = Standard::new(index.clone());
+        let authorizer = Standard::new(index.clone(), Arc::default());
         let anonymous = UserInfo::new("system:anonymous", &["system:unauthenticated"]);
         let ask = |path: &str| RequestInfo::parse(&http::Method::GET, path, &Query::parse(""));
         let (health, pods) = (ask("/readyz"), ask("/api/v1/pods"));

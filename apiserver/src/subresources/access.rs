@@ -6,10 +6,10 @@ use api::field::{FieldError, Path};
 use api::status::{Qualified, Status};
 use serde_json::{Value, json};
 
+use super::asked;
 use super::review::named_user;
 use crate::authorizer::Decision;
 use crate::call::Call;
-use crate::request::RequestInfo;
 
 /// The status of the review.
 pub(super) async fn access(call: &Call, review: &Object) -> Result<Value, Status> {
@@ -21,13 +21,17 @@ pub(super) async fn access(call: &Call, review: &Object) -> Result<Value, Status
     }
     let spec = &review["spec"];
     let user = if own { call.user.clone() } else { named_user(spec) };
-    let (decision, reason) = call.core.config.authorizer.explain(&user, &attributes(spec)).await;
+    let (asked, doubts) = asked::attributes(spec);
+    let (decision, reason) = call.core.config.authorizer.explain(&user, &asked).await;
     let mut status = json!({"allowed": decision == Decision::Allow});
     if matches!(decision, Decision::Deny(_)) {
         status["denied"] = true.into();
     }
     if !reason.is_empty() {
         status["reason"] = reason.into();
+    }
+    if !doubts.is_empty() {
+        status["evaluationError"] = doubts.into();
     }
     Ok(status)
 }
@@ -59,6 +63,8 @@ fn validate(review: &Object, own: bool, namespace: Option<&str>) -> Vec<FieldErr
     if !own && user.name.is_empty() && user.groups.is_empty() {
         invalid(&path.child("user"), "".into(), "at least one of user or group must be specified");
     }
+    errors.extend(resource.into_iter().flat_map(asked::validate));
+    let mut invalid = |path: &Path, value: Value, detail: &str| errors.push(FieldError::invalid(path, value, detail));
     let metadata = review["metadata"].as_object().into_iter().flatten();
     let allowed = |key: &str| key == "managedFields" || key == "namespace" && namespace.is_some();
     if metadata.filter(|(key, value)| !allowed(key) && !value.is_null()).count() > 0 {
@@ -76,27 +82,6 @@ fn validate(review: &Object, own: bool, namespace: Option<&str>) -> Vec<FieldErr
         }
     }
     errors
-}
-
-fn attributes(spec: &Value) -> RequestInfo {
-    let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
-    if let Some(other) = given(spec, "nonResourceAttributes") {
-        return RequestInfo { path: text(other, "path"), verb: text(other, "verb"), ..RequestInfo::default() };
-    }
-    let resource = &spec["resourceAttributes"];
-    RequestInfo {
-        is_resource: true,
-        verb: text(resource, "verb"),
-        group: text(resource, "group"),
-        version: text(resource, "version"),
-        resource: text(resource, "resource"),
-        subresource: text(resource, "subresource"),
-        name: text(resource, "name"),
-        namespace: text(resource, "namespace"),
-        field_selector: text(&resource["fieldSelector"], "rawSelector"),
-        label_selector: text(&resource["labelSelector"], "rawSelector"),
-        ..RequestInfo::default()
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! `finalize`) are ordinary updates.
 
 mod access;
+mod asked;
 mod binding;
 mod eviction;
 mod node;

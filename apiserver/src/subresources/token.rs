@@ -57,7 +57,6 @@ pub(crate) async fn issue(call: &Call, body: Body) -> Result<Reply, Status> {
         ..TokenClaims::default()
     };
     bind(call, &request, &mut claims).await?;
-    for_own_pods_only(call, &claims)?;
     let now = call.core.now();
     let issued = call.core.config.token_issuer.issue(&claims, now).await?;
     for (key, value) in [("name", name.as_str()), ("namespace", call.namespace()), ("uid", account.uid())] {
@@ -160,17 +159,6 @@ async fn bind(call: &Call, request: &Object, claims: &mut TokenClaims) -> Result
         return Err(Status::conflict(Qualified::new(&kind.group, &kind.kind), name, &why));
     }
     Ok(())
-}
-
-/// A node speaks for the pods that run on it (upstream's NodeRestriction).
-fn for_own_pods_only(call: &Call, claims: &TokenClaims) -> Result<(), Status> {
-    let Some(own) = call.user.node() else { return Ok(()) };
-    let why = match (&claims.pod, &claims.node) {
-        (None, _) => "node requested token not bound to a pod",
-        (Some(_), Some(node)) if node.name == own => return Ok(()),
-        _ => "node requested token bound to a pod scheduled on a different node",
-    };
-    Err(Status::forbidden(Qualified::new("", "serviceaccounts"), &call.info.name, why))
 }
 
 async fn must_get(call: &Call, resource: &str, namespace: &str, name: &str) -> Result<Object, Status> {

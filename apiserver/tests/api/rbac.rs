@@ -85,10 +85,11 @@ async fn everybody_may_what_the_bootstrap_roles_say() {
     let own_review = json!({"spec": {"resourceAttributes": {"verb": "get", "resource": "pods"}}});
     let none = Value::Null;
     let access = format!("POST {AUTHORIZATION}/selfsubjectaccessreviews");
-    let table: [(&UserInfo, &str, &Value, u16); 40] = [
+    let table: [(&UserInfo, &str, &Value, u16); 41] = [
         (&admin, "GET /metrics", &none, 200),
         (&admin, "GET /api/v1/namespaces/n/secrets", &none, 200),
-        (&node, "GET /api/v1/pods", &none, 200),
+        (&node, "GET /api/v1/services", &none, 200),
+        (&node, "GET /api/v1/pods", &none, 403),
         (&node, "GET /apis/apps/v1/deployments", &none, 403),
         (&node, "GET /apis/apps/v1", &none, 200),
         (&anonymous, "GET /version", &none, 200),
@@ -125,7 +126,7 @@ async fn everybody_may_what_the_bootstrap_roles_say() {
         (&scheduler, "GET /apis/storage.k8s.io/v1/storageclasses", &none, 200),
         (&scheduler, "GET /api/v1/secrets", &none, 403),
         (&scheduler, "POST /api/v1/namespaces/n/pods", &pod("p"), 403),
-        (&manager, "POST /api/v1/namespaces/n/pods", &pod("p"), 201),
+        (&manager, "POST /api/v1/namespaces/n/pods", &pod("p"), 403),
     ];
     for (user, request, body, code) in table {
         let answer = server.ask(user, request, body).await;

@@ -345,7 +345,7 @@ async fn admission_gives_and_refuses_priorities_and_accounts() {
         (
             json!({"serviceAccountName": "x"}),
             403,
-            "pods is forbidden: error looking up service account n/x: serviceaccount \"x\" not found",
+            "pods \"p-\" is forbidden: error looking up service account n/x: serviceaccount \"x\" not found",
         ),
     ];
     for (spec, code, message) in table {

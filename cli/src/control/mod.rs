@@ -84,6 +84,8 @@ impl ControlPlane {
         let mut api = apiserver::Config::new(config.store, Arc::new(Timestamp::now), Arc::new(crate::random));
         api.enforce_rbac();
         api.max_in_flight = Some(apiserver::flowcontrol::DEFAULT_SEATS);
+        // Each node has one identity, and rules of Services and routes to others beside its kubelet.
+        api.nodes_are_whole = true;
         api.token_issuer = tokens.clone();
         api.node_proxy = Arc::new(KubeletClient::new(pki::client_config(&credentials.kubelet_client, authority)?));
         let Network { address, prefix } = config.service_network;
@@ -125,8 +127,8 @@ impl ControlPlane {
 
     /// Controllers and scheduler; of several control planes only the leaders' work.
     pub fn start_controllers(&self, parts: &mut Parts) {
-        let component = |name: &'static str| {
-            let user = UserInfo::new(&format!("system:{name}"), &["system:authenticated"]);
+        let component = |name: &'static str, groups: &[&str]| {
+            let user = UserInfo::new(&format!("system:{name}"), groups);
             self.client(user, name)
         };
         let mut node_lifecycle = controllers::nodelifecycle::Config::default();
@@ -144,7 +146,9 @@ impl ControlPlane {
             self.pod_ranges.as_ref().map(|ranges| ClusterInfo::new(self.advertise, ranges.cluster, self.services));
         let authority = self.authority.certificate().to_owned();
         let manager = "kube-controller-manager";
-        let client = component(manager);
+        // All controllers share one identity and one set of informers, where upstream gives each a service account and a role of
+        // its own: so that it may what all of them may, it is one of the masters.
+        let client = component(manager, &["system:masters", "system:authenticated"]);
         election::run(manager, self.candidate.as_ref(), client.clone(), parts, move |cancel| {
             let manager = reconcile::Manager::new(client.clone(), cancel.clone());
             controllers::start(&manager, config.clone());
@@ -159,7 +163,7 @@ impl ControlPlane {
             }
         });
         let scheduler = "kube-scheduler";
-        let client = component(scheduler);
+        let client = component(scheduler, &["system:authenticated"]);
         election::run(scheduler, self.candidate.as_ref(), client.clone(), parts, move |cancel| {
             let config = scheduler::Config { seed: crate::random(), ..scheduler::Config::default() };
             scheduler::run(client.clone(), config, cancel)

@@ -22,7 +22,7 @@ mod report;
 mod runner;
 #[cfg(test)]
 mod sample;
-mod servers;
+pub mod servers;
 mod shrink;
 mod step;
 mod stories;
@@ -65,7 +65,7 @@ pub struct Options {
 
 pub fn run(options: &Options) -> Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let servers = Servers::start(options.binary.as_deref())?;
+    let servers = Servers::start(options.binary.as_deref(), &[])?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let causes = runtime.block_on(async {
         tokio::select! {

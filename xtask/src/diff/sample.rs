@@ -38,7 +38,7 @@ fn a_sample_of_requests_is_answered_as_upstream_does() -> Result<()> {
         return Ok(());
     }
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let servers = Servers::start(None)?;
+    let servers = Servers::start(None, &[])?;
     let options = Options {
         requests: REQUESTS,
         seed: SEED,

@@ -22,12 +22,14 @@ pub struct Servers {
 
 impl Servers {
     /// The calling thread, and what it starts, is in the servers' network from then on.
-    pub fn start(binary: Option<&Path>) -> Result<Self> {
+    /// `arguments` are further ones of upstream's server.
+    pub fn start(binary: Option<&Path>, arguments: &[&str]) -> Result<Self> {
         let binary = match binary {
             Some(binary) => binary.to_owned(),
             None => build()?,
         };
-        let upstream = upstream::start(&upstream::Options { bound: true, ..Default::default() })?;
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let upstream = upstream::start(&upstream::Options { bound: true, arguments, ..Default::default() })?;
         upstream.namespace.enter()?;
         let folder = tempfile::tempdir().context("make a temporary directory")?;
         // Endpoints of `kubernetes` are the same for both.

@@ -5,7 +5,7 @@ use api::status::{Reason, Status};
 use futures::StreamExt;
 
 use super::reconcile::{Reconciled, reconcile};
-use super::{GROUP, Wanted, objects};
+use super::{GROUP, NODES, Wanted, objects, read};
 use crate::core::{Core, Existing};
 use crate::options::DeleteOptions;
 use crate::pipeline::{Change, Decoded, Target};
@@ -23,7 +23,10 @@ const ATTEMPTS: usize = 3;
 /// The last failure; to be tried again.
 pub(crate) async fn ensure(core: &Core) -> Result<(), Status> {
     let Some(index) = &core.config.rbac else { return Ok(()) };
-    let wanted = objects().map_err(Status::internal)?;
+    let mut wanted = objects().map_err(Status::internal)?;
+    if core.config.nodes_are_whole {
+        wanted.extend(read(NODES).map_err(Status::internal)?);
+    }
     let all = futures::stream::iter(wanted).map(|wanted| ensure_one(core, wanted)).buffer_unordered(WRITES);
     let done = all.fold(Ok(()), async |all, one| if one.is_err() { one } else { all }).await;
     // The index has seen what was written.

@@ -32,8 +32,12 @@ pub struct Wanted {
 /// # Errors
 /// The first line that cannot be read; a test reads them all.
 pub fn objects() -> Result<Vec<Wanted>, String> {
+    read(POLICY)
+}
+
+fn read(table: &str) -> Result<Vec<Wanted>, String> {
     let mut found: Vec<Wanted> = Vec::new();
-    let lines = POLICY.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = table.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     for line in lines {
         let done = match line.strip_prefix("  ") {
             None => heading(line).map(|wanted| found.push(wanted)),
@@ -43,6 +47,24 @@ pub fn objects() -> Result<Vec<Wanted>, String> {
     }
     Ok(found)
 }
+
+/// The rules of one role of the table.
+pub fn rules(resource: &str, name: &str) -> Vec<Rule> {
+    let objects = objects().unwrap_or_default();
+    let role = objects.into_iter().find(|one| one.resource == resource && one.object["metadata"]["name"] == name);
+    role.and_then(|role| serde_json::from_value(role.object["rules"].clone()).ok()).unwrap_or_default()
+}
+
+/// What nodes need that have one identity for kubelet, routes and rules of Services: what kube-proxy may, and what is told to
+/// machines that join.
+const NODES: &str = "\
+ClusterRoleBinding setpoint:node-proxier to system:node-proxier
+  Group system:nodes
+Role kube-public/setpoint:cluster-info
+  get,list,watch core configmaps named cluster-info
+RoleBinding kube-public/setpoint:cluster-info
+  Group system:nodes
+";
 
 fn heading(line: &str) -> Option<Wanted> {
     let mut words = line.split(' ');
@@ -160,6 +182,7 @@ mod tests {
         let dns = find("clusterrolebindings", "system:kube-dns");
         let account = json!({"kind": "ServiceAccount", "name": "kube-dns", "namespace": "kube-system"});
         assert_eq!(dns["subjects"], json!([account]));
+        assert_eq!(read(NODES).unwrap().len(), 3);
         assert_eq!(find("clusterrolebindings", "system:node")["subjects"], Value::Null, "the node authorizer's");
         for Wanted { resource, object } in &objects {
             let role = object["roleRef"]["name"].as_str();

@@ -6,6 +6,7 @@ use api::status::Status;
 use bytes::Bytes;
 use http::HeaderMap;
 
+use crate::audit::Record;
 use crate::body::{self, Body};
 use crate::core::Core;
 use crate::decode;
@@ -18,6 +19,17 @@ use crate::registry::Descriptor;
 use crate::request::RequestInfo;
 use crate::user::UserInfo;
 use crate::warnings::Warnings;
+
+/// A request from whom it came, as far as its path and query say what it is.
+pub(crate) struct Asked {
+    pub user: UserInfo,
+    pub info: RequestInfo,
+    pub query: Query,
+    /// `None`: it is not limited.
+    pub seat: Option<Seat>,
+    /// `None`: it is not audited.
+    pub record: Option<Arc<Record>>,
+}
 
 pub(crate) struct Call {
     pub core: Arc<Core>,
@@ -60,7 +72,7 @@ impl Call {
 
     /// The body as an object of the row's kind, in the stored form.
     pub async fn object(&self, body: Body, options: &WriteOptions) -> Result<api::Object, Status> {
-        let bytes = body::read(body).await?;
+        let bytes = self.bytes(body).await?;
         let content_type = decode::content_type(&self.headers);
         let decoded = match &self.row.custom {
             Some(custom) => {
@@ -78,6 +90,10 @@ impl Call {
     }
 
     pub async fn bytes(&self, body: Body) -> Result<Bytes, Status> {
-        body::read(body).await
+        let bytes = body::read(body).await?;
+        if let Some(record) = self.warnings.record() {
+            record.sent(&bytes, decode::content_type(&self.headers));
+        }
+        Ok(bytes)
     }
 }

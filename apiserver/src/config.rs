@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use store::Store;
 
 use crate::aggregation::FrontProxy;
+use crate::audit::Audit;
 use crate::authorizer::{AlwaysAllow, Authorizer};
 use crate::front::authz::Standard;
 use crate::node_proxy::{NoNodes, NodeProxy};
@@ -45,6 +46,8 @@ pub struct Config {
     /// Nodes of this cluster make routes and rules of Services by themselves, with the identity of their kubelets: they may read
     /// what kube-proxy may, and what is told to machines that join.
     pub nodes_are_whole: bool,
+    /// `None`: nothing is told.
+    pub audit: Option<Arc<Audit>>,
     pub node_proxy: Arc<dyn NodeProxy>,
     pub token_issuer: Arc<dyn TokenIssuer>,
     /// This server as a client of the API servers behind it; `None`: they do not know it.
@@ -72,6 +75,7 @@ impl Config {
             max_in_flight: None,
             nodes: None,
             nodes_are_whole: false,
+            audit: None,
             node_proxy: Arc::new(NoNodes),
             token_issuer: Arc::new(NoTokens),
             front_proxy: None,

@@ -7,6 +7,7 @@
 //! - [`registry`] is the table of kinds; [`kinds`] has what is special about some.
 //! - [`custom`] are the kinds that CustomResourceDefinitions bring.
 //! - [`flowcontrol`] says which requests wait or are refused when there are too many.
+//! - [`audit`] tells who asked for what.
 //! - [`rbac`] is roles and bindings: who may do what.
 //! - [`config`] is everything that a server is given: store, clock, randomness, [`authorizer`], [`node_proxy`], [`token`] issuer.
 //! - `bootstrap` makes what every cluster has; `background` compacts and sweeps; `routes` and `openapi` are paths that are no
@@ -21,6 +22,7 @@
 pub mod admission;
 pub mod aggregation;
 mod allocation;
+pub mod audit;
 pub mod authorizer;
 mod autoscaling;
 mod background;

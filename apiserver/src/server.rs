@@ -12,16 +12,18 @@ use api::names;
 use api::status::{Qualified, Status};
 use futures::future::BoxFuture;
 use http::header::WARNING;
+use http::request::Parts;
 use http::{Method, Request, Response};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{self, Surroundings};
 use crate::aggregation::Index;
 use crate::allocation::Allocator;
+use crate::audit::{self, Origin, Record};
 use crate::authorizer::Decision;
 use crate::body::Body;
 use crate::cache::{Caches, Follower};
-use crate::call::Call;
+use crate::call::{Asked, Call};
 use crate::config::Config;
 use crate::core::{Core, qualified};
 use crate::discovered::Discovered;
@@ -114,15 +116,35 @@ impl ApiServer {
         authorize(&self.core, user, info).await
     }
 
+    /// Tells the audit log of a request of whom nobody knows; `certificate`: one was shown.
+    pub(crate) fn tell_unauthenticated(&self, parts: &Parts, origin: Origin, status: &Status, certificate: bool) {
+        audit::unauthenticated(self.config(), parts, origin, status, certificate);
+    }
+
+    /// Tells the audit log of a request whose user may not be whom it wants to be.
+    pub(crate) fn tell_refused(&self, user: &UserInfo, parts: &Parts, origin: Origin, status: &Status) {
+        audit::refused(self.config(), user, parts, origin, status);
+    }
+
     /// Answers one request of an authenticated user, from authorization on. Never fails: an error is a response.
     pub async fn handle(&self, user: UserInfo, request: Request<Body>) -> Response<Body> {
+        let core = self.core.clone();
         // One box for the whole tree of futures below: callers' types stay small.
-        let answer: BoxFuture<'static, Response<Body>> = Box::pin(answer(self.core.clone(), user, request));
+        let answer: BoxFuture<'static, Response<Body>> = match core.config.audit {
+            None => Box::pin(answer(core, user, request, None)),
+            Some(_) => Box::pin(audit::answer(core, user, request)),
+        };
         answer.await
     }
 }
 
-pub(crate) async fn answer(core: Arc<Core>, user: UserInfo, request: Request<Body>) -> Response<Body> {
+/// Past the audit log, which has a record of it if it wants one.
+pub(crate) async fn answer(
+    core: Arc<Core>,
+    user: UserInfo,
+    request: Request<Body>,
+    record: Option<Arc<Record>>,
+) -> Response<Body> {
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let info = RequestInfo::parse(request.method(), request.uri().path(), &query);
     tracing::debug!(verb = %info.verb, path = %info.path, user = %user.name, "request");
@@ -134,7 +156,7 @@ pub(crate) async fn answer(core: Arc<Core>, user: UserInfo, request: Request<Bod
         },
     };
     let headers = seat.as_ref().map(Seat::headers);
-    let mut response = serve(core, user, info, query, request, seat).await;
+    let mut response = serve(core, Asked { user, info, query, seat, record }, request).await;
     if let Some(headers) = headers {
         headers.put(response.headers_mut());
     }
@@ -142,15 +164,13 @@ pub(crate) async fn answer(core: Arc<Core>, user: UserInfo, request: Request<Bod
 }
 
 /// What the seat is for.
-async fn serve(
-    core: Arc<Core>,
-    user: UserInfo,
-    info: RequestInfo,
-    query: Query,
-    request: Request<Body>,
-    seat: Option<Seat>,
-) -> Response<Body> {
-    if let Err(status) = authorize(&core, &user, &info).await {
+async fn serve(core: Arc<Core>, mut asked: Asked, request: Request<Body>) -> Response<Body> {
+    let (user, info, query, record) = (&asked.user, &asked.info, &asked.query, &asked.record);
+    let authorized = match record {
+        None => authorize(&core, user, info).await,
+        Some(record) => authorize_and_tell(&core, user, info, record).await,
+    };
+    if let Err(status) = authorized {
         return refuse(&status, &Accepted::JSON);
     }
     if info.path.starts_with("//") {
@@ -158,11 +178,11 @@ async fn serve(
     }
     if let Some(service) = core.aggregation.remote_of(&info.path) {
         // The other server has seats of its own.
-        drop(seat);
-        return aggregation::proxy(&core, &service, &user, request).await;
+        drop(asked.seat.take());
+        return aggregation::proxy(&core, &service, user, request).await;
     }
     if !info.is_resource {
-        return routes::answer(&core, &request.into_parts().0, &query).await;
+        return routes::answer(&core, &request.into_parts().0, query).await;
     }
     let row = match core.row(&info.group, &info.version, &info.resource).await {
         Ok(Some(row)) => row,
@@ -172,16 +192,16 @@ async fn serve(
     let deprecation: Vec<String> = deprecations(&row).collect();
     let is_custom = row.custom.is_some();
     let lists = matches!(info.verb.as_str(), "list" | "watch");
-    if is_custom && check_scope(&row, &info).is_err() {
+    if is_custom && check_scope(&row, info).is_err() {
         // Custom resources are not in upstream's router: whoever comes next does not know the path either.
         return routes::nothing();
     }
     // Who is told in what form that something is not there in that form.
-    let told = match Accepted::negotiate(request.headers(), &query, false) {
+    let told = match Accepted::negotiate(request.headers(), query, false) {
         Ok(accepted) if is_custom => Accepted { view: View::Whole, ..accepted },
         _ => Accepted::JSON,
     };
-    match Call::begin(core, row, user, info, query, seat, &request) {
+    match Call::begin(core, row, asked, &request) {
         Ok(call) => match call.converted(request).await {
             Ok(reply) => call.hold(respond(&call, reply)),
             Err(status) => refuse_call(&call, &status),
@@ -209,15 +229,8 @@ fn deprecations(row: &Descriptor) -> impl Iterator<Item = String> {
 }
 
 impl Call {
-    fn begin(
-        core: Arc<Core>,
-        row: Arc<Descriptor>,
-        user: UserInfo,
-        info: RequestInfo,
-        query: Query,
-        seat: Option<Seat>,
-        request: &Request<Body>,
-    ) -> Result<Self, Status> {
+    fn begin(core: Arc<Core>, row: Arc<Descriptor>, asked: Asked, request: &Request<Body>) -> Result<Self, Status> {
+        let Asked { user, info, query, seat, record } = asked;
         check_scope(&row, &info)?;
         check_verb(&row, &info)?;
         check_route(request.method(), &row, &info)?;
@@ -243,7 +256,7 @@ impl Call {
         }
         let headers = request.headers().clone();
         let manager = options::manager(&query, &headers);
-        let warnings = Warnings::default();
+        let warnings = Warnings::of(record);
         warnings.extend(deprecations(&row));
         Ok(Self { core, user, headers, query, row, accepted, warnings, manager, info, seat: Mutex::new(seat) })
     }
@@ -347,21 +360,39 @@ fn check_verb(row: &Descriptor, info: &RequestInfo) -> Result<(), Status> {
 }
 
 pub(crate) async fn authorize(core: &Core, user: &UserInfo, info: &RequestInfo) -> Result<(), Status> {
-    let mut decision = core.config.authorizer.authorize(user, info).await;
+    match decide(core, user, info).await? {
+        Decision::Allow => Ok(()),
+        Decision::Deny(reason) | Decision::NoOpinion(reason) => Err(no(user, info, &reason)),
+    }
+}
+
+/// Tells the audit log the decision, too, and why.
+async fn authorize_and_tell(core: &Core, user: &UserInfo, info: &RequestInfo, record: &Record) -> Result<(), Status> {
+    let (decision, reason) = match decide(core, user, info).await? {
+        Decision::Allow => ("allow", core.config.authorizer.explain(user, info).await.1),
+        Decision::Deny(reason) | Decision::NoOpinion(reason) => ("forbid", reason),
+    };
+    record.annotate(audit::DECISION, decision);
+    record.annotate(audit::REASON, reason.as_str());
+    if decision == "allow" { Ok(()) } else { Err(no(user, info, &reason)) }
+}
+
+async fn decide(core: &Core, user: &UserInfo, info: &RequestInfo) -> Result<Decision, Status> {
+    let decision = core.config.authorizer.authorize(user, info).await;
     // A pod that another server showed to its node may be news to this one.
     if decision != Decision::Allow && core.config.store.is_shared() && user.node().is_some() {
         core.fresh().await?;
-        decision = core.config.authorizer.authorize(user, info).await;
+        return Ok(core.config.authorizer.authorize(user, info).await);
     }
-    let reason = match decision {
-        Decision::Allow => return Ok(()),
-        Decision::Deny(reason) | Decision::NoOpinion(reason) => reason,
-    };
+    Ok(decision)
+}
+
+fn no(user: &UserInfo, info: &RequestInfo, reason: &str) -> Status {
     let mut why = forbidden(user, info);
     if !reason.is_empty() {
         why = format!("{why}: {reason}");
     }
-    Err(Status::forbidden(Qualified::new(&info.group, &info.resource), &info.name, &why))
+    Status::forbidden(Qualified::new(&info.group, &info.resource), &info.name, &why)
 }
 
 /// What the user may not do, without characters that a browser could take for markup.

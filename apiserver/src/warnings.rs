@@ -1,21 +1,37 @@
-//! Texts for the `Warning` headers of one response (RFC 7234, code 299).
+//! What is said beside the answer: texts for the `Warning` headers of one response (RFC 7234, code 299), and annotations for the audit
+//! log.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::HeaderValue;
+
+use crate::audit::Record;
 
 /// Upstream's limits: one text, and all texts together.
 const TEXT_MAX: usize = 256;
 const ALL_MAX: usize = 4 * 1024;
 
 #[derive(Debug, Default)]
-pub(crate) struct Warnings(Mutex<Vec<String>>);
+pub(crate) struct Warnings {
+    texts: Mutex<Vec<String>>,
+    /// `None`: the request is not audited.
+    record: Option<Arc<Record>>,
+}
 
 impl Warnings {
+    pub fn of(record: Option<Arc<Record>>) -> Self {
+        Self { texts: Mutex::default(), record }
+    }
+
+    /// For the audit log, if anybody listens.
+    pub fn record(&self) -> Option<&Record> {
+        self.record.as_deref()
+    }
+
     /// Each text once.
     pub fn add(&self, text: impl Into<String>) {
         let text = text.into();
-        let mut texts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
         if !text.is_empty() && !texts.contains(&text) {
             texts.push(text);
         }
@@ -26,7 +42,7 @@ impl Warnings {
     }
 
     pub fn headers(&self) -> Vec<HeaderValue> {
-        let texts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
         let mut room = ALL_MAX;
         let mut headers = Vec::new();
         for text in texts.iter() {

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
 
 use crate::addresses::Network;
+use crate::control::audit::AuditFlags;
 use crate::control::backend::EtcdFlags;
 use crate::control::shared::{self, Networks};
 use crate::control::{self, Candidate, ControlPlane, Credentials, PodRanges, Serving, election};
@@ -41,6 +42,8 @@ pub struct Server {
     /// For how long a leader of which nothing is heard is believed to be there, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = election::LEASE.as_secs(), value_parser = clap::value_parser!(u64).range(2..=300))]
     leader_elect_lease_duration: u64,
+    #[command(flatten)]
+    audit: AuditFlags,
     /// How often history is compacted [default: 5m]
     #[arg(long, hide = true, env = "SETPOINT_COMPACTION_INTERVAL", value_parser = crate::up::interval)]
     compaction_interval: Option<Duration>,
@@ -52,6 +55,7 @@ impl Server {
         let Some(etcd) = self.etcd.clone().named()? else {
             bail!("a server shares its state with others: say where with --etcd-endpoints (or use `setpoint up`)");
         };
+        let audit = self.audit.open()?;
         preflight::raise_file_limit();
         let data = std::path::absolute(&self.data_dir).context("make the data directory's path absolute")?;
         let keys = data.join("pki");
@@ -86,6 +90,7 @@ impl Server {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let config = control::Config {
             store,
+            audit,
             listen: vec![SocketAddr::from((local, self.api_port)), advertise],
             advertise,
             service_network: networks.services,

@@ -191,7 +191,7 @@ pub(crate) async fn run(core: &Arc<Core>, cancel: CancellationToken) {
 }
 
 /// Requests that last are not limited, but for watches, which are until they have begun.
-fn lasts(info: &RequestInfo) -> bool {
+pub(crate) fn lasts(info: &RequestInfo) -> bool {
     matches!(info.subresource.as_str(), "attach" | "exec" | "proxy" | "log" | "portforward")
 }
 

@@ -59,7 +59,7 @@ async fn write(core: &Arc<Core>, name: &str, condition: &Condition) {
     let request =
         Request::builder().method(Method::PATCH).uri(path).header(CONTENT_TYPE, "application/apply-patch+yaml");
     let Ok(request) = request.body(body::full(object.to_string())) else { return };
-    let answer = server::answer(core.clone(), UserInfo::admin(), request).await;
+    let answer = server::answer(core.clone(), UserInfo::admin(), request, None).await;
     // Gone or changed meanwhile: then there will be another round.
     if !answer.status().is_success() {
         tracing::debug!(schema = name, status = %answer.status(), "the status of a flow schema is not written");

@@ -1,6 +1,7 @@
 //! The listener: TLS, HTTP/1.1 and HTTP/2, one task for each connection.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use super::authn;
 use super::impersonate::impersonate;
 use super::request_header::{FrontProxies, named};
 use super::tokens::ServiceAccountTokens;
+use crate::audit::Origin;
 use crate::body::{self, Body};
 use crate::server::ApiServer;
 use crate::user::UserInfo;
@@ -54,8 +56,8 @@ pub async fn serve(front: Arc<Front>, listener: TcpListener, cancel: Cancellatio
             accepted = listener.accept() => accepted,
             () = cancel.cancelled() => return,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, mostly: existing connections must be able to end.
                 tracing::warn!(%error, "accepting a connection failed");
@@ -66,14 +68,14 @@ pub async fn serve(front: Arc<Front>, listener: TcpListener, cancel: Cancellatio
         let (front, acceptor, cancel) = (front.clone(), acceptor.clone(), cancel.clone());
         tokio::spawn(async move {
             tokio::select! {
-                () = connection(front, acceptor, stream) => {}
+                () = connection(front, acceptor, stream, peer.ip()) => {}
                 () = cancel.cancelled() => {}
             }
         });
     }
 }
 
-async fn connection(front: Arc<Front>, acceptor: TlsAcceptor, stream: TcpStream) {
+async fn connection(front: Arc<Front>, acceptor: TlsAcceptor, stream: TcpStream, address: IpAddr) {
     // Small writes of a watch must not wait for a full segment.
     let _ = stream.set_nodelay(true);
     let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
@@ -91,7 +93,7 @@ async fn connection(front: Arc<Front>, acceptor: TlsAcceptor, stream: TcpStream)
     let peer = Arc::new(peer);
     let service = service_fn(move |request: Request<Incoming>| {
         let (front, peer) = (front.clone(), peer.clone());
-        async move { Ok::<_, Infallible>(answer(&front, &peer, request.map(body::wrap)).await) }
+        async move { Ok::<_, Infallible>(answer(&front, &peer, address, request.map(body::wrap)).await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(60));
@@ -116,20 +118,42 @@ enum Peer {
     Other(Option<UserInfo>),
 }
 
-async fn answer(front: &Front, peer: &Peer, mut request: Request<Body>) -> Response<Body> {
-    let now = (front.server.config().clock)();
+async fn answer(front: &Front, peer: &Peer, address: IpAddr, mut request: Request<Body>) -> Response<Body> {
+    let server = &front.server;
+    let now = (server.config().clock)();
     let named = match peer {
         Peer::Proxy => named(request.headers_mut()),
         Peer::Other(user) => user.clone(),
     };
-    let headers = request.headers();
-    let user = match authn::authenticate(named.as_ref(), headers, &front.tokens, front.server.lookup(), now).await {
-        Ok(user) => impersonate(&front.server, user, request.headers_mut()).await,
-        Err(status) => Err(status),
+    let user = authn::authenticate(named.as_ref(), request.headers(), &front.tokens, server.lookup(), now).await;
+    // Who pays for it is who wants an audit log.
+    let audits = server.config().audit.is_some();
+    let mut origin = Origin { address: Some(address), impersonator: None };
+    let user = match user {
+        Ok(user) => user,
+        Err(status) => {
+            if audits {
+                let parts = request.into_parts().0;
+                server.tell_unauthenticated(&parts, origin, &status, named.is_some());
+            }
+            return refusal(&status);
+        }
     };
-    match user {
-        Ok(user) => front.server.handle(user, request).await,
-        Err(status) => refusal(&status),
+    let asker = audits.then(|| user.clone());
+    match impersonate(server, user, request.headers_mut()).await {
+        Ok(user) => {
+            if let Some(asker) = asker {
+                origin.impersonator = Some(asker).filter(|asker| *asker != user);
+                request.extensions_mut().insert(origin);
+            }
+            server.handle(user, request).await
+        }
+        Err(status) => {
+            if let Some(asker) = asker {
+                server.tell_refused(&asker, &request.into_parts().0, origin, &status);
+            }
+            refusal(&status)
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod aggregation;
 mod apply;
+mod audit;
 mod clients;
 mod conversions;
 mod custom;

@@ -4,6 +4,7 @@
 //! `backend` says where the state is. Several control planes may share an etcd: `shared` is what they have in common, and of
 //! their controllers and schedulers `election` lets one at a time do the work.
 
+pub mod audit;
 pub mod backend;
 mod client;
 mod cluster_info;
@@ -47,6 +48,8 @@ pub struct Config {
     pub node_grace_period: Option<Duration>,
     /// From which nodes are given their ranges. `None`: they come with them.
     pub pod_ranges: Option<PodRanges>,
+    /// `None`: there is no audit log.
+    pub audit: Option<Arc<apiserver::audit::Audit>>,
     /// How it takes part in the elections of several control planes.
     pub candidate: Candidate,
 }
@@ -86,6 +89,7 @@ impl ControlPlane {
         api.max_in_flight = Some(apiserver::flowcontrol::DEFAULT_SEATS);
         // Each node has one identity, and rules of Services and routes to others beside its kubelet.
         api.nodes_are_whole = true;
+        api.audit = config.audit;
         api.token_issuer = tokens.clone();
         api.node_proxy = Arc::new(KubeletClient::new(pki::client_config(&credentials.kubelet_client, authority)?));
         let Network { address, prefix } = config.service_network;

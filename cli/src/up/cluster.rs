@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use apiserver::UserInfo;
+use apiserver::audit::Audit;
 use apiserver::front::pki::Identity;
 use jiff::Timestamp;
 use store::Store;
@@ -17,6 +18,7 @@ use super::DEFAULT_PORT;
 use super::fleet;
 use super::layout::{Facts, Layout};
 use crate::addresses::parse_routes;
+use crate::control::audit::AuditFlags;
 use crate::control::backend::{self, EtcdFlags};
 use crate::control::shared::{self, Networks};
 use crate::control::{self, Candidate, ControlPlane, Credentials, Serving, election};
@@ -41,6 +43,8 @@ pub struct Settings {
     pub advertise: Option<Ipv4Addr>,
     /// Where the state is; `None`: where it was at the last start, or in a store of its own.
     pub etcd: Option<EtcdFlags>,
+    /// Which requests are told to whom.
+    pub audit: AuditFlags,
 }
 
 /// A running control plane and node. Dropping it without `stop` is a crash, which it survives.
@@ -85,6 +89,7 @@ async fn assemble(
     progress: &(dyn Fn(&str) + Sync),
 ) -> Result<Parts> {
     preflight::port_is_free(facts.api_port)?;
+    let audit = settings.audit.open()?;
     progress("opening the store");
     let store = backend::open(facts.etcd.as_ref(), &layout.store(), &layout.encryption_keys()).await?;
     if store.is_shared() {
@@ -104,7 +109,7 @@ async fn assemble(
     fleet::prepare(facts)?;
     node::prepare_network(&node)?;
     let mut parts = Parts::new();
-    let control = ControlPlane::start(control_config(facts, settings, store), &credentials, &mut parts).await?;
+    let control = ControlPlane::start(control_config(facts, settings, store, audit), &credentials, &mut parts).await?;
     write_kubeconfig(layout, facts, &credentials)?;
     progress("starting the node");
     let name = format!("system:node:{}", facts.node_name);
@@ -130,10 +135,16 @@ async fn join_others(layout: &Layout, facts: &mut Facts, store: &dyn Store) -> R
     Ok(())
 }
 
-fn control_config(facts: &Facts, settings: &Settings, store: Arc<dyn Store>) -> control::Config {
+fn control_config(
+    facts: &Facts,
+    settings: &Settings,
+    store: Arc<dyn Store>,
+    audit: Option<Arc<Audit>>,
+) -> control::Config {
     let advertise = SocketAddr::from((facts.node_address(), facts.api_port));
     control::Config {
         store,
+        audit,
         // Loopback for people on this machine, the bridge for pods: nothing is open to other machines unless it was asked for.
         listen: vec![SocketAddr::from(([127, 0, 0, 1], facts.api_port)), advertise],
         advertise,

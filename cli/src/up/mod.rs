@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::control::audit::AuditFlags;
 use crate::control::backend::EtcdFlags;
 use crate::output::{self, Progress};
 use crate::session::{DEFAULT_DATA_DIR, Session};
@@ -50,6 +51,8 @@ pub struct Up {
     advertise_address: Option<std::net::Ipv4Addr>,
     #[command(flatten)]
     etcd: EtcdFlags,
+    #[command(flatten)]
+    audit: AuditFlags,
     /// How often history is compacted [default: 5m]
     #[arg(long, hide = true, env = "SETPOINT_COMPACTION_INTERVAL", value_parser = interval)]
     compaction_interval: Option<Duration>,
@@ -71,6 +74,7 @@ impl Up {
             always_tunnel: self.vxlan,
             advertise: self.advertise_address,
             etcd: self.etcd.clone().named()?,
+            audit: self.audit.clone().named()?,
         })
     }
 
@@ -90,6 +94,7 @@ impl Up {
             arguments.push("--vxlan".into());
         }
         arguments.extend(self.etcd.clone().named()?.iter().flat_map(EtcdFlags::arguments));
+        arguments.extend(self.audit.clone().named()?.arguments());
         Ok(arguments)
     }
 

@@ -11,9 +11,12 @@ mod restricted;
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::Object;
+use api::field::FieldError;
 use api::meta::Meta;
 use api::status::{Qualified, Status};
 use serde_json::Value;
+
+use crate::audit::Record;
 
 use super::{Admission, Attributes, Operation, Verdict};
 use checks::{Findings, examine};
@@ -52,9 +55,29 @@ impl Admission for PodSecurity {
                 },
             };
             let labels = cx.reader.get("", "namespaces", "", cx.namespace).await?;
-            let (policy, _) = Policy::of(&labels.unwrap_or_default()["metadata"]["labels"]);
+            let (policy, errors) = Policy::of(&labels.unwrap_or_default()["metadata"]["labels"]);
+            if let Some(record) = cx.warnings.record() {
+                tell(record, pod, policy, &errors, is_pod);
+            }
             judge(cx, object, pod, policy, is_pod)
         })
+    }
+}
+
+/// The audit log: what is enforced, and what another level would say.
+fn tell(record: &Record, pod: &Value, policy: Policy, errors: &[FieldError], enforced: bool) {
+    const PREFIX: &str = "pod-security.kubernetes.io";
+    if !errors.is_empty() {
+        let why: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        record.annotate(format!("{PREFIX}/error"), format!("Failed to parse policy: {}", why.join(", ")));
+    }
+    if enforced {
+        record.annotate(format!("{PREFIX}/enforce-policy"), policy.enforce.to_string());
+    }
+    let findings = examine(pod, policy.audit);
+    if !findings.is_empty() {
+        let text = format!("would violate PodSecurity \"{}\": {}", policy.audit, findings.details());
+        record.annotate(format!("{PREFIX}/audit-violations"), text);
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use api::Object;
 use api::status::{Cause, Reason, Status};
 use cel::admission::Inputs;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use self::evaluator::{Refusal, Request, Verdict};
 use self::index::Hook;
@@ -164,22 +164,27 @@ impl Round<'_> {
                         "Validation failed for ValidatingAdmissionPolicy '{}' with binding '{}': {}",
                         policy.name, binding.name, refusal.message
                     )),
-                    // There is no audit log yet.
-                    Action::Audit => tracing::info!(
-                        policy = policy.name,
-                        binding = binding.name,
-                        validation = refusal.index,
-                        message = refusal.message,
-                        "a validation failed"
-                    ),
+                    Action::Audit => self.tell(policy, binding, refusal),
                 }
             }
         }
         for error in &verdict.errors {
             self.refuse(policy, Some(binding), error);
         }
-        for (key, value) in verdict.annotations {
-            tracing::debug!(policy = policy.name, key, value, "audit annotation");
+        if let Some(record) = self.facts.cx.warnings.record() {
+            for (key, value) in verdict.annotations {
+                record.annotate_also(format!("{}/{key}", policy.name), &value);
+            }
+        }
+    }
+
+    /// The audit log of a validation that failed, as a list of one (upstream).
+    fn tell(&self, policy: &Policy, binding: &Binding, refusal: &Refusal) {
+        if let Some(record) = self.facts.cx.warnings.record() {
+            let actions: Vec<String> = binding.actions.iter().map(|action| format!("{action:?}")).collect();
+            let failure = json!([{"message": refusal.message, "policy": policy.name, "binding": binding.name,
+                "expressionIndex": refusal.index, "validationActions": actions}]);
+            record.annotate("validation.policy.admission.k8s.io/validation_failure", failure.to_string());
         }
     }
 

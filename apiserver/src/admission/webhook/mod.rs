@@ -108,8 +108,10 @@ async fn ask(
     let answered = answered.map_err(|why| unasked(format!("failed to call webhook: {why}")))?;
     let answer = version.answer(&uid, &answered, mutating).map_err(|refused| unasked(refused.to_string()))?;
     cx.warnings.extend(answer.warnings.iter().cloned());
-    for (key, value) in &answer.annotations {
-        tracing::debug!(webhook = hook.name, key, value, "audit annotation");
+    if let Some(record) = cx.warnings.record() {
+        for (key, value) in &answer.annotations {
+            record.annotate(format!("{}/{key}", hook.name), value.as_str());
+        }
     }
     if answer.allowed {
         return Ok(answer);

@@ -46,7 +46,7 @@ const OF_TEMPLATES_OF_CLAIMS: Places = &[
 ];
 
 /// By kind: pointers to what such a rule looks at. A star is each element of a list.
-const PLACES: [(&str, Places); 16] = [
+const PLACES: [(&str, Places); 17] = [
     ("ConfigMap", &[(Members, "/data"), (Members, "/binaryData")]),
     ("DaemonSet", TEMPLATE_LABELS),
     ("Deployment", TEMPLATE_LABELS),
@@ -58,6 +58,7 @@ const PLACES: [(&str, Places); 16] = [
     ("ReplicaSet", TEMPLATE_LABELS),
     ("ReplicationController", TEMPLATE_LABELS),
     ("ResourceClaimTemplate", OF_TEMPLATES_OF_CLAIMS),
+    ("ResourceSlice", &[(List, "/spec/nodeSelector/nodeSelectorTerms")]),
     ("Secret", &[(Members, "/data")]),
     ("StatefulSet", TEMPLATE_LABELS),
     ("StorageClass", &[(Members, "/parameters")]),

@@ -178,9 +178,7 @@ fn subject(at: &Cursor, errors: &mut Errors) {
             errors.messages(&namespace, names::dns1123_label(namespace.str()));
         }
     }
-    // Upstream looks at the others in this order.
-    let others = [SUBJECTS[1], SUBJECTS[0], SUBJECTS[2]].into_iter().filter(|(name, _)| *name != kind.str());
-    for (name, other) in others.filter(|(_, other)| at.has(other)) {
+    for (name, other) in SUBJECTS.iter().filter(|(name, other)| *name != kind.str() && at.has(other)) {
         errors.forbidden(&at.child(other), format!("{other} is forbidden when subject kind is not '{name}'"));
     }
 }
@@ -355,8 +353,12 @@ mod tests {
             (json!({"subjects": [user], "nonResourceRules": urls}), vec![]),
             (json!({}), vec!["spec.rules[0].subjects", "spec.rules[0]"]),
             (
-                json!({"subjects": [{"kind": "Group", "user": {"name": "u"}}], "nonResourceRules": urls}),
-                vec!["spec.rules[0].subjects[0].group", "spec.rules[0].subjects[0].user"],
+                json!({"subjects": [{"kind": "Group", "user": {"name": "u"}, "serviceAccount": {}}], "nonResourceRules": urls}),
+                vec![
+                    "spec.rules[0].subjects[0].group",
+                    "spec.rules[0].subjects[0].serviceAccount",
+                    "spec.rules[0].subjects[0].user",
+                ],
             ),
             (
                 json!({"subjects": [user], "resourceRules": [{"verbs": ["jump"], "apiGroups": ["*", "a"]}]}),

@@ -322,5 +322,8 @@ mod tests {
         let there = json!({"spec": {}});
         assert_eq!(mechanism.shown(None, &there), "map[spec:map[ports:[map[$patch:replace] map[port:90]]]]");
         assert_eq!(mechanism.shown(None, &json!({})), "map[spec:map[$retainKeys:[ports] ports:[map[port:90]]]]");
+        let nulls = Mechanism::Strategic(json!({"a": null, "b": {"c": null, "d": [{"e": null}]}}));
+        assert_eq!(nulls.shown(None, &json!({})), "map[a:<nil> b:map[d:[map[]]]]");
+        assert_eq!(nulls.shown(None, &json!({"b": {"d": []}})), "map[a:<nil> b:map[c:<nil> d:[map[e:<nil>]]]]");
     }
 }

@@ -181,11 +181,15 @@ fn without_nulls(value: Value) -> Value {
 pub fn without_instructions(mut patch: Value, original: &Value) -> Value {
     if let Value::Object(members) = &mut patch {
         members.retain(|key, _| key != RETAIN_KEYS && !key.starts_with(SET_ELEMENT_ORDER));
-        for (key, value) in members.iter_mut().filter(|(_, value)| value.is_object()) {
+        for (key, value) in members.iter_mut() {
+            let before = original.get(key);
             let taken = value.take();
-            *value = match original.get(key) {
-                Some(before @ Value::Object(_)) => without_instructions(taken, before),
-                _ => without_directives(taken).unwrap_or_default(),
+            *value = match (before, &taken) {
+                (Some(before @ Value::Object(_)), Value::Object(_)) => without_instructions(taken, before),
+                (_, Value::Object(_)) => without_directives(without_nulls(taken)).unwrap_or_default(),
+                (Some(Value::Array(_)), Value::Array(_)) => taken,
+                (_, Value::Array(_)) => without_nulls(taken),
+                _ => taken,
             };
         }
     }

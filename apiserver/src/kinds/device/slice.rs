@@ -117,8 +117,7 @@ fn place(spec: &Cursor, errors: &mut Errors) {
         node_selector(&selector, errors);
         let terms = selector.child("nodeSelectorTerms");
         if terms.len() != 1 {
-            let shown = if terms.is_set() { terms.value.clone() } else { Value::Array(Vec::new()) };
-            errors.invalid_as(&terms, shown, "must have exactly one node selector term");
+            errors.invalid(&terms, "must have exactly one node selector term");
         }
     }
     match all.value.as_bool() {

@@ -168,6 +168,19 @@ impl Reader for Core {
         })
     }
 
+    fn text<'a>(
+        &'a self,
+        group: &'a str,
+        resource: &'a str,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Bytes>, Status>> {
+        Box::pin(async move {
+            let Some(row) = self.registry.find(group, resource) else { return Ok(None) };
+            Ok(self.read_bytes(row, namespace, name).await?.map(|(text, _)| text))
+        })
+    }
+
     fn get_soon<'a>(
         &'a self,
         group: &'a str,

@@ -17,7 +17,14 @@ use Form::{Bytes, List, Map as Members};
 
 type Places = &'static [(Form, &'static str)];
 
-const TEMPLATE_LABELS: Places = &[(Members, "/spec/template/metadata/labels")];
+const OF_WORKLOADS: Places =
+    &[(Members, "/spec/template/metadata/labels"), (List, "/spec/template/spec/resources/claims")];
+const OF_JOBS: Places =
+    &[(List, "/spec/template/spec/resources/claims"), (List, "/spec/podFailurePolicy/rules/*/onExitCodes/values")];
+const OF_CRON_JOBS: Places = &[
+    (List, "/spec/jobTemplate/spec/template/spec/resources/claims"),
+    (List, "/spec/jobTemplate/spec/podFailurePolicy/rules/*/onExitCodes/values"),
+];
 const OF_WEBHOOKS: Places =
     &[(Bytes, "/webhooks/*/clientConfig/caBundle"), (List, "/webhooks/*/matchConditions"), (List, "/webhooks/*/rules")];
 /// All of what their generation counts.
@@ -46,21 +53,24 @@ const OF_TEMPLATES_OF_CLAIMS: Places = &[
 ];
 
 /// By kind: pointers to what such a rule looks at. A star is each element of a list.
-const PLACES: [(&str, Places); 17] = [
+const PLACES: [(&str, Places); 20] = [
     ("ConfigMap", &[(Members, "/data"), (Members, "/binaryData")]),
-    ("DaemonSet", TEMPLATE_LABELS),
-    ("Deployment", TEMPLATE_LABELS),
+    ("CronJob", OF_CRON_JOBS),
+    ("DaemonSet", OF_WORKLOADS),
+    ("Deployment", OF_WORKLOADS),
     ("Ingress", &[(List, "/spec/rules")]),
+    ("Job", OF_JOBS),
     ("MutatingWebhookConfiguration", OF_WEBHOOKS),
     ("NetworkPolicy", OF_NETWORK_POLICIES),
     ("PersistentVolume", &[(Members, "/spec/capacity")]),
-    ("Pod", &[(Members, "/spec/overhead")]),
-    ("ReplicaSet", TEMPLATE_LABELS),
-    ("ReplicationController", TEMPLATE_LABELS),
+    ("Pod", &[(Members, "/spec/overhead"), (List, "/spec/resources/claims")]),
+    ("PodTemplate", &[(List, "/template/spec/resources/claims")]),
+    ("ReplicaSet", OF_WORKLOADS),
+    ("ReplicationController", OF_WORKLOADS),
     ("ResourceClaimTemplate", OF_TEMPLATES_OF_CLAIMS),
     ("ResourceSlice", &[(List, "/spec/nodeSelector/nodeSelectorTerms")]),
     ("Secret", &[(Members, "/data")]),
-    ("StatefulSet", TEMPLATE_LABELS),
+    ("StatefulSet", OF_WORKLOADS),
     ("StorageClass", &[(Members, "/parameters")]),
     ("ValidatingWebhookConfiguration", OF_WEBHOOKS),
     ("VolumeAttributesClass", &[(Members, "/parameters")]),

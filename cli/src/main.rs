@@ -29,6 +29,7 @@ mod verbs;
 mod watch;
 mod yaml;
 
+use std::cell::RefCell;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -147,10 +148,20 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
 
 /// 64 bits that nobody foresees.
 fn random() -> u64 {
-    let mut bytes = [0; 8];
-    // Cannot fail for so few bytes once the system is up; then a constant is as good as a crash.
-    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
-    u64::from_ne_bytes(bytes)
+    /// Every write wants some, and a call of the kernel costs as much for many as for few. So many never fail.
+    const AT_ONCE: usize = 32;
+    thread_local! {
+        static FRESH: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+    }
+    FRESH.with_borrow_mut(|fresh| {
+        if let Some(one) = fresh.pop() {
+            return one;
+        }
+        let mut bytes = [0; 8 * AT_ONCE];
+        let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+        fresh.extend(bytes.as_chunks::<8>().0.iter().copied().map(u64::from_ne_bytes));
+        fresh.pop().unwrap_or_default()
+    })
 }
 
 /// `SETPOINT_LOG` is a filter such as `debug` or `kubelet=trace`. The cluster reports warnings, the verbs nothing.

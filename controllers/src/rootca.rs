@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::core::ObjectMeta;
 use reconcile::informer::Caches;
-use reconcile::{Action, Controller, Plan, Watch, mapped};
+use reconcile::{Action, Controller, Plan, Watch, chosen};
 
 use crate::serviceaccount::{is_active, namespace_key};
 
@@ -20,6 +20,7 @@ pub struct RootCa {
 }
 
 const NAME: &str = "kube-root-ca.crt";
+const SELECTED: &str = "metadata.name=kube-root-ca.crt";
 const FILE: &str = "ca.crt";
 const DESCRIPTION: &str = "kubernetes.io/description";
 
@@ -29,7 +30,8 @@ impl Controller for RootCa {
     type View = Option<Arc<ConfigMap>>;
 
     fn watches() -> Vec<Watch> {
-        vec![mapped::<ConfigMap>(|map, _| namespace_key(&map.metadata, NAME))]
+        // The others are many, and somebody else's.
+        vec![chosen::<ConfigMap>(SELECTED, |map, _| namespace_key(&map.metadata, NAME))]
     }
 
     fn view(&self, root: &Namespace, caches: &Caches) -> Option<Arc<ConfigMap>> {

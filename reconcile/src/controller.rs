@@ -4,6 +4,7 @@ use std::any::TypeId;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use kube::runtime::watcher;
 
 use crate::informer::{Caches, Change, Informers, Kind, Store};
 use crate::{Key, Plan, Queue};
@@ -57,6 +58,21 @@ pub fn mapped<K: Kind>(keys_of: impl Fn(&K, &Caches) -> Vec<Key> + Send + Sync +
         connect: Box::new(move |informers, queue| {
             let caches = informers.caches().clone();
             enqueue_on_change(&informers.start::<K>(), queue, move |object| keys_of(object, &caches));
+        }),
+    }
+}
+
+/// As [`mapped`], of the objects that the field selector chooses. No other controller of the process can have all of the kind then.
+pub fn chosen<K: Kind>(
+    fields: &'static str,
+    keys_of: impl Fn(&K, &Caches) -> Vec<Key> + Send + Sync + 'static,
+) -> Watch {
+    Watch {
+        kind: TypeId::of::<K>(),
+        connect: Box::new(move |informers, queue| {
+            let caches = informers.caches().clone();
+            let store = informers.start_with::<K>(watcher::Config::default().fields(fields));
+            enqueue_on_change(&store, queue, move |object| keys_of(object, &caches));
         }),
     }
 }

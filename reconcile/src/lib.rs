@@ -20,7 +20,7 @@ mod queue;
 mod request;
 mod store;
 
-pub use controller::{Controller, Watch, indexed, mapped, owned, owner_key, read};
+pub use controller::{Controller, Watch, chosen, indexed, mapped, owned, owner_key, read};
 pub use driver::{Manager, Outcome, Reconciler, now};
 pub use error::Error;
 pub use expectation::Expectation;

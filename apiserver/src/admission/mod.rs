@@ -33,6 +33,7 @@ use api::Object;
 use api::meta::Meta;
 use api::resource::ResourceInfo;
 use api::status::{Qualified, Status};
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
@@ -64,6 +65,15 @@ pub trait Reader: Send + Sync {
         namespace: &'a str,
         name: &'a str,
     ) -> BoxFuture<'a, Result<Option<Object>, Status>>;
+
+    /// As [`Reader::get`], the JSON that is stored, for who needs little of it.
+    fn text<'a>(
+        &'a self,
+        group: &'a str,
+        resource: &'a str,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Bytes>, Status>>;
 
     /// As [`Reader::get`], but waits up to `patience` for an object that somebody is about to create.
     fn get_soon<'a>(

@@ -1,11 +1,27 @@
 //! NamespaceLifecycle: objects are made in namespaces that exist and are not on their way out; some namespaces stay.
 
+use std::borrow::Cow;
+
 use api::Object;
 use api::status::{Cause, Qualified, Status};
+use serde::Deserialize;
 
 use super::{Admission, Attributes, Operation, Verdict};
 
 const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
+
+/// What is read of a Namespace at each create in it.
+#[derive(Deserialize)]
+struct Phased<'a> {
+    #[serde(borrow, default)]
+    status: NamespaceStatus<'a>,
+}
+
+#[derive(Default, Deserialize)]
+struct NamespaceStatus<'a> {
+    #[serde(borrow)]
+    phase: Option<Cow<'a, str>>,
+}
 
 #[derive(Debug)]
 pub struct NamespaceLifecycle;
@@ -36,11 +52,12 @@ async fn check(cx: &Attributes<'_>) -> Result<(), Status> {
     if cx.namespace.is_empty() || cx.operation != Operation::Create {
         return Ok(());
     }
-    let namespace = cx.reader.get("", "namespaces", "", cx.namespace).await?;
+    let namespace = cx.reader.text("", "namespaces", "", cx.namespace).await?;
     let Some(namespace) = namespace else {
         return Err(Status::not_found(Qualified::new("", "namespaces"), cx.namespace));
     };
-    if namespace["status"]["phase"] != "Terminating" {
+    let namespace: Phased = serde_json::from_slice(&namespace).map_err(Status::internal)?;
+    if namespace.status.phase.is_none_or(|phase| phase != "Terminating") {
         return Ok(());
     }
     let why = format!("unable to create new content in namespace {} because it is being terminated", cx.namespace);

@@ -22,9 +22,10 @@ pub fn client(path: &Path, config: &Value, errors: &mut Vec<FieldError>) {
 }
 
 fn webhook_service(path: &Path, service: &Value, errors: &mut Vec<FieldError>) {
-    for key in ["name", "namespace"] {
+    // Upstream's callers mix up which is which: a name that is missing is said of the namespace.
+    for (key, said) in [("namespace", "name"), ("name", "namespace")] {
         if text(service, key).is_empty() {
-            errors.push(FieldError::required(&path.child(key), ""));
+            errors.push(FieldError::required(&path.child(said), ""));
         }
     }
     let port = field(service, "port").as_i64().unwrap_or(443);

@@ -6,6 +6,7 @@
 //! the graph's word: the object and each of its owners are asked of the server first, owners by UID, and then `decision` says
 //! what to do.
 
+mod bare;
 mod decision;
 mod graph;
 mod monitors;

@@ -8,14 +8,15 @@ use std::time::Duration;
 use futures::StreamExt;
 use kube::core::ApiResource;
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Client, Resource as _};
+use kube::{Api, Client, Resource as _};
 use reconcile::{Key, Queue};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::bare::Bare;
 use super::graph::{Graph, Node};
-use crate::discovery::{Meta, Resource, discover};
+use crate::discovery::{Resource, discover};
 
 /// Discovery has no watch, so it is asked now and then (upstream's `gc.Sync` period), and when a definition of a kind has changed.
 const REFRESH: Duration = Duration::from_secs(30);
@@ -121,7 +122,7 @@ impl Monitors {
 
     async fn monitor(self: Arc<Self>, resource: Resource, cancel: CancellationToken) {
         let name = id(&resource);
-        let api = resource.metas(self.client.clone(), None);
+        let api = Api::<Bare>::all_with(self.client.clone(), &resource.api);
         let mut events = pin!(watcher(api, watcher::Config::default()).default_backoff());
         let mut listed = BTreeSet::new();
         let mut impatient = pin!(tokio::time::sleep(PATIENCE));
@@ -161,7 +162,7 @@ impl Monitors {
         self.filling.send_if_modified(|filling| filling.remove(name));
     }
 
-    fn apply(&self, resource: &ApiResource, object: &Meta) {
+    fn apply(&self, resource: &ApiResource, object: &Bare) {
         let work = self.graph().apply(Node::new(resource, &object.metadata));
         self.enqueue(work);
     }

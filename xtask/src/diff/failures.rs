@@ -72,11 +72,15 @@ fn said_cause(cause: &Value) -> String {
     format!("{} {}: {}", text("field"), text("reason"), text("message"))
 }
 
+/// What is said of each source of a metric that is too many: they are gathered in a map.
+const OF_A_MAP: &str = "must populate the given metric source only";
+
 /// Go goes through maps in any order: causes that name keys of one are sorted among themselves.
 fn sort_of_maps(causes: &mut [String]) {
     let of_a_map = |cause: &String| {
         let field = cause.split(' ').next().unwrap_or_default();
-        field.split('[').skip(1).any(|key| !key.starts_with(|first: char| first.is_ascii_digit()))
+        let names_a_key = |key: &str| !key.starts_with(|first: char| first.is_ascii_digit());
+        cause.ends_with(OF_A_MAP) || field.split('[').skip(1).any(names_a_key)
     };
     let places: Vec<usize> = (0..causes.len()).filter(|place| of_a_map(&causes[*place])).collect();
     let mut moved: Vec<String> = places.iter().map(|place| causes[*place].clone()).collect();

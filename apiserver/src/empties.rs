@@ -19,8 +19,11 @@ type Places = &'static [(Form, &'static str)];
 
 const OF_WORKLOADS: Places =
     &[(Members, "/spec/template/metadata/labels"), (List, "/spec/template/spec/resources/claims")];
-const OF_JOBS: Places =
-    &[(List, "/spec/template/spec/resources/claims"), (List, "/spec/podFailurePolicy/rules/*/onExitCodes/values")];
+const OF_JOBS: Places = &[
+    (Members, "/spec/template/metadata/labels"),
+    (List, "/spec/template/spec/resources/claims"),
+    (List, "/spec/podFailurePolicy/rules/*/onExitCodes/values"),
+];
 const OF_CRON_JOBS: Places = &[
     (List, "/spec/jobTemplate/spec/template/spec/resources/claims"),
     (List, "/spec/jobTemplate/spec/podFailurePolicy/rules/*/onExitCodes/values"),
@@ -53,7 +56,7 @@ const OF_TEMPLATES_OF_CLAIMS: Places = &[
 ];
 
 /// By kind: pointers to what such a rule looks at. A star is each element of a list.
-const PLACES: [(&str, Places); 20] = [
+const PLACES: [(&str, Places); 21] = [
     ("ConfigMap", &[(Members, "/data"), (Members, "/binaryData")]),
     ("CronJob", OF_CRON_JOBS),
     ("DaemonSet", OF_WORKLOADS),
@@ -70,6 +73,7 @@ const PLACES: [(&str, Places); 20] = [
     ("ResourceClaimTemplate", OF_TEMPLATES_OF_CLAIMS),
     ("ResourceSlice", &[(List, "/spec/nodeSelector/nodeSelectorTerms")]),
     ("Secret", &[(Members, "/data")]),
+    ("ServiceCIDR", &[(List, "/spec/cidrs")]),
     ("StatefulSet", OF_WORKLOADS),
     ("StorageClass", &[(Members, "/parameters")]),
     ("ValidatingWebhookConfiguration", OF_WEBHOOKS),

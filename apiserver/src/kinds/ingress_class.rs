@@ -49,7 +49,7 @@ impl Strategy for IngressClass {
         let spec = Cursor::root(new, "spec");
         let controller = spec.child("controller");
         if controller.str() != text(field(old, "spec"), "controller") {
-            errors.invalid(&controller, IS_IMMUTABLE);
+            errors.invalid_as(&controller, controller.str(), IS_IMMUTABLE);
         }
         errors.into_vec()
     }

@@ -33,10 +33,10 @@ impl Strategy for PodDisruptionBudget {
     fn validate_subresource(&self, _subresource: &str, new: &Object, _old: &Object) -> Vec<FieldError> {
         let mut errors = Errors::default();
         let status = Cursor::root(new, "status");
+        super::conditions::validate(&status.child("conditions"), &mut errors);
         for name in ["disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"] {
             errors.not_negative(&status.child(name));
         }
-        super::conditions::validate(&status.child("conditions"), &mut errors);
         errors.into_vec()
     }
 }

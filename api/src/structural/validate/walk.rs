@@ -73,7 +73,7 @@ impl Validator {
             Value::Array(_) => ("array", ""),
             Value::Object(_) => ("object", ""),
         };
-        let whole = value.as_f64().is_some_and(|float| float.fract() == 0.0);
+        let whole = value.as_f64().is_some_and(|float| float.fract() == 0.0 && float.abs() <= MAX_WHOLE);
         let fits = (kind == "number" && whole && has("integer")) || (kind == "integer" && has("number")) || has(kind);
         let is_text = matches!(kind, "string" | "array");
         if !is_text && !self.format.is_empty() && !fits && number_format != self.format {
@@ -291,6 +291,9 @@ impl Numbers {
         found
     }
 }
+
+/// What is written with a fraction or an exponent counts as an integer up to here, where each is exact: 2^53 - 1.
+const MAX_WHOLE: f64 = 9_007_199_254_740_991.0;
 
 fn is_integer(number: &serde_json::Number) -> bool {
     number.as_i64().is_some()

@@ -20,7 +20,7 @@ pub(super) fn validate(definition: &Object, old: Option<&Object>) -> Vec<FieldEr
         let wanted = format!("{}.{}", text(&spec["names"], "plural"), text(spec, "group"));
         let name = text(&definition["metadata"], "name");
         for (key, name) in [("generateName", text(&definition["metadata"], "generateName")), ("name", name)] {
-            if name != wanted && (key == "name" || !name.is_empty()) {
+            if name != wanted && !name.is_empty() {
                 let path = Path::new("metadata").child(key);
                 errors.push(FieldError::invalid(&path, name, "must be spec.names.plural+\".\"+spec.group"));
             }

@@ -171,7 +171,10 @@ fn generated_selector(job: &Value, errors: &mut Errors) {
         set(&mut expected, label, value);
     }
     let selector = spec.child("selector");
-    if !selects(selector.value, &expected) {
+    let mut wrong = Errors::default();
+    label_selector(&selector, &mut wrong);
+    // One that is none has been told of, and there is nothing to compare.
+    if wrong.into_vec().is_empty() && !selects(selector.value, &expected) {
         errors.invalid(&selector, "`selector` not auto-generated");
     }
 }

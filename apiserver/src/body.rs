@@ -1,10 +1,13 @@
 //! Bodies of requests and responses: boxed, so that TLS connections, in-process clients, watches and upgrades look alike. Those of
 //! requests are read within a limit.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use api::status::Status;
 use bytes::{Bytes, BytesMut};
+use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -32,6 +35,37 @@ where
     B::Error: Into<BoxError>,
 {
     body.map_err(Into::into).boxed_unsync()
+}
+
+/// A body that keeps something until it was sent, or dropped.
+pub(crate) fn keep<T: Send + Unpin + 'static>(body: Body, kept: T) -> Body {
+    Keeping { inner: body, kept: Some(kept) }.boxed_unsync()
+}
+
+struct Keeping<T> {
+    inner: Body,
+    kept: Option<T>,
+}
+
+impl<T: Unpin> http_body::Body for Keeping<T> {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+            self.kept = None;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
 }
 
 /// The whole body, or the answer 413.

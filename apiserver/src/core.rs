@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::discovered::Discovered;
 use crate::flowcontrol::{FlowControl, Size};
 use crate::managed::{Managers, read_stored};
+use crate::metrics::Requests;
 use crate::openapi::Documents;
 use crate::outbound::Webhooks;
 use crate::registry::{Descriptor, Registry};
@@ -34,6 +35,8 @@ pub(crate) struct Core {
     pub registry: Arc<Registry>,
     pub caches: Caches,
     pub admission: Vec<Box<dyn Admission>>,
+    /// What `/metrics` tells of requests.
+    pub requests: Arc<Requests>,
     /// `None`: requests are not limited.
     pub flow_control: Option<Arc<FlowControl>>,
     pub allocator: Allocator,

@@ -10,7 +10,7 @@
 //! - [`audit`] tells who asked for what.
 //! - [`rbac`] is roles and bindings: who may do what.
 //! - [`config`] is everything that a server is given: store, clock, randomness, [`authorizer`], [`node_proxy`], [`token`] issuer.
-//! - `bootstrap` makes what every cluster has; `background` compacts and sweeps; `routes` and `openapi` are paths that are no
+//! - `bootstrap` makes what every cluster has; `background` compacts and sweeps; `routes`, `health`, `metrics` and `openapi` are paths that are no
 //!   resource.
 //! - `conversion` asks webhooks for versions of custom resources; `outbound` is how the server reaches webhooks and other servers.
 //! - [`aggregation`] are other API servers behind this one.
@@ -42,10 +42,12 @@ pub mod flowcontrol;
 pub mod front;
 mod gated;
 mod gzip;
+mod health;
 pub mod kinds;
 mod managed;
 mod media;
 mod metadata;
+mod metrics;
 pub mod node_proxy;
 pub mod nodes;
 mod openapi;

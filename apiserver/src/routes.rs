@@ -13,21 +13,23 @@ use serde_json::{Value, json};
 use crate::aggregation;
 use crate::body::{self, Body};
 use crate::core::Core;
+use crate::health;
 use crate::media::{Accepted, Format};
+use crate::metrics;
 use crate::query::Query;
 use crate::reply::{refuse, write};
 
 /// The version that this server behaves as.
-const MAJOR: &str = "1";
-const MINOR: &str = "35";
-const GIT_VERSION: &str = "v1.35.4+setpoint";
-
-/// Below these there are single checks.
-const HEALTH: [&str; 3] = ["/healthz/", "/livez/", "/readyz/"];
+pub(crate) const MAJOR: &str = "1";
+pub(crate) const MINOR: &str = "35";
+pub(crate) const GIT_VERSION: &str = "v1.35.4+setpoint";
 
 pub(crate) async fn answer(core: &Core, request: &Parts, query: &Query) -> Response<Body> {
-    let mut response = match aggregation::document(core, request.uri.path(), request.uri.query()).await {
+    let path = request.uri.path();
+    let reads = matches!(request.method, Method::GET | Method::HEAD);
+    let mut response = match aggregation::document(core, path, request.uri.query()).await {
         Some(document) => document,
+        None if reads && health::is_health(path) => health::answer(core, path, query).await,
         None => route(core, request, query),
     };
     let private = HeaderValue::from_static("no-cache, private");
@@ -45,11 +47,12 @@ fn route(core: &Core, request: &Parts, query: &Query) -> Response<Body> {
             Some(accepted) => written(&version(), accepted),
             None => refuse(&Status::no_representation(&["application/json"], false), &Accepted::JSON),
         },
-        "/healthz" | "/livez" | "/healthz/ping" | "/livez/ping" | "/readyz/ping" => text(StatusCode::OK, "ok"),
-        "/readyz" if core.caches.is_ready() => text(StatusCode::OK, "ok"),
-        "/readyz" => text(StatusCode::INTERNAL_SERVER_ERROR, "[-]watch-cache failed: not loaded yet"),
-        "/metrics" => text(StatusCode::OK, &metrics(core)),
-        path if HEALTH.iter().any(|health| path.starts_with(health)) => nothing(),
+        "/metrics" => {
+            let mut response = text(StatusCode::OK, &metrics::render(core));
+            let prometheus = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+            response.headers_mut().insert(CONTENT_TYPE, prometheus);
+            response
+        }
         path => described(core, path, request, query),
     }
 }
@@ -177,25 +180,7 @@ fn paths(core: &Core, resources: &[ResourceInfo]) -> Value {
     json!({"paths": paths})
 }
 
-/// The little that is counted so far, in upstream's names.
-fn metrics(core: &Core) -> String {
-    let mut text = String::from("# TYPE apiserver_storage_objects gauge\n");
-    for row in core.registry.all().filter(|row| row.shape.is_none()) {
-        if let Some(cache) = core.caches.get(&row.storage) {
-            let name = match row.info.group.as_str() {
-                "" => row.info.plural.clone(),
-                group => format!("{}.{group}", row.info.plural),
-            };
-            text += &format!("apiserver_storage_objects{{resource=\"{name}\"}} {}\n", cache.len());
-        }
-    }
-    if let Some(control) = &core.flow_control {
-        control.figures(&mut text);
-    }
-    text
-}
-
-fn text(code: StatusCode, text: &str) -> Response<Body> {
+pub(crate) fn text(code: StatusCode, text: &str) -> Response<Body> {
     let mut response = Response::new(body::full(text.to_owned()));
     *response.status_mut() = code;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

@@ -21,11 +21,12 @@ use crate::aggregation::Index;
 use crate::allocation::Allocator;
 use crate::audit::{self, Origin, Record};
 use crate::authorizer::Decision;
-use crate::body::Body;
+use crate::body::{self, Body};
 use crate::cache::{Caches, Follower};
 use crate::call::{Asked, Call};
 use crate::config::Config;
 use crate::core::{Core, qualified};
+use crate::decode;
 use crate::discovered::Discovered;
 use crate::flowcontrol::{self, FlowControl, Seat};
 use crate::media::{Accepted, SUPPORTED, View};
@@ -60,6 +61,7 @@ impl ApiServer {
             caches: Caches::new(config.store.clone(), registry.clone()).followed_by(followers.collect()),
             registry,
             admission: admission::chain(&surroundings),
+            requests: Arc::default(),
             flow_control,
             allocator: Allocator::new(config.service_cidr, config.node_ports.clone()),
             discovered: Discovered::default(),
@@ -148,15 +150,26 @@ pub(crate) async fn answer(
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let info = RequestInfo::parse(request.method(), request.uri().path(), &query);
     tracing::debug!(verb = %info.verb, path = %info.path, user = %user.name, "request");
-    let seat = match &core.flow_control {
-        None => None,
-        Some(control) => match control.admit(&core, &user, &info, &query).await {
+    let applies = info.verb == "patch" && decode::content_type(request.headers()) == verbs::APPLY;
+    let mut measured = core.requests.begin(&core.registry, &info, applies, &query);
+    let response = admit_and_serve(core, Asked { user, info, query, seat: None, record }, request).await;
+    measured.answered(response.status());
+    if measured.lasts() && response.status().as_u16() < 400 {
+        // To be counted when it ends.
+        return response.map(|body| body::keep(body, measured));
+    }
+    response
+}
+
+async fn admit_and_serve(core: Arc<Core>, mut asked: Asked, request: Request<Body>) -> Response<Body> {
+    if let Some(control) = &core.flow_control {
+        asked.seat = match control.admit(&core, &asked.user, &asked.info, &asked.query).await {
             Ok(seat) => seat,
             Err(refused) => return refused.response(),
-        },
-    };
-    let headers = seat.as_ref().map(Seat::headers);
-    let mut response = serve(core, Asked { user, info, query, seat, record }, request).await;
+        };
+    }
+    let headers = asked.seat.as_ref().map(Seat::headers);
+    let mut response = serve(core, asked, request).await;
     if let Some(headers) = headers {
         headers.put(response.headers_mut());
     }

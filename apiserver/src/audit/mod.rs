@@ -14,21 +14,17 @@ mod record;
 mod tests;
 
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 
 use api::status::Status;
-use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
-use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
 
-use crate::body::{self, Body, BoxError};
+use crate::body::{self, Body};
 use crate::config::Config;
 use crate::core::Core;
 use crate::decode;
@@ -153,7 +149,7 @@ pub(crate) async fn answer(core: Arc<Core>, user: UserInfo, mut request: Request
         record.answered(code, None);
         record.tell(Stage::ResponseStarted);
         // Of an upgrade the end is not seen here.
-        return response.map(|body| Ending { inner: body, _end: end }.boxed_unsync());
+        return response.map(|body| body::keep(body, end));
     }
     let response = told(&record, response).await;
     end.complete();
@@ -225,28 +221,5 @@ impl Drop for End {
         if let Some(record) = self.0.take() {
             record.broken();
         }
-    }
-}
-
-/// A body whose end is told.
-struct Ending {
-    inner: Body,
-    _end: End,
-}
-
-impl http_body::Body for Ending {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.inner).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
     }
 }

@@ -1,18 +1,13 @@
 //! What a request holds while it is served.
 
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::{Frame, SizeHint};
-use http_body_util::BodyExt;
 use tokio::time::Instant;
 
 use super::Headers;
 use super::level::Flow;
-use crate::body::{Body, BoxError};
+use crate::body::{self, Body};
 
 /// What is sent may hold its seats for so long (upstream ends a request after it): a client that does not read keeps nobody out.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -50,7 +45,7 @@ impl Seat {
 
     /// The body, which holds the seats until it was sent or dropped.
     pub fn hold(self, body: Body) -> Body {
-        Holding { inner: body, seat: Some(self.lend()) }.boxed_unsync()
+        body::keep(body, self.lend())
     }
 }
 
@@ -80,31 +75,5 @@ pub struct Lent(Arc<Held>);
 impl Drop for Lent {
     fn drop(&mut self) {
         self.0.release();
-    }
-}
-
-struct Holding {
-    inner: Body,
-    seat: Option<Lent>,
-}
-
-impl http_body::Body for Holding {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let polled = Pin::new(&mut self.inner).poll_frame(cx);
-        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
-            self.seat = None;
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
     }
 }

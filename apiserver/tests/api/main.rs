@@ -9,6 +9,7 @@ mod custom;
 mod devices;
 mod flowcontrol;
 mod harness;
+mod health;
 mod hook;
 mod kubectl;
 mod limits;

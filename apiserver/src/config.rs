@@ -52,6 +52,8 @@ pub struct Config {
     pub token_issuer: Arc<dyn TokenIssuer>,
     /// This server as a client of the API servers behind it; `None`: they do not know it.
     pub front_proxy: Option<FrontProxy>,
+    /// Components of the control plane that live and end with this server.
+    pub components: &'static [&'static str],
     /// Cluster addresses of Services. The first one is that of `default/kubernetes`.
     pub service_cidr: Cidr,
     pub node_ports: RangeInclusive<u16>,
@@ -79,6 +81,7 @@ impl Config {
             node_proxy: Arc::new(NoNodes),
             token_issuer: Arc::new(NoTokens),
             front_proxy: None,
+            components: &[],
             service_cidr: Cidr { address: Ipv4Addr::new(10, 96, 0, 0), prefix: 16 },
             node_ports: 30000..=32767,
             advertise: SocketAddr::from(([192, 0, 2, 1], 6443)),

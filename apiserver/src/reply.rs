@@ -166,13 +166,7 @@ pub(crate) fn table_metadata(object: &Object) -> Value {
 
 fn list(call: &Call, list: List) -> Result<Response<Body>, Status> {
     let viewer = Viewer::of(call);
-    let mut metadata = json!({"resourceVersion": list.revision.to_string()});
-    if !list.continue_token.is_empty() {
-        metadata["continue"] = list.continue_token.as_str().into();
-    }
-    if let Some(remaining) = list.remaining {
-        metadata["remainingItemCount"] = remaining.into();
-    }
+    let mut metadata = list_metadata(&list);
     if call.accepted.format == Format::Protobuf && call.accepted.view == View::Whole {
         let bytes = viewer.protobuf_list(&metadata, &list.items)?;
         return Ok(full(StatusCode::OK, bytes, &call.accepted, &call.headers));
@@ -230,6 +224,21 @@ fn list(call: &Call, list: List) -> Result<Response<Body>, Status> {
     }
     let bytes = write(&value, &call.accepted)?;
     Ok(full(StatusCode::OK, bytes, &call.accepted, &call.headers))
+}
+
+fn list_metadata(list: &List) -> Value {
+    let mut metadata = json!({});
+    if list.revision > 0 {
+        // What is never stored has none.
+        metadata["resourceVersion"] = list.revision.to_string().into();
+    }
+    if !list.continue_token.is_empty() {
+        metadata["continue"] = list.continue_token.as_str().into();
+    }
+    if let Some(remaining) = list.remaining {
+        metadata["remainingItemCount"] = remaining.into();
+    }
+    metadata
 }
 
 /// Custom resources as their row shows them.

@@ -294,6 +294,9 @@ impl Call {
         if self.row.role == Role::Review {
             return subresources::review(self, request.into_body()).await;
         }
+        if self.row.role == Role::Made {
+            return subresources::component_status::answer(self).await;
+        }
         if let Some(special) = subresources::special(&self.row, &self.info.subresource) {
             return special.answer(self, request).await;
         }
@@ -365,7 +368,9 @@ fn check_verb(row: &Descriptor, info: &RequestInfo) -> Result<(), Status> {
     if !info.rest.is_empty() && info.subresource != "proxy" && row.custom.is_none() {
         return Err(Status::no_such_path());
     }
-    match (subresource.allows(&info.verb), &row.custom) {
+    // The verb of the methods that are none of Kubernetes'.
+    let is_proxied = info.subresource == "proxy" && info.verb.is_empty();
+    match (subresource.allows(&info.verb) || is_proxied, &row.custom) {
         (true, _) => Ok(()),
         (false, Some(_)) => Err(Status::method_not_supported(qualified(row), &info.verb)),
         (false, None) => Err(Status::method_not_allowed()),

@@ -69,6 +69,20 @@ impl Stored {
         Ok(Self { revision, name, namespace, uid, labels, fields, version_at, json })
     }
 
+    /// An object that is never stored: it has no version.
+    pub fn made(json: Bytes, name: &str) -> Self {
+        Self {
+            revision: 0,
+            json,
+            name: name.into(),
+            namespace: Box::default(),
+            uid: Box::default(),
+            labels: Box::default(),
+            fields: Box::default(),
+            version_at: 0..0,
+        }
+    }
+
     /// The same object as if its resourceVersion were `revision`: what a deletion shows.
     pub fn json_at(&self, revision: u64) -> Bytes {
         if revision == self.revision {

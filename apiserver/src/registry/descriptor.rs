@@ -61,6 +61,8 @@ pub enum Role {
     Stored,
     /// A question with an answer, never stored: created only (SubjectAccessReview). A Binding is one to the pod that it names.
     Review,
+    /// Made when it is asked for, never stored (ComponentStatus).
+    Made,
     /// A kind without verbs of its own.
     Absent,
 }
@@ -208,6 +210,12 @@ impl Descriptor {
         self.role = Role::Review;
         self.info.storage_version_hash = None;
         self.verbs(&["create"])
+    }
+
+    pub(super) fn made(mut self) -> Self {
+        self.role = Role::Made;
+        self.info.storage_version_hash = None;
+        self.verbs(&["get", "list"])
     }
 
     pub(super) fn selectable(mut self, fields: &'static [Selectable]) -> Self {

@@ -53,6 +53,7 @@ fn core() -> Vec<Descriptor> {
     let core = |kind, plural| row("", "v1", kind, plural);
     vec![
         core("Binding", "bindings").review(),
+        component_status(),
         core("ConfigMap", "configmaps").short(&["cm"]),
         core("Endpoints", "endpoints")
             .short(&["ep"])
@@ -94,6 +95,7 @@ fn core() -> Vec<Descriptor> {
             .subresource("eviction", GroupVersionKind::new("policy", "v1", "Eviction"), &["create"])
             .subresource("exec", core_kind("PodExecOptions"), CONNECT)
             .subresource("portforward", core_kind("PodPortForwardOptions"), CONNECT)
+            .subresource("proxy", core_kind("PodProxyOptions"), PROXY)
             .returns_deleted(),
         core("PodTemplate", "podtemplates").generation().returns_deleted(),
         core("ResourceQuota", "resourcequotas").short(&["quota"]).status().returns_deleted(),
@@ -108,10 +110,16 @@ fn core() -> Vec<Descriptor> {
             .named(names::dns1035_label)
             .selectable(SERVICE_FIELDS)
             .status()
+            .subresource("proxy", core_kind("ServiceProxyOptions"), PROXY)
             .create_on_update()
             .allocates()
             .returns_deleted(),
     ]
+}
+
+fn component_status() -> Descriptor {
+    let component = row("", "v1", "ComponentStatus", "componentstatuses").short(&["cs"]).cluster().made();
+    component.deprecated("v1 ComponentStatus is deprecated in v1.19+")
 }
 
 fn apps() -> Vec<Descriptor> {

@@ -4,8 +4,10 @@
 mod access;
 mod asked;
 mod binding;
+pub(crate) mod component_status;
 mod eviction;
 mod node;
+mod proxy;
 mod review;
 mod scale;
 mod token;
@@ -34,6 +36,8 @@ pub(crate) enum Special {
     Attach,
     PortForward,
     NodeProxy,
+    PodProxy,
+    ServiceProxy,
 }
 
 pub(crate) fn special(row: &Descriptor, subresource: &str) -> Option<Special> {
@@ -47,6 +51,8 @@ pub(crate) fn special(row: &Descriptor, subresource: &str) -> Option<Special> {
         ("pods", "attach") => Special::Attach,
         ("pods", "portforward") => Special::PortForward,
         ("nodes", "proxy") => Special::NodeProxy,
+        ("pods", "proxy") if row.info.group.is_empty() => Special::PodProxy,
+        ("services", "proxy") if row.info.group.is_empty() => Special::ServiceProxy,
         _ => return None,
     })
 }
@@ -54,7 +60,8 @@ pub(crate) fn special(row: &Descriptor, subresource: &str) -> Option<Special> {
 impl Special {
     /// The answer is not an object, so nothing is negotiated.
     pub fn streams(self) -> bool {
-        matches!(self, Self::Log | Self::Exec | Self::Attach | Self::PortForward | Self::NodeProxy)
+        use Special::{Attach, Exec, Log, NodeProxy, PodProxy, PortForward, ServiceProxy};
+        matches!(self, Log | Exec | Attach | PortForward | NodeProxy | PodProxy | ServiceProxy)
     }
 
     pub async fn answer(self, call: &Call, request: Request<Body>) -> Result<Reply, Status> {
@@ -68,6 +75,8 @@ impl Special {
             Self::Attach => node::stream(call, request, "attach").await,
             Self::PortForward => node::port_forward(call, request).await,
             Self::NodeProxy => node::proxy(call, request).await,
+            Self::PodProxy => proxy::pod(call, request).await,
+            Self::ServiceProxy => proxy::service(call, request).await,
         }
     }
 }

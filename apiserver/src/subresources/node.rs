@@ -99,7 +99,7 @@ pub(crate) async fn proxy(call: &Call, request: Request<Body>) -> Result<Reply, 
 }
 
 /// A relative link on the node's first page must lead below it.
-fn redirect(request: &Request<Body>) -> Result<Reply, Status> {
+pub(super) fn redirect(request: &Request<Body>) -> Result<Reply, Status> {
     let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
     let location = format!("{}/{query}", request.uri().path());
     let mut response = Response::new(body::empty());
@@ -125,6 +125,12 @@ async fn admit(call: &Call, pod: &Object) -> Result<(), Status> {
 /// What admission sees of a connection: its options, as the kind of the subresource.
 pub(crate) fn connect_options(kind: &GroupVersionKind, query: &Query) -> Object {
     let mut options = json!({"kind": kind.kind, "apiVersion": kind.api_version()});
+    if kind.kind.ends_with("ProxyOptions") {
+        if let Some(path) = query.get("path").filter(|path| !path.is_empty()) {
+            options["path"] = path.into();
+        }
+        return options;
+    }
     // Absent, these two are on.
     for (key, default) in [("stdin", false), ("stdout", true), ("stderr", true), ("tty", false)] {
         let on = if query.get(key).is_some() { query.flag(key) } else { default };

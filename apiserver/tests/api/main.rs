@@ -18,6 +18,7 @@ mod managers;
 mod model;
 mod nodes;
 mod policies;
+mod proxies;
 mod rbac;
 mod reads;
 mod shared;

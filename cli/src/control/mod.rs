@@ -95,6 +95,7 @@ impl ControlPlane {
         let Network { address, prefix } = config.service_network;
         api.service_cidr = apiserver::config::Cidr { address, prefix };
         api.advertise = config.advertise;
+        api.components = &["controller-manager", "scheduler"];
         api.front_proxy = Some(credentials.front_proxy.clone());
         api.compaction_interval = config.compaction_interval.unwrap_or(api.compaction_interval);
         let server = Arc::new(ApiServer::new(api));

@@ -12,6 +12,7 @@ use crate::aggregation::FrontProxy;
 use crate::audit::Audit;
 use crate::authorizer::{AlwaysAllow, Authorizer};
 use crate::front::authz::Standard;
+use crate::front::oidc::Login;
 use crate::node_proxy::{NoNodes, NodeProxy};
 use crate::nodes::Graph;
 use crate::rbac::Index;
@@ -50,6 +51,8 @@ pub struct Config {
     pub audit: Option<Arc<Audit>>,
     pub node_proxy: Arc<dyn NodeProxy>,
     pub token_issuer: Arc<dyn TokenIssuer>,
+    /// Who logs in by tokens of other issuers.
+    pub login: Arc<Login>,
     /// This server as a client of the API servers behind it; `None`: they do not know it.
     pub front_proxy: Option<FrontProxy>,
     /// Components of the control plane that live and end with this server.
@@ -80,6 +83,7 @@ impl Config {
             audit: None,
             node_proxy: Arc::new(NoNodes),
             token_issuer: Arc::new(NoTokens),
+            login: Arc::default(),
             front_proxy: None,
             components: &[],
             service_cidr: Cidr { address: Ipv4Addr::new(10, 96, 0, 0), prefix: 16 },

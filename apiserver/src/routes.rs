@@ -24,6 +24,9 @@ pub(crate) const MAJOR: &str = "1";
 pub(crate) const MINOR: &str = "35";
 pub(crate) const GIT_VERSION: &str = "v1.35.4+setpoint";
 
+const OPENID: &str = "/.well-known/openid-configuration";
+const JWKS: &str = "/openid/v1/jwks";
+
 pub(crate) async fn answer(core: &Core, request: &Parts, query: &Query) -> Response<Body> {
     let path = request.uri.path();
     let reads = matches!(request.method, Method::GET | Method::HEAD);
@@ -47,6 +50,7 @@ fn route(core: &Core, request: &Parts, query: &Query) -> Response<Body> {
             Some(accepted) => written(&version(), accepted),
             None => refuse(&Status::no_representation(&["application/json"], false), &Accepted::JSON),
         },
+        OPENID | JWKS => openid(core, path),
         "/metrics" => {
             let mut response = text(StatusCode::OK, &metrics::render(core));
             let prometheus = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -55,6 +59,28 @@ fn route(core: &Core, request: &Parts, query: &Query) -> Response<Body> {
         }
         path => described(core, path, request, query),
     }
+}
+
+/// How others find what service accounts' tokens are checked by (OpenID Connect Discovery).
+fn openid(core: &Core, path: &str) -> Response<Body> {
+    let Some(public) = core.config.token_issuer.public_keys() else { return nothing() };
+    let (document, kind) = match path {
+        JWKS => (public.keys, "application/jwk-set+json"),
+        _ => {
+            let document = json!({
+                "issuer": public.issuer,
+                "jwks_uri": format!("https://{}{JWKS}", core.config.advertise),
+                "response_types_supported": ["id_token"],
+                "subject_types_supported": ["public"],
+                "id_token_signing_alg_values_supported": [public.algorithm],
+            });
+            (document, "application/json")
+        }
+    };
+    let mut response = text(StatusCode::OK, &document.to_string());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+    response
 }
 
 /// What a path that leads nowhere answers, but for those that look like a resource.

@@ -4,6 +4,7 @@ use api::Object;
 use api::status::Status;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::user::UserInfo;
 
@@ -59,7 +60,21 @@ pub trait Lookup: Send + Sync {
     }
 }
 
+/// What others check tokens by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKeys {
+    pub issuer: String,
+    /// A JSON Web Key Set.
+    pub keys: Value,
+    pub algorithm: &'static str,
+}
+
 pub trait TokenIssuer: Send + Sync {
+    /// `None`: nobody can check them.
+    fn public_keys(&self) -> Option<PublicKeys> {
+        None
+    }
+
     fn issue<'a>(&'a self, claims: &'a TokenClaims, now: Timestamp) -> BoxFuture<'a, Result<IssuedToken, Status>>;
 
     /// `None` when the token is not good, for whatever reason. No `audiences` means the issuer's own.

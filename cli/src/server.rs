@@ -39,6 +39,9 @@ pub struct Server {
     /// Addresses of pods, of a cluster that is new
     #[arg(long, value_name = "CIDR", default_value = "10.244.0.0/16", value_parser = network)]
     cluster_cidr: Network,
+    /// Who logs in by tokens of other issuers (an AuthenticationConfiguration, YAML); read again when it changes
+    #[arg(long, value_name = "FILE")]
+    authentication_config: Option<PathBuf>,
     /// For how long a leader of which nothing is heard is believed to be there, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = election::LEASE.as_secs(), value_parser = clap::value_parser!(u64).range(2..=300))]
     leader_elect_lease_duration: u64,
@@ -96,6 +99,7 @@ impl Server {
             service_network: networks.services,
             compaction_interval: self.compaction_interval,
             node_grace_period: None,
+            authentication: self.authentication_config.clone(),
             pod_ranges: networks.node_prefix.map(|prefix| PodRanges {
                 cluster: networks.pods,
                 node_prefix: prefix,

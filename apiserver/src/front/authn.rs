@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 
 use super::bootstrap;
+use super::oidc::Login;
 use super::tokens::{Lookup, ServiceAccountTokens};
 use crate::user::UserInfo;
 
@@ -33,6 +34,28 @@ pub fn certificate_user(certificate: &CertificateDer<'_>) -> Option<UserInfo> {
     Some(UserInfo { name, groups, extra, ..UserInfo::default() })
 }
 
+/// All that knows tokens.
+#[derive(Clone, Copy)]
+pub struct Tokens<'a> {
+    pub accounts: &'a ServiceAccountTokens,
+    pub login: &'a Login,
+    pub lookup: &'a dyn Lookup,
+}
+
+impl Tokens<'_> {
+    /// `None`: the token is not good, for whatever reason.
+    async fn authenticate(&self, token: &str, now: Timestamp) -> Option<UserInfo> {
+        if let Some((id, secret)) = bootstrap::parse(token) {
+            return bootstrap::authenticate(id, secret, self.lookup, now).await;
+        }
+        if let Some(decided) = self.login.authenticate(token, now).await {
+            return decided.inspect_err(|error| tracing::info!(%error, "refused a token of an issuer")).ok();
+        }
+        let found = self.accounts.authenticate(token, self.lookup, now).await;
+        found.inspect_err(|error| tracing::debug!(%error, "refused a bearer token")).ok()
+    }
+}
+
 /// Decides for one request. `connection` is the user of the connection's client certificate.
 ///
 /// # Errors
@@ -40,28 +63,24 @@ pub fn certificate_user(certificate: &CertificateDer<'_>) -> Option<UserInfo> {
 pub async fn authenticate(
     connection: Option<&UserInfo>,
     headers: &HeaderMap,
-    tokens: &ServiceAccountTokens,
-    lookup: &dyn Lookup,
+    path: &str,
+    tokens: &Tokens<'_>,
     now: Timestamp,
 ) -> Result<UserInfo, Status> {
     if let Some(user) = connection {
         return Ok(user.clone());
     }
-    let Some(header) = headers.get(AUTHORIZATION) else {
-        return Ok(UserInfo::new(ANONYMOUS, &[UNAUTHENTICATED]));
+    let unauthorized = || Status::unauthorized("Unauthorized");
+    let anonymous = || {
+        let allowed = tokens.login.allows_anonymous(path);
+        allowed.then(|| UserInfo::new(ANONYMOUS, &[UNAUTHENTICATED])).ok_or_else(unauthorized)
     };
+    let Some(header) = headers.get(AUTHORIZATION) else { return anonymous() };
     let text = header.to_str().unwrap_or_default();
     match text.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() => {
-            if let Some((id, secret)) = bootstrap::parse(token.trim()) {
-                let user = bootstrap::authenticate(id, secret, lookup, now).await;
-                return user.ok_or_else(|| Status::unauthorized("Unauthorized"));
-            }
-            tokens.authenticate(token.trim(), lookup, now).await.map_err(|error| {
-                tracing::debug!(%error, "refused a bearer token");
-                Status::unauthorized("Unauthorized")
-            })
+            tokens.authenticate(token.trim(), now).await.ok_or_else(unauthorized)
         }
-        _ => Ok(UserInfo::new(ANONYMOUS, &[UNAUTHENTICATED])),
+        _ => anonymous(),
     }
 }

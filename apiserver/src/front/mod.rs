@@ -11,6 +11,7 @@ pub mod authz;
 pub mod bootstrap;
 pub mod impersonate;
 pub mod kubelet;
+pub mod oidc;
 pub mod pki;
 pub mod request_header;
 pub mod requests;

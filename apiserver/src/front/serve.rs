@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::authn;
+use super::authn::{self, Tokens};
 use super::impersonate::impersonate;
 use super::request_header::{FrontProxies, named};
 use super::tokens::ServiceAccountTokens;
@@ -125,7 +125,9 @@ async fn answer(front: &Front, peer: &Peer, address: IpAddr, mut request: Reques
         Peer::Proxy => named(request.headers_mut()),
         Peer::Other(user) => user.clone(),
     };
-    let user = authn::authenticate(named.as_ref(), request.headers(), &front.tokens, server.lookup(), now).await;
+    let (headers, path) = (request.headers(), request.uri().path());
+    let tokens = Tokens { accounts: &front.tokens, login: &server.config().login, lookup: server.lookup() };
+    let user = authn::authenticate(named.as_ref(), headers, path, &tokens, now).await;
     // Who pays for it is who wants an audit log.
     let audits = server.config().audit.is_some();
     let mut origin = Origin { address: Some(address), impersonator: None };

@@ -6,18 +6,28 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use ring::rand::SystemRandom;
+use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey,
 };
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use crate::token::{Authenticated, Bound, IssuedToken, TokenClaims, TokenIssuer};
+use crate::token::{Authenticated, Bound, IssuedToken, PublicKeys, TokenClaims, TokenIssuer};
 use crate::user::UserInfo;
 
 pub use crate::token::Lookup;
+
+const ALGORITHM: &str = "ES256";
+/// Of each coordinate of a point.
+const P256_BYTES: usize = 32;
+/// What stands before a P-256 public key in a SubjectPublicKeyInfo (RFC 5480).
+const P256_INFO: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
+    0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
 
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
@@ -47,6 +57,8 @@ impl std::fmt::Debug for ServiceAccountTokens {
 #[derive(Serialize, Deserialize)]
 struct Header {
     alg: String,
+    #[serde(default)]
+    kid: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -57,6 +69,8 @@ struct Claims {
     nbf: i64,
     iss: String,
     sub: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    jti: Option<String>,
     #[serde(rename = "kubernetes.io")]
     kubernetes: Private,
 }
@@ -96,16 +110,30 @@ impl ServiceAccountTokens {
         Ok(Self { key, random, issuer: issuer.to_owned() })
     }
 
+    /// Upstream's: a digest of the public key as certificates have it.
+    fn key_id(&self) -> String {
+        let info = [&P256_INFO[..], self.key.public_key().as_ref()].concat();
+        URL_SAFE_NO_PAD.encode(ring::digest::digest(&ring::digest::SHA256, &info))
+    }
+
     fn sign(&self, claims: &Claims) -> Result<String, TokenError> {
         let encode = |value: serde_json::Result<Vec<u8>>| {
             value.map(|bytes| URL_SAFE_NO_PAD.encode(bytes)).map_err(|error| TokenError::Refused(error.to_string()))
         };
-        let header = encode(serde_json::to_vec(&Header { alg: "ES256".into() }))?;
+        let header = encode(serde_json::to_vec(&Header { alg: ALGORITHM.into(), kid: self.key_id() }))?;
         let body = encode(serde_json::to_vec(claims))?;
         let message = format!("{header}.{body}");
         let signature =
             self.key.sign(&self.random, message.as_bytes()).map_err(|_| TokenError::Key("signing failed".into()))?;
         Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref())))
+    }
+
+    /// Of one token: a random UUID.
+    fn identifier(&self) -> String {
+        let mut bytes = [0; 16];
+        // Without random bytes there was no signature either.
+        let _ = self.random.fill(&mut bytes);
+        uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
     }
 
     fn verify(&self, token: &str) -> Result<Claims, TokenError> {
@@ -115,7 +143,7 @@ impl ServiceAccountTokens {
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed("a part is not base64url"));
         let header: Header =
             serde_json::from_slice(&decode(header)?).map_err(|_| malformed("its header is not JSON"))?;
-        if header.alg != "ES256" {
+        if header.alg != ALGORITHM {
             return Err(malformed("its algorithm is not ES256"));
         }
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, self.key.public_key().as_ref())
@@ -160,7 +188,12 @@ impl ServiceAccountTokens {
                 return Err(TokenError::Refused(format!("{resource} {:?} is gone", reference.name)));
             }
         }
-        Ok(Authenticated { user: user(own), audiences })
+        let mut user = user(own);
+        let id = claims.jti.iter().map(|id| format!("JTI={id}")).collect::<Vec<_>>();
+        if !id.is_empty() {
+            user.extra.insert("authentication.kubernetes.io/credential-id".to_owned(), id);
+        }
+        Ok(Authenticated { user, audiences })
     }
 }
 
@@ -182,6 +215,15 @@ fn user(own: &Private) -> UserInfo {
 }
 
 impl TokenIssuer for ServiceAccountTokens {
+    fn public_keys(&self) -> Option<PublicKeys> {
+        // Uncompressed: a byte that says so, and two numbers.
+        let (x, y) = self.key.public_key().as_ref().get(1..)?.split_at_checked(P256_BYTES)?;
+        let encode = |number: &[u8]| URL_SAFE_NO_PAD.encode(number);
+        let key = json!({"use": "sig", "kty": "EC", "kid": self.key_id(), "crv": "P-256", "alg": ALGORITHM,
+            "x": encode(x), "y": encode(y)});
+        Some(PublicKeys { issuer: self.issuer.clone(), keys: json!({"keys": [key]}), algorithm: ALGORITHM })
+    }
+
     fn issue<'a>(&'a self, wanted: &'a TokenClaims, now: Timestamp) -> BoxFuture<'a, Result<IssuedToken, Status>> {
         Box::pin(async move {
             let audiences =
@@ -193,6 +235,7 @@ impl TokenIssuer for ServiceAccountTokens {
                 iat: issued,
                 nbf: issued,
                 iss: self.issuer.clone(),
+                jti: Some(self.identifier()),
                 sub: format!("system:serviceaccount:{}:{}", wanted.namespace, wanted.service_account.name),
                 kubernetes: Private {
                     namespace: wanted.namespace.clone(),

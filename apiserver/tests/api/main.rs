@@ -17,6 +17,7 @@ mod lists;
 mod managers;
 mod model;
 mod nodes;
+mod oidc;
 mod policies;
 mod proxies;
 mod rbac;

@@ -45,6 +45,11 @@ impl Checked {
         self.variables.contains(variable)
     }
 
+    /// Whether it looks at a field of a variable anywhere: `variable.field`, `variable.?field`.
+    pub fn selects(&self, variable: &str, field: &str) -> bool {
+        self.root.selects(variable, field)
+    }
+
     pub(crate) fn overloads(&self, call: &Expr) -> &[&'static Overload] {
         self.calls.get(call.id as usize).map(Vec::as_slice).unwrap_or_default()
     }

@@ -35,6 +35,36 @@ pub enum Kind {
     Comprehension(Box<Comprehension>),
 }
 
+impl Expr {
+    fn is_ident(&self, wanted: &str) -> bool {
+        matches!(&self.kind, Kind::Ident(name) if name == wanted)
+    }
+
+    pub fn selects(&self, variable: &str, wanted: &str) -> bool {
+        let within = |expr: &Self| expr.selects(variable, wanted);
+        match &self.kind {
+            Kind::Literal(_) | Kind::Ident(_) => false,
+            Kind::Select { operand, field, .. } => operand.is_ident(variable) && field == wanted || within(operand),
+            Kind::Call { function, target, args } => {
+                let optional = match args.as_slice() {
+                    [operand, field] if function == "_?._" => {
+                        let named = matches!(&field.kind, Kind::Literal(Value::String(text)) if **text == *wanted);
+                        operand.is_ident(variable) && named
+                    }
+                    _ => false,
+                };
+                optional || args.iter().any(within) || target.as_deref().is_some_and(within)
+            }
+            Kind::List(items) => items.iter().any(|item| within(&item.value)),
+            Kind::Map(entries) => entries.iter().any(|entry| within(&entry.key) || within(&entry.value)),
+            Kind::Struct { fields, .. } => fields.iter().any(|field| within(&field.value)),
+            Kind::Comprehension(all) => {
+                [&all.range, &all.init, &all.condition, &all.step, &all.result].into_iter().any(within)
+            }
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Item {
     pub value: Expr,

@@ -10,10 +10,12 @@ mod client;
 mod cluster_info;
 mod credentials;
 pub mod election;
+mod login;
 pub mod shared;
 mod signer;
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +52,8 @@ pub struct Config {
     pub pod_ranges: Option<PodRanges>,
     /// `None`: there is no audit log.
     pub audit: Option<Arc<apiserver::audit::Audit>>,
+    /// Who logs in by tokens of other issuers: an AuthenticationConfiguration.
+    pub authentication: Option<PathBuf>,
     /// How it takes part in the elections of several control planes.
     pub candidate: Candidate,
 }
@@ -91,6 +95,10 @@ impl ControlPlane {
         api.nodes_are_whole = true;
         api.audit = config.audit;
         api.token_issuer = tokens.clone();
+        if let Some(path) = config.authentication {
+            let text = login::open(&path, &api.login)?;
+            parts.spawn(login::follow(path, text, api.login.clone(), parts.cancel.clone()));
+        }
         api.node_proxy = Arc::new(KubeletClient::new(pki::client_config(&credentials.kubelet_client, authority)?));
         let Network { address, prefix } = config.service_network;
         api.service_cidr = apiserver::config::Cidr { address, prefix };

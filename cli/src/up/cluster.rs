@@ -4,6 +4,7 @@
 //! rules; controllers and scheduler; further nodes. A stop is the reverse.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ pub struct Settings {
     pub etcd: Option<EtcdFlags>,
     /// Which requests are told to whom.
     pub audit: AuditFlags,
+    /// Who logs in by tokens of other issuers.
+    pub authentication: Option<PathBuf>,
 }
 
 /// A running control plane and node. Dropping it without `stop` is a crash, which it survives.
@@ -151,6 +154,7 @@ fn control_config(
         service_network: facts.service_network,
         compaction_interval: settings.compaction_interval,
         node_grace_period: settings.node_grace_period,
+        authentication: settings.authentication.clone(),
         pod_ranges: facts.node_prefix.map(|prefix| control::PodRanges {
             cluster: facts.pod_network,
             node_prefix: prefix,

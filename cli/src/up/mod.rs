@@ -49,6 +49,9 @@ pub struct Up {
     /// Address of this machine at which other machines may reach the API and the node, so that they can join
     #[arg(long, value_name = "IP")]
     advertise_address: Option<std::net::Ipv4Addr>,
+    /// Who logs in by tokens of other issuers (an AuthenticationConfiguration, YAML); read again when it changes
+    #[arg(long, value_name = "FILE")]
+    authentication_config: Option<PathBuf>,
     #[command(flatten)]
     etcd: EtcdFlags,
     #[command(flatten)]
@@ -75,6 +78,7 @@ impl Up {
             advertise: self.advertise_address,
             etcd: self.etcd.clone().named()?,
             audit: self.audit.clone().named()?,
+            authentication: self.authentication_config.clone(),
         })
     }
 
@@ -90,6 +94,10 @@ impl Up {
         add("--node-monitor-grace-period", grace.map(|grace| format!("{}ns", grace.as_nanos())));
         add("--nodes", self.nodes.map(|nodes| nodes.to_string()));
         add("--advertise-address", self.advertise_address.map(|address| address.to_string()));
+        if let Some(path) = &self.authentication_config {
+            let path = std::path::absolute(path).context("find the authentication configuration")?;
+            arguments.extend(["--authentication-config".into(), path.into()]);
+        }
         if self.vxlan {
             arguments.push("--vxlan".into());
         }

@@ -25,7 +25,7 @@ use futures::future::BoxFuture;
 pub use embedded::{Embedded, Options};
 pub use etcd::{Etcd, EtcdOptions, EtcdTls};
 pub use memory::Memory;
-pub use sealed::{Keys, KeysError, Sealed};
+pub use sealed::{Keys, KeysError, Scope, Sealed};
 
 /// The store's logical clock. 0 means "before any write"; the first write makes revision 1 (etcd: 2). Each successful write
 /// makes exactly one revision, one greater than the last, and there are no gaps.

@@ -25,12 +25,17 @@ pub struct EtcdFlags {
     /// Key of that certificate, PEM
     #[arg(long, value_name = "FILE", requires = "etcd_certfile")]
     pub etcd_keyfile: Option<PathBuf>,
+    /// What is encrypted in etcd, and with which keys (an EncryptionConfiguration with aesgcm and identity); the same for all servers
+    #[arg(long, value_name = "FILE")]
+    #[serde(default)]
+    pub encryption_provider_config: Option<PathBuf>,
 }
 
 impl EtcdFlags {
     /// `None` when no etcd was named. Files are named from the root, for a daemon and for later starts.
     pub fn named(self) -> Result<Option<Self>> {
-        let files = [&self.etcd_cafile, &self.etcd_certfile, &self.etcd_keyfile];
+        let Self { etcd_cafile, etcd_certfile, etcd_keyfile, encryption_provider_config, .. } = &self;
+        let files = [etcd_cafile, etcd_certfile, etcd_keyfile, encryption_provider_config];
         if self.etcd_endpoints.is_empty() {
             ensure!(files.iter().all(|file| file.is_none()), "files for etcd are of no use without --etcd-endpoints");
             return Ok(None);
@@ -42,6 +47,7 @@ impl EtcdFlags {
             etcd_cafile: absolute(self.etcd_cafile)?,
             etcd_certfile: absolute(self.etcd_certfile)?,
             etcd_keyfile: absolute(self.etcd_keyfile)?,
+            encryption_provider_config: absolute(self.encryption_provider_config)?,
         }))
     }
 
@@ -55,6 +61,7 @@ impl EtcdFlags {
             ("--etcd-cafile", &self.etcd_cafile),
             ("--etcd-certfile", &self.etcd_certfile),
             ("--etcd-keyfile", &self.etcd_keyfile),
+            ("--encryption-provider-config", &self.encryption_provider_config),
         ];
         for (flag, file) in files {
             arguments.extend(file.iter().flat_map(|file| [flag.into(), file.clone().into()]));
@@ -79,7 +86,11 @@ impl EtcdFlags {
     }
 
     pub async fn connect(&self) -> Result<Arc<dyn Store>> {
-        Ok(Arc::new(Etcd::connect(&self.options()?).await?))
+        let store: Arc<dyn Store> = Arc::new(Etcd::connect(&self.options()?).await?);
+        match &self.encryption_provider_config {
+            Some(path) => encryption::config::seal(store, path),
+            None => Ok(store),
+        }
     }
 }
 

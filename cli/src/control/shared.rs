@@ -16,7 +16,7 @@ use super::credentials::{AUTHORITY, AUTHORITY_KEY, TOKEN_KEY};
 use crate::addresses::Network;
 use crate::files::write_secret;
 
-const RECORD: &str = "/setpoint/cluster";
+pub const RECORD: &str = "/setpoint/cluster";
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Networks {

@@ -16,6 +16,8 @@ pub enum KeysError {
     Line(usize),
     #[error("read keys: there are none")]
     None,
+    #[error("use a key: the cipher refuses it")]
+    Unusable,
     #[error("make a key: the system gives no random bytes")]
     Random,
 }
@@ -36,6 +38,20 @@ impl Keys {
     /// [`KeysError::Random`].
     pub fn generate() -> Result<Self, KeysError> {
         Ok(Self(vec![Key::generate()?]))
+    }
+
+    /// Keys that somebody has named, the first one first. Their ids follow from their names.
+    ///
+    /// # Errors
+    /// [`KeysError::None`].
+    pub fn named(keys: &[(String, [u8; LENGTH])]) -> Result<Self, KeysError> {
+        let key = |(name, bytes): &(String, [u8; LENGTH])| {
+            let digest = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
+            let id = digest.as_ref().first_chunk().ok_or(KeysError::Unusable)?;
+            Key::new(*id, *bytes).ok_or(KeysError::Unusable)
+        };
+        let keys = keys.iter().map(key).collect::<Result<Vec<_>, _>>()?;
+        if keys.is_empty() { Err(KeysError::None) } else { Ok(Self(keys)) }
     }
 
     /// A new first one.

@@ -36,16 +36,31 @@ pub struct Sealed {
     seal: Arc<Seal>,
 }
 
+/// What a [`Sealed`] seals.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// Values of keys that begin with one of these...
+    pub prefixes: Vec<Bytes>,
+    /// ...and with none of these.
+    pub except: Vec<Bytes>,
+    /// What is written is sealed; otherwise it stays plaintext, and only what was sealed before is opened.
+    pub seals: bool,
+}
+
 struct Seal {
     keys: Keys,
-    /// Values of keys that begin with one of these are sealed.
-    prefixes: Vec<Bytes>,
+    scope: Scope,
     random: ring::rand::SystemRandom,
 }
 
 impl Sealed {
+    /// All values of keys that begin with one of these are sealed.
     pub fn new(inner: Arc<dyn Store>, keys: Keys, prefixes: Vec<Bytes>) -> Self {
-        Self { inner, seal: Arc::new(Seal { keys, prefixes, random: ring::rand::SystemRandom::new() }) }
+        Self::within(inner, keys, Scope { prefixes, except: Vec::new(), seals: true })
+    }
+
+    pub fn within(inner: Arc<dyn Store>, keys: Keys, scope: Scope) -> Self {
+        Self { inner, seal: Arc::new(Seal { keys, scope, random: ring::rand::SystemRandom::new() }) }
     }
 
     /// Seals with the first key what another key has sealed. Answers with how many values those were; others may write
@@ -55,9 +70,10 @@ impl Sealed {
     /// The store's, or a value that none of the keys opens.
     pub async fn seal_again(&self) -> Result<usize> {
         let mut count = 0;
-        for prefix in &self.seal.prefixes {
+        for prefix in &self.seal.scope.prefixes {
             for found in self.inner.range(Range::prefix(prefix.clone()), None, 0).await?.items {
-                if !found.value.starts_with(&MARK) || self.seal.is_current(&found.value) {
+                let sealed = self.seal.covers(&found.key) && found.value.starts_with(&MARK);
+                if !sealed || self.seal.is_current(&found.value) {
                     continue;
                 }
                 let (plain, stamp) = self.seal.open(&found)?;
@@ -77,7 +93,8 @@ impl Sealed {
 
 impl Seal {
     fn covers(&self, key: &[u8]) -> bool {
-        self.prefixes.iter().any(|prefix| key.starts_with(prefix))
+        let within = |prefixes: &[Bytes]| prefixes.iter().any(|prefix| key.starts_with(prefix));
+        within(&self.scope.prefixes) && !within(&self.scope.except)
     }
 
     fn is_current(&self, value: &[u8]) -> bool {
@@ -179,7 +196,7 @@ impl Store for Sealed {
         durability: Durability,
     ) -> BoxFuture<'_, Result<Revision>> {
         let write = match write {
-            Write::Put(value) if self.seal.covers(&key) => self.seal.close(&key, value).map(Write::Put),
+            Write::Put(value) if self.seal.scope.seals && self.seal.covers(&key) => self.seal.close(&key, value).map(Write::Put),
             other => Ok(other),
         };
         async move {

@@ -1,6 +1,8 @@
 //! Encryption at rest: in the store of a data directory Secrets are ciphertext. The keys are a file of their own there, so that
 //! a copy of the store alone tells nobody anything. Older keys stay in it: the history of the store has values that they
-//! encrypted.
+//! encrypted. On etcd the keys come from a file that its servers share ([`config`]).
+
+pub mod config;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -67,13 +69,17 @@ pub fn seal(store: Embedded, path: &Path) -> Result<Arc<dyn Store>> {
     };
     let prefix = format!("{}{SECRETS}", apiserver::cache::ROOT);
     let sealed = Arc::new(Sealed::new(Arc::new(store), keys, vec![prefix.into()]));
-    let again = sealed.clone();
+    seal_again(sealed.clone());
+    Ok(sealed)
+}
+
+/// In the background: what older keys have encrypted is encrypted with the newest one.
+fn seal_again(sealed: Arc<Sealed>) {
     tokio::spawn(async move {
-        match again.seal_again().await {
+        match sealed.seal_again().await {
             Ok(0) => {}
-            Ok(count) => tracing::info!(count, "Secrets are encrypted with the newest key now"),
-            Err(error) => tracing::warn!(%error, "some Secrets stay encrypted with an older key"),
+            Ok(count) => tracing::info!(count, "values are encrypted with the newest key now"),
+            Err(error) => tracing::warn!(%error, "some values stay encrypted with an older key"),
         }
     });
-    Ok(sealed)
 }

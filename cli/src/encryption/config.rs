@@ -153,7 +153,9 @@ fn prefix(name: &str) -> Result<String> {
     let root = apiserver::cache::ROOT;
     let group = |group: &str| if group.is_empty() { "core".to_owned() } else { group.to_owned() };
     Ok(match name.split_once('.') {
-        _ if name == "*" => bail!("use '*.' to encrypt all the resources from core API group or *.* to encrypt all resources"),
+        _ if name == "*" => {
+            bail!("use '*.' to encrypt all the resources from core API group or *.* to encrypt all resources")
+        }
         Some(("*", "*")) => root.to_owned(),
         Some(("*", of)) => format!("{root}{}/", group(of)),
         Some((resource, of)) => format!("{root}{}/{resource}/", group(of)),
@@ -249,15 +251,13 @@ mod tests {
         let rule = |resources: &str, name: &str| {
             format!("- resources: {resources}\n  providers: [{{aesgcm: {{keys: [{}]}}}}]\n", key(name))
         };
-        let rules = [rule("[secrets, secrets]", "a"), rule("['*.apps', configmaps]", "b"), rule("['*.*']", "c")].concat();
+        let rules =
+            [rule("[secrets, secrets]", "a"), rule("['*.apps', configmaps]", "b"), rule("['*.*']", "c")].concat();
         let text = format!("apiVersion: {API_VERSION}\nkind: EncryptionConfiguration\nresources:\n{rules}");
         let layers = read(&text).unwrap();
         let prefixes: Vec<_> = layers.iter().map(|layer| layer.prefixes.join(" ")).collect();
-        let expected = [
-            "/registry/core/secrets/ /setpoint/cluster",
-            "/registry/apps/ /registry/core/configmaps/",
-            "/registry/",
-        ];
+        let expected =
+            ["/registry/core/secrets/ /setpoint/cluster", "/registry/apps/ /registry/core/configmaps/", "/registry/"];
         assert_eq!(prefixes, expected);
     }
 }

@@ -196,7 +196,9 @@ impl Store for Sealed {
         durability: Durability,
     ) -> BoxFuture<'_, Result<Revision>> {
         let write = match write {
-            Write::Put(value) if self.seal.scope.seals && self.seal.covers(&key) => self.seal.close(&key, value).map(Write::Put),
+            Write::Put(value) if self.seal.scope.seals && self.seal.covers(&key) => {
+                self.seal.close(&key, value).map(Write::Put)
+            }
             other => Ok(other),
         };
         async move {

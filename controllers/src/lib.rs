@@ -8,6 +8,7 @@ pub mod admissionpolicies;
 pub mod certificates;
 pub mod clusterroleaggregation;
 pub mod common;
+pub mod cronjob;
 pub mod customresourcedefinition;
 pub mod deployment;
 pub mod discovery;
@@ -62,6 +63,7 @@ pub fn start(manager: &Manager, config: Config) {
     manager.add(deployment::Deployments);
     manager.add(replicaset::ReplicaSets);
     manager.add(replicationcontroller::ReplicationControllers);
+    manager.add(cronjob::CronJobs);
     manager.add(job::Jobs);
     manager.add(job::orphans::JobOrphans);
     manager.add(endpoints::Endpoints);

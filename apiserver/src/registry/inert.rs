@@ -109,12 +109,6 @@ fn requests() -> Vec<Descriptor> {
         autoscaler("v1")
             .stored_as("autoscaling/horizontalpodautoscalers", &AUTOSCALER_V1)
             .hashed_as("autoscaling", "v2"),
-        row("batch", "v1", "CronJob", "cronjobs")
-            .short(&["cj"])
-            .category("all")
-            .generation()
-            .status()
-            .inert(NO_CONTROLLER),
         row("certificates.k8s.io", "v1", "CertificateSigningRequest", "certificatesigningrequests")
             .short(&["csr"])
             .cluster()

@@ -141,7 +141,10 @@ fn apps() -> Vec<Descriptor> {
 }
 
 fn batch() -> Vec<Descriptor> {
-    vec![row("batch", "v1", "Job", "jobs").category("all").generation().selectable(JOB_FIELDS).status()]
+    vec![
+        row("batch", "v1", "CronJob", "cronjobs").short(&["cj"]).category("all").generation().status(),
+        row("batch", "v1", "Job", "jobs").category("all").generation().selectable(JOB_FIELDS).status(),
+    ]
 }
 
 fn policy() -> Vec<Descriptor> {

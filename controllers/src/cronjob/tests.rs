@@ -54,7 +54,8 @@ fn jobs_are_made_when_they_are_due() {
         all
     };
     let old = || vec![job("old", "running", 0)];
-    let table: Vec<(&str, Value, Vec<Value>, &str, Vec<String>)> = vec![
+    type Row<'a> = (&'a str, Value, Vec<Value>, &'a str, Vec<String>);
+    let table: Vec<Row> = vec![
         ("not yet", json!({}), vec![], "10:50", vec![]),
         ("due", json!({}), vec![], "11:00", vec![create.clone()]),
         ("made already", json!({}), vec![job(ELEVEN, "running", 59)], "11:00", vec![]),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::cursor::{Cursor, Errors, number};
 use super::selectors::label_name;
 
+const STATUSES: [&str; 3] = ["False", "True", "Unknown"];
 const MAX_REASON: usize = 1024;
 const MAX_MESSAGE: usize = 32 * 1024;
 
@@ -16,7 +17,10 @@ pub fn validate(conditions: &Cursor, errors: &mut Errors) {
             errors.duplicate_as(&kind, kind.str());
         }
         label_name(&kind, errors);
-        errors.one_of(&condition.child("status"), &["False", "True", "Unknown"]);
+        let status = condition.child("status");
+        if !STATUSES.contains(&status.str()) {
+            errors.not_supported(&status, &STATUSES);
+        }
         if number(condition.value, "observedGeneration").unwrap_or_default() < 0 {
             errors.invalid(&condition.child("observedGeneration"), "must be greater than or equal to zero");
         }

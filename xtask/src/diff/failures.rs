@@ -72,6 +72,8 @@ fn said_cause(cause: &Value) -> String {
     format!("{} {}: {}", text("field"), text("reason"), text("message"))
 }
 
+/// Fields that are maps, of whose members something is said without naming them.
+const MAPS: [&str; 4] = ["abels", "annotations", "nodeSelector", "parameters"];
 /// What is said of each source of a metric that is too many: they are gathered in a map.
 const OF_A_MAP: &str = "must populate the given metric source only";
 
@@ -80,7 +82,8 @@ fn sort_of_maps(causes: &mut [String]) {
     let of_a_map = |cause: &String| {
         let field = cause.split(' ').next().unwrap_or_default();
         let names_a_key = |key: &str| !key.starts_with(|first: char| first.is_ascii_digit());
-        cause.ends_with(OF_A_MAP) || field.split('[').skip(1).any(names_a_key)
+        let is_map = MAPS.iter().any(|name| field.ends_with(name));
+        is_map || cause.ends_with(OF_A_MAP) || field.split('[').skip(1).any(names_a_key)
     };
     let places: Vec<usize> = (0..causes.len()).filter(|place| of_a_map(&causes[*place])).collect();
     let mut moved: Vec<String> = places.iter().map(|place| causes[*place].clone()).collect();

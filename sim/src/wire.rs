@@ -176,6 +176,8 @@ impl Wire {
             let (_, (connection, parcel)) = state.due.pop_first()?;
             let Some(open) = state.open.get(&connection) else { continue };
             if state.is_cut(&open.client) && !matches!(parcel, Parcel::Fail) {
+                // With one parcel all that was sent after it is lost, even if the partition ends before they would arrive.
+                state.due.retain(|_, (of, _)| *of != connection);
                 state.post(connection, SECOND, Parcel::Fail);
                 continue;
             }

@@ -123,15 +123,7 @@ fn wrong_scalar(scalar: Scalar, value: &Value) -> Option<String> {
 }
 
 fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
+    crate::schema::check::go_type_of(value, "<nil>")
 }
 
 /// A value as Go's `%v` prints it.

@@ -242,15 +242,7 @@ fn array<'a>(input: Found<'a>, slice: &Slice) -> Result<Found<'a>> {
 }
 
 fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "nil",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
+    crate::schema::check::go_type_of(value, "nil")
 }
 
 /// Only values of the same kind compare: an integer and a fraction do not.

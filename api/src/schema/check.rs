@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::scalar;
 pub(crate) use super::scalar::ZERO_TIME;
-pub use super::scalar::{TypeMismatch, json_type};
+pub use super::scalar::{TypeMismatch, go_type_of, json_type};
 use super::{Field, Form, Presence, Scalar, SchemaSet, Shape, Topology, Type, TypeId};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -47,6 +47,19 @@ pub fn json_type(value: &Value) -> &'static str {
     }
 }
 
+/// The type that Go has for a value it has read without one. Of none, each of its printers says something else: `nil`.
+pub fn go_type_of(value: &Value, nil: &'static str) -> &'static str {
+    match value {
+        Value::Null => nil,
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+    }
+}
+
 /// The kind of a value that Go has read without a type.
 pub(super) fn go_kind(value: &Value) -> &'static str {
     match value {

@@ -227,15 +227,7 @@ fn check_texts(member: &str, texts: &Map<String, Value>) -> Result<(), String> {
 
 /// What Go calls the type of a JSON value.
 fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
+    api::schema::check::go_type_of(value, "<nil>")
 }
 
 #[cfg(test)]

@@ -86,15 +86,7 @@ impl StrategicPatchError {
 }
 
 fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "%!s(<nil>)",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
+    crate::schema::check::go_type_of(value, "%!s(<nil>)")
 }
 
 /// `%v` of Go.

@@ -22,6 +22,8 @@ use crate::wait::within;
 const START_LIMIT: Duration = Duration::from_secs(120);
 /// Of a program's log, when the start fails.
 const LOG_LINES: usize = 20;
+/// Garbage may be four times what lives before Go collects it; without this, as much as lives.
+const HASTY_GOGC: &str = "400";
 const STATE: &str = "upstream.json";
 /// The first is kube-apiserver's own Service.
 const SERVICES: &str = "10.96.0.0/16";
@@ -45,6 +47,8 @@ pub struct Options {
     pub scheduler: bool,
     /// Its processes go with the thread that starts them, however that ends.
     pub bound: bool,
+    /// For answers, not for measurements: nothing is written for good, and memory is spent to save CPU.
+    pub hasty: bool,
 }
 
 impl Default for Options {
@@ -58,6 +62,7 @@ impl Default for Options {
             controllers: false,
             scheduler: false,
             bound: false,
+            hasty: false,
         }
     }
 }
@@ -77,6 +82,7 @@ pub struct Upstream {
     /// The namespace was there before and goes on: what was added to it is taken away.
     lent: bool,
     bound: bool,
+    hasty: bool,
 }
 
 /// Builds what is missing, starts it, and waits until it is ready.
@@ -105,8 +111,9 @@ pub fn start(options: &Options) -> Result<Upstream> {
     };
     network::prepare(&namespace)?;
     let ready_after = Duration::ZERO;
-    let (children, bound) = (Vec::new(), options.bound);
-    let mut upstream = Upstream { kubeconfig, address, namespace, ready_after, children, folder, lent, bound };
+    let (bound, hasty) = (options.bound, options.hasty);
+    let children = Vec::new();
+    let mut upstream = Upstream { kubeconfig, address, namespace, ready_after, children, folder, lent, bound, hasty };
     if let Err(error) = upstream.start(options, &pki) {
         let logs = upstream.log_ends();
         return Err(error.context(logs));
@@ -138,7 +145,9 @@ impl Upstream {
         pki.serving("kube-apiserver", &names, &["127.0.0.1", ADDRESS, FIRST_SERVICE])?;
         let api = Api::new(&self.kubeconfig, &self.namespace)?;
         let begin = Instant::now();
-        self.run(Part::Etcd, &etcd_arguments(self.folder.path(), options.etcd_port))?;
+        let mut arguments = etcd_arguments(self.folder.path(), options.etcd_port);
+        arguments.extend(options.hasty.then(|| "--unsafe-no-fsync".to_owned()));
+        self.run(Part::Etcd, &arguments)?;
         let etcd = format!("127.0.0.1:{}", options.etcd_port);
         self.wait("etcd listens", |upstream| {
             let connected = upstream.namespace.run(|| TcpStream::connect(&etcd).is_ok())?;
@@ -167,6 +176,9 @@ impl Upstream {
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         if self.bound {
             crate::command::bind(&mut command);
+        }
+        if self.hasty {
+            command.env("GOGC", HASTY_GOGC);
         }
         let child = command.spawn().with_context(|| format!("start {}", part.name()))?;
         self.children.push((part, child));

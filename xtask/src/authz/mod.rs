@@ -21,7 +21,7 @@ use anyhow::{Result, bail};
 use serde_json::Value;
 
 use crate::bench::client::Access;
-use crate::diff::servers::Servers;
+use crate::diff::servers::{self, Servers};
 use ask::Answer;
 use identities::Identity;
 use questions::Question;
@@ -41,7 +41,8 @@ pub struct Options {
 
 pub fn run(options: &Options) -> Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let servers = Servers::start(options.binary.as_deref(), &["--enable-admission-plugins=NodeRestriction"])?;
+    let binary = servers::binary(options.binary.as_deref())?;
+    let servers = Servers::start(&binary, &["--enable-admission-plugins=NodeRestriction"])?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let differences = runtime.block_on(async {
         tokio::select! {

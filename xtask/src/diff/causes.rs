@@ -1,5 +1,6 @@
 //! Differences by cause.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare::{Class, Difference};
@@ -55,6 +56,20 @@ impl Causes {
         });
         cause.count += 1;
         cause.resources.insert(resource(&wire.target));
+    }
+
+    /// What was found elsewhere, too. Examples that are here already stay.
+    pub fn absorb(&mut self, other: Self) {
+        for (key, cause) in other.by_key {
+            match self.by_key.entry(key) {
+                Entry::Vacant(place) => drop(place.insert(cause)),
+                Entry::Occupied(mut place) => {
+                    let known = place.get_mut();
+                    known.count += cause.count;
+                    known.resources.extend(cause.resources);
+                }
+            }
+        }
     }
 
     /// Worst first: what comes first breaks clients.

@@ -4,8 +4,7 @@ use anyhow::{Result, ensure};
 use e2e::upstream::Part;
 
 use super::compare::Class;
-use super::servers::Servers;
-use super::{Options, compare_all, report};
+use super::{Options, parts, report};
 
 /// Of pods, maps, Services, Deployments and custom objects, and of pages.
 const FOCUS: [&str; 6] =
@@ -38,17 +37,17 @@ fn a_sample_of_requests_is_answered_as_upstream_does() -> Result<()> {
         return Ok(());
     }
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let servers = Servers::start(None, &[])?;
     let options = Options {
         requests: REQUESTS,
         seed: SEED,
         focus: FOCUS.map(str::to_owned).to_vec(),
         shrink: Vec::new(),
         output: None,
+        lanes: 1,
         binary: None,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let causes = runtime.block_on(compare_all(&options, &servers))?;
+    let (causes, ended) = parts::compare(&options)?;
+    ended?;
     report::print(&causes, None)?;
     let open = report::open(&causes);
     let grave = open.iter().filter(|key| matches!(key.class, Class::Code | Class::Events | Class::Revision)).count();

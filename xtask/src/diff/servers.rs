@@ -22,19 +22,16 @@ pub struct Servers {
 
 impl Servers {
     /// The calling thread, and what it starts, is in the servers' network from then on.
-    /// `arguments` are further ones of upstream's server.
-    pub fn start(binary: Option<&Path>, arguments: &[&str]) -> Result<Self> {
-        let binary = match binary {
-            Some(binary) => binary.to_owned(),
-            None => build()?,
-        };
+    /// `binary` is ours, see [`binary`]; `arguments` are further ones of upstream's server.
+    pub fn start(binary: &Path, arguments: &[&str]) -> Result<Self> {
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let upstream = upstream::start(&upstream::Options { bound: true, arguments, ..Default::default() })?;
+        let options = upstream::Options { bound: true, hasty: true, arguments, ..Default::default() };
+        let upstream = upstream::start(&options)?;
         upstream.namespace.enter()?;
         let folder = tempfile::tempdir().context("make a temporary directory")?;
         // Endpoints of `kubernetes` are the same for both.
         let advertised = format!("{}:6443", upstream::ADDRESS);
-        let mut command = Command::new(&binary);
+        let mut command = Command::new(binary);
         command.arg(folder.path()).args([ADDRESS, &advertised]).stdin(Stdio::null());
         e2e::command::bind(&mut command);
         let child = command.spawn().with_context(|| format!("start {}", binary.display()))?;
@@ -62,6 +59,11 @@ impl Drop for Servers {
     fn drop(&mut self) {
         let _ = self.child.kill().and_then(|()| self.child.wait());
     }
+}
+
+/// Our server's program: built now, unless it is given.
+pub fn binary(built: Option<&Path>) -> Result<PathBuf> {
+    built.map_or_else(build, |path| Ok(path.to_owned()))
 }
 
 fn build() -> Result<PathBuf> {

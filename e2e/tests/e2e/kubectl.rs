@@ -223,6 +223,26 @@ fn knows_the_api(cluster: &Cluster, kubectl: &Kubectl) -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn kubectl_explains_every_kind_to_its_last_field() -> Result<()> {
+    with_cluster(|cluster| {
+        let Some(kubectl) = cluster.kubectls().pop() else { return Ok(()) };
+        let resources = cluster.with_kubectl(&kubectl, ["api-resources", "--no-headers"]).ok()?;
+        for row in resources.lines() {
+            // Short names are not everywhere.
+            let words: Vec<&str> = row.split_whitespace().collect();
+            let (Some(name), Some([version, _, kind])) = (words.first(), words.last_chunk()) else { continue };
+            let of_version = format!("--api-version={version}");
+            let explained = cluster.with_kubectl(&kubectl, ["explain", name, "--recursive", &of_version]).ok()?;
+            let fields =
+                explained.lines().skip_while(|line| *line != "FIELDS:").skip(1).filter(|line| !line.is_empty());
+            ensure!(explained.contains(&format!("KIND:       {kind}\n")) && fields.count() > 2, "{name}: {explained}");
+        }
+        ensure!(resources.lines().count() > 50, "{resources}");
+        Ok(())
+    })
+}
+
 fn small_verbs(cluster: &Cluster) -> Result<()> {
     let run = |words: &[&str]| cluster.kubectl([]).args(words).ok();
     cluster.apply(&deployment("web", 1))?;

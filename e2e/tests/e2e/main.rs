@@ -1,6 +1,7 @@
 //! The cluster from outside, one file for each thing that it is good for.
 
 mod bad_input;
+mod certificates;
 mod client_go;
 mod clients;
 mod conformance;

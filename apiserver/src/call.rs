@@ -75,10 +75,7 @@ impl Call {
         let bytes = self.bytes(body).await?;
         let content_type = decode::content_type(&self.headers);
         let decoded = match &self.row.custom {
-            Some(custom) => {
-                let creates = self.info.verb == "create";
-                decode::custom(&bytes, content_type, custom, creates, options.field_validation)?
-            }
+            Some(custom) => decode::custom(&bytes, content_type, custom, options.field_validation)?,
             None => decode::object(&bytes, content_type, &self.row.gvk(), options.field_validation)?,
         };
         self.warnings.extend(decoded.warnings);

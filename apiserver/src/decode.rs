@@ -112,9 +112,21 @@ pub fn conform(custom: Option<&CustomKind>, ty: Option<TypeId>, object: &mut Obj
         };
         return Some(Conformed { unknown, error, conversion: None });
     }
-    let ty = ty?;
-    let conform = |object: &mut Object| check::conform_sent(SchemaSet::builtin(), ty, object);
-    let Conformance { unknown, errors, conversion } = empties::without(object, conform);
+    conformed(ty?, object, check::conform_sent)
+}
+
+/// As [`conform`], of what upstream's converter of maps makes an object.
+pub fn conform_converted(ty: Option<TypeId>, object: &mut Object) -> Option<Conformed> {
+    conformed(ty?, object, check::conform_converted)
+}
+
+fn conformed(
+    ty: TypeId,
+    object: &mut Object,
+    conform: fn(&SchemaSet, TypeId, &mut Value) -> Conformance,
+) -> Option<Conformed> {
+    let Conformance { unknown, errors, conversion } =
+        empties::without(object, |object| conform(SchemaSet::builtin(), ty, object));
     Some(Conformed { unknown, error: errors.first().map(ToString::to_string), conversion })
 }
 
@@ -123,7 +135,6 @@ pub fn custom(
     bytes: &[u8],
     content_type: &str,
     kind: &CustomKind,
-    creates: bool,
     validation: FieldValidation,
 ) -> Result<DecodedBody, Status> {
     let expected = kind.gvk();
@@ -149,8 +160,9 @@ pub fn custom(
     if own.kind.is_empty() {
         let version = if own.version.is_empty() { &expected.version } else { &own.version };
         let why = format!("Object 'Kind' is missing in '{}'", String::from_utf8_lossy(&json));
-        // Upstream expects the kind of the path only where there is an object already.
-        return Err(if creates { unrecognized(why) } else { cannot_be(version, &why) });
+        // Upstream's strict reader forgets the kind of the path on the way.
+        let strict = validation != FieldValidation::Ignore;
+        return Err(if strict { unrecognized(why) } else { cannot_be(version, &why) });
     }
     if object.get("apiVersion").is_some_and(Value::is_null) {
         return Err(cannot_be("", ".apiVersion accessor error: <nil> is of the type <nil>, expected string"));

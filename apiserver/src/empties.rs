@@ -17,16 +17,40 @@ use Form::{Bytes, List, Map as Members};
 
 type Places = &'static [(Form, &'static str)];
 
-const OF_WORKLOADS: Places =
-    &[(Members, "/spec/template/metadata/labels"), (List, "/spec/template/spec/resources/claims")];
+const OF_WORKLOADS: Places = &[
+    (Members, "/spec/template/metadata/labels"),
+    (List, "/spec/template/spec/resources/claims"),
+    (List, "/spec/template/spec/ephemeralContainers/*/ports"),
+    (List, "/spec/template/spec/ephemeralContainers/*/resizePolicy"),
+    (List, "/spec/template/spec/ephemeralContainers/*/restartPolicyRules"),
+];
 const OF_JOBS: Places = &[
     (Members, "/spec/template/metadata/labels"),
     (List, "/spec/template/spec/resources/claims"),
+    (List, "/spec/template/spec/ephemeralContainers/*/ports"),
+    (List, "/spec/template/spec/ephemeralContainers/*/resizePolicy"),
+    (List, "/spec/template/spec/ephemeralContainers/*/restartPolicyRules"),
     (List, "/spec/podFailurePolicy/rules/*/onExitCodes/values"),
 ];
 const OF_CRON_JOBS: Places = &[
     (List, "/spec/jobTemplate/spec/template/spec/resources/claims"),
+    (List, "/spec/jobTemplate/spec/template/spec/ephemeralContainers/*/ports"),
+    (List, "/spec/jobTemplate/spec/template/spec/ephemeralContainers/*/resizePolicy"),
+    (List, "/spec/jobTemplate/spec/template/spec/ephemeralContainers/*/restartPolicyRules"),
     (List, "/spec/jobTemplate/spec/podFailurePolicy/rules/*/onExitCodes/values"),
+];
+const OF_PODS: Places = &[
+    (Members, "/spec/overhead"),
+    (List, "/spec/resources/claims"),
+    (List, "/spec/ephemeralContainers/*/ports"),
+    (List, "/spec/ephemeralContainers/*/resizePolicy"),
+    (List, "/spec/ephemeralContainers/*/restartPolicyRules"),
+];
+const OF_POD_TEMPLATES: Places = &[
+    (List, "/template/spec/resources/claims"),
+    (List, "/template/spec/ephemeralContainers/*/ports"),
+    (List, "/template/spec/ephemeralContainers/*/resizePolicy"),
+    (List, "/template/spec/ephemeralContainers/*/restartPolicyRules"),
 ];
 const OF_WEBHOOKS: Places =
     &[(Bytes, "/webhooks/*/clientConfig/caBundle"), (List, "/webhooks/*/matchConditions"), (List, "/webhooks/*/rules")];
@@ -56,18 +80,24 @@ const OF_TEMPLATES_OF_CLAIMS: Places = &[
 ];
 
 /// By kind: pointers to what such a rule looks at. A star is each element of a list.
-const PLACES: [(&str, Places); 21] = [
+const PLACES: [(&str, Places); 23] = [
     ("ConfigMap", &[(Members, "/data"), (Members, "/binaryData")]),
     ("CronJob", OF_CRON_JOBS),
+    // Not even an empty one is allowed.
+    ("CustomResourceDefinition", &[(Members, "/spec/versions/*/schema/openAPIV3Schema/dependencies")]),
     ("DaemonSet", OF_WORKLOADS),
     ("Deployment", OF_WORKLOADS),
+    (
+        "HorizontalPodAutoscaler",
+        &[(List, "/spec/behavior/scaleDown/policies"), (List, "/spec/behavior/scaleUp/policies")],
+    ),
     ("Ingress", &[(List, "/spec/rules")]),
     ("Job", OF_JOBS),
     ("MutatingWebhookConfiguration", OF_WEBHOOKS),
     ("NetworkPolicy", OF_NETWORK_POLICIES),
     ("PersistentVolume", &[(Members, "/spec/capacity")]),
-    ("Pod", &[(Members, "/spec/overhead"), (List, "/spec/resources/claims")]),
-    ("PodTemplate", &[(List, "/template/spec/resources/claims")]),
+    ("Pod", OF_PODS),
+    ("PodTemplate", OF_POD_TEMPLATES),
     ("ReplicaSet", OF_WORKLOADS),
     ("ReplicationController", OF_WORKLOADS),
     ("ResourceClaimTemplate", OF_TEMPLATES_OF_CLAIMS),

@@ -47,7 +47,7 @@ pub trait Strategy: Send + Sync {
     fn prepare_for_subresource(&self, _subresource: &str, _new: &mut Object, _old: &Object) {}
 
     /// Times that the server keeps in the object; `old` is `None` for a new one. Called after the `prepare` of a create and of a
-    /// write to `status`.
+    /// write to a subresource.
     fn stamp(&self, _new: &mut Object, _old: Option<&Object>, _now: &str) {}
 
     /// Whether `metadata.generation` grows with this update. Default: anything outside metadata and status changed.
@@ -72,6 +72,12 @@ pub trait Strategy: Send + Sync {
     /// What the object asks of its namespace. A refusal stands in front of the other errors.
     fn demand(&self, _subresource: &str, _new: &Object, _old: Option<&Object>) -> Option<Demand> {
         None
+    }
+
+    /// What is wrong with a name, or with what names are generated from, where the object says what it must be. `found` is what the
+    /// general rule for names of the kind has found.
+    fn wrong_name(&self, _new: &Object, _name: &str, found: Vec<String>) -> Vec<String> {
+        found
     }
 
     /// The rules of `validate` for an update, which may forgive what was there before.

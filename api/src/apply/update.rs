@@ -22,6 +22,12 @@ pub trait Versions {
     /// The type of the object in a version; `None` when the version is not served any more.
     fn place(&self, api_version: &str) -> Option<Place<'_>>;
 
+    /// Why an object cannot even be asked for in a version: upstream forgets the managers of versions that it does not have, but
+    /// not those of a custom resource.
+    fn refuses(&self, _api_version: &str) -> Option<String> {
+        None
+    }
+
     /// An object of one version in another one.
     fn convert<'o>(&self, object: &'o Value, from: &str, to: &str) -> Option<Cow<'o, Value>>;
 }
@@ -34,6 +40,8 @@ pub enum UpdateError {
     Conflicts(#[from] Conflicts),
     #[error("no corresponding type for {0}")]
     NoType(String),
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// The rules of ownership for objects of one kind, as a request in `api_version` meets them.
@@ -61,7 +69,7 @@ impl<'a> Updater<'a> {
         managers: &mut ManagedFields,
         manager: &ManagerId,
     ) -> Result<(), UpdateError> {
-        self.reconcile(managers);
+        self.reconcile(managers)?;
         let changes = self.transfer(live, new, managers, manager, true, Nulls::Implied)?;
         let mut fields = managers.remove(manager).map(|managed| managed.fields).unwrap_or_default();
         fields.subtract(&changes.removed);
@@ -83,7 +91,7 @@ impl<'a> Updater<'a> {
         manager: &ManagerId,
         force: bool,
     ) -> Result<Merged, UpdateError> {
-        self.reconcile(managers);
+        self.reconcile(managers)?;
         let place = self.place()?;
         let merged = merge(place, live, config)?;
         let last = managers.get(manager).cloned();
@@ -166,13 +174,17 @@ impl<'a> Updater<'a> {
         Ok(Some(compare(place, &old, &new, nulls)?.without(self.reset)))
     }
 
-    fn reconcile(&self, managers: &mut ManagedFields) {
+    fn reconcile(&self, managers: &mut ManagedFields) -> Result<(), UpdateError> {
+        let mut refused = None;
         managers.retain(|_, managed| {
             let place = self.versions.place(&managed.api_version);
             if let Some(fields) = place.and_then(|place| reconcile(place, &managed.fields)) {
                 managed.fields = fields;
+            } else if place.is_none() && refused.is_none() {
+                refused = self.versions.refuses(&managed.api_version);
             }
             place.is_some()
         });
+        refused.map_or(Ok(()), |why| Err(UpdateError::Refused(why)))
     }
 }

@@ -51,6 +51,17 @@ pub fn conform_sent(set: &SchemaSet, ty: TypeId, value: &mut Value) -> Conforman
     walk.found
 }
 
+/// As [`conform_sent`], with numbers as upstream's converter of maps reads them, which makes objects of applied configurations and
+/// strategic merge patches.
+pub fn conform_converted(set: &SchemaSet, ty: TypeId, value: &mut Value) -> Conformance {
+    let mut walk = Walk { sent: true, converts: true, ..Walk::new(set) };
+    if value.is_null() {
+        *value = Value::Object(Map::new());
+    }
+    walk.structure(set.get(ty), value);
+    walk.found
+}
+
 /// Adds the fields that Go writes even when they are empty: `status: {}`, `resources: {}`, `name: ""`. Nothing is defaulted.
 pub fn complete(set: &SchemaSet, ty: TypeId, value: &mut Value) {
     complete_struct(set, set.get(ty), value);
@@ -165,13 +176,25 @@ struct Walk<'a> {
     sent: bool,
     /// Lists around that are replaced whole.
     wholes: usize,
+    /// Numbers are converted and not decoded.
+    converts: bool,
     found: Conformance,
 }
 
 impl<'a> Walk<'a> {
     fn new(set: &'a SchemaSet) -> Self {
         let (place, found) = (Place::default(), Conformance::default());
-        Self { set, place, silent: false, stopped: false, stored: false, sent: false, wholes: 0, found }
+        Self {
+            set,
+            place,
+            silent: false,
+            stopped: false,
+            stored: false,
+            sent: false,
+            wholes: 0,
+            converts: false,
+            found,
+        }
     }
 
     fn structure(&mut self, ty: &'a Type, value: &mut Value) {
@@ -229,6 +252,9 @@ impl<'a> Walk<'a> {
         match shape {
             Shape::Struct(id) => self.structure(self.set.get(*id), value),
             Shape::Scalar(scalar) => {
+                if self.converts {
+                    scalar::convert(*scalar, value);
+                }
                 if let Err(error) = scalar::conform(*scalar, value) {
                     let conversion = scalar::conversion(*scalar, value, &error, named);
                     self.found.conversion.get_or_insert(conversion);

@@ -147,6 +147,26 @@ pub(super) fn conform(scalar: Scalar, value: &mut Value) -> Result<(), TypeMisma
     }
 }
 
+/// A number in a field of integers as Go converts it: a whole fraction is an integer, and of what is too large the lowest bits count.
+pub(super) fn convert(scalar: Scalar, value: &mut Value) {
+    if !matches!(scalar, Scalar::Int32 | Scalar::Int64) {
+        return;
+    }
+    let Value::Number(number) = &*value else { return };
+    let whole = number.as_f64().filter(|number| number.fract() == 0.0);
+    let Some(integer) = number.as_i64().or_else(|| whole.map(truncated)) else { return };
+    *value = match scalar {
+        Scalar::Int32 => (integer as i32).into(),
+        _ => integer.into(),
+    };
+}
+
+/// The processor's conversion, which has one answer for all that does not fit.
+fn truncated(number: f64) -> i64 {
+    const END: f64 = 9_223_372_036_854_775_808.0;
+    if (-END..END).contains(&number) { number as i64 } else { i64::MIN }
+}
+
 /// What Go has in a field that nothing was written to; None where that is null.
 pub(super) fn zero(scalar: Scalar) -> Option<Value> {
     match scalar {
@@ -251,6 +271,25 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn numbers_as_go_converts_them() {
+        let cases = [
+            (Scalar::Int32, json!(2.0), json!(2)),
+            (Scalar::Int32, json!(1.5), json!(1.5)),
+            (Scalar::Int32, json!(99_999_999_999_i64), json!(1_215_752_191)),
+            (Scalar::Int32, json!(4e20), json!(0)),
+            (Scalar::Int64, json!(-4e20), json!(i64::MIN)),
+            (Scalar::Int64, json!(u64::MAX), json!(i64::MIN)),
+            (Scalar::Int64, json!("1"), json!("1")),
+            (Scalar::Float64, json!(2.0), json!(2.0)),
+        ];
+        for (scalar, value, expected) in cases {
+            let mut converted = value.clone();
+            convert(scalar, &mut converted);
+            assert_eq!(converted, expected, "{value}");
+        }
+    }
 
     #[test]
     fn bytes_as_go_reads_them() {

@@ -73,13 +73,28 @@ pub fn build<'a>(
 /// An annotation of DaemonSets that is a field in upstream's internal form, of which it shows the metadata.
 pub const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
+/// Annotations of a HorizontalPodAutoscaler in `v1` that are fields in upstream's internal form.
+pub const AUTOSCALER_FIELDS: [&str; 6] = [
+    "autoscaling.alpha.kubernetes.io/metrics",
+    "autoscaling.alpha.kubernetes.io/behavior",
+    "autoscaling.alpha.kubernetes.io/scale-down-tolerance",
+    "autoscaling.alpha.kubernetes.io/scale-up-tolerance",
+    "autoscaling.alpha.kubernetes.io/current-metrics",
+    "autoscaling.alpha.kubernetes.io/conditions",
+];
+
 /// The metadata of an object where it is shown without the rest.
 pub fn metadata_alone(object: &Object) -> Value {
     let mut metadata = object["metadata"].clone();
-    if object["kind"] == "DaemonSet"
+    let fields: &[&str] = match object["kind"].as_str() {
+        Some("DaemonSet") => &[TEMPLATE_GENERATION],
+        Some("HorizontalPodAutoscaler") => &AUTOSCALER_FIELDS,
+        _ => &[],
+    };
+    if !fields.is_empty()
         && let Some(Value::Object(annotations)) = metadata.get_mut("annotations")
     {
-        annotations.remove(TEMPLATE_GENERATION);
+        annotations.retain(|name, _| !fields.contains(&name.as_str()));
         if annotations.is_empty()
             && let Some(members) = metadata.as_object_mut()
         {

@@ -10,7 +10,7 @@ mod custom;
 mod kinds;
 mod print;
 
-pub use build::{IncludeObject, TEMPLATE_GENERATION, TableOptions, build, metadata_alone, row};
+pub use build::{AUTOSCALER_FIELDS, IncludeObject, TEMPLATE_GENERATION, TableOptions, build, metadata_alone, row};
 pub use column::{Column, Columns};
 pub use custom::{CustomColumn, CustomColumnError};
 pub use kinds::columns;

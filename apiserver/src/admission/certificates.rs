@@ -1,7 +1,6 @@
 //! CertificateSubjectRestriction: nobody asks for a certificate of the cluster's masters.
 
 use api::Object;
-use api::status::{Qualified, Status};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -19,14 +18,11 @@ impl Admission for CertificateSubjectRestriction {
     }
 
     fn validate<'a>(&'a self, cx: &'a Attributes<'a>, object: Option<&'a Object>) -> Verdict<'a> {
-        let refused = is_new(cx) && object.is_some_and(asks_for_masters);
-        Box::pin(std::future::ready(if refused {
-            let what = Qualified::new("certificates.k8s.io", "certificatesigningrequests");
+        let refused = object.filter(|object| is_new(cx) && asks_for_masters(object)).map(|object| {
             let why = format!("use of {CLIENT} signer with system:masters group is not allowed");
-            Err(Status::forbidden(what, cx.name, &why))
-        } else {
-            Ok(())
-        }))
+            cx.forbidden(object, &why)
+        });
+        Box::pin(std::future::ready(refused.map_or(Ok(()), Err)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use api::Object;
 use api::meta::Meta;
-use api::status::{Qualified, Status};
+use api::status::Status;
 use serde_json::Value;
 
 use super::{Admission, Attributes, Operation, Verdict};
@@ -43,7 +43,7 @@ impl Admission for Priority {
                         "PriorityClass {} is already marked as default. Only one default can exist",
                         default.name()
                     );
-                    Err(Status::forbidden(Qualified::new("scheduling.k8s.io", "priorityclasses"), cx.name, &why))
+                    Err(cx.forbidden(class, &why))
                 }
                 _ => Ok(()),
             }
@@ -52,8 +52,8 @@ impl Admission for Priority {
 }
 
 async fn create(cx: &Attributes<'_>, pod: &mut Object) -> Result<(), Status> {
-    let forbidden = |why: String| Status::forbidden(Qualified::new("", "pods"), cx.name, &why);
-    let spec = &mut pod["spec"];
+    let forbidden = |why: String| cx.forbidden(pod, &why);
+    let spec = &pod["spec"];
     let name = spec["priorityClassName"].as_str().unwrap_or_default().to_owned();
     let class = if name.is_empty() {
         default_class(cx).await?
@@ -72,13 +72,16 @@ async fn create(cx: &Attributes<'_>, pod: &mut Object) -> Result<(), Status> {
         Some(class) => class["preemptionPolicy"].as_str().map(str::to_owned),
         None => Some("PreemptLowerPriority".to_owned()),
     };
+    if let Some(policy) = &policy
+        && let Some(asked) = spec["preemptionPolicy"].as_str().filter(|asked| asked != policy)
+    {
+        return Err(forbidden(format!(
+            "the string value of PreemptionPolicy ({asked}) must not be provided in pod spec; priority admission \
+             controller computed {policy} from the given PriorityClass name"
+        )));
+    }
+    let spec = &mut pod["spec"];
     if let Some(policy) = policy {
-        if let Some(asked) = spec["preemptionPolicy"].as_str().filter(|asked| *asked != policy) {
-            return Err(forbidden(format!(
-                "the string value of PreemptionPolicy ({asked}) must not be provided in pod spec; priority admission \
-                 controller computed {policy} from the given PriorityClass name"
-            )));
-        }
         spec["preemptionPolicy"] = policy.into();
     }
     if let Some(class) = class.filter(|_| name.is_empty()) {

@@ -1,7 +1,7 @@
 //! RuntimeClass: a pod's class must be there; its overhead and where it can run come from the class.
 
 use api::Object;
-use api::status::{Qualified, Status};
+use api::status::Status;
 use serde_json::Value;
 
 use super::{Admission, Attributes, Operation, Verdict};
@@ -21,7 +21,7 @@ impl Admission for RuntimeClass {
             }
             let class = class(cx, pod).await?;
             match class {
-                Some(class) => fill_in(&mut pod["spec"], &class).map_err(|why| forbidden(cx, &why)),
+                Some(class) => fill_in(&mut pod["spec"], &class).map_err(|why| cx.forbidden(pod, &why)),
                 None => Ok(()),
             }
         })
@@ -38,7 +38,7 @@ impl Admission for RuntimeClass {
                 None if !own.is_null() => UNDEFINED,
                 _ => return Ok(()),
             };
-            Err(forbidden(cx, why))
+            Err(cx.forbidden(pod, why))
         })
     }
 }
@@ -50,14 +50,10 @@ fn concerns(cx: &Attributes<'_>) -> bool {
     cx.is("", "pods", "") && cx.operation == Operation::Create
 }
 
-fn forbidden(cx: &Attributes<'_>, why: &str) -> Status {
-    Status::forbidden(Qualified::new("", "pods"), cx.name, why)
-}
-
 async fn class(cx: &Attributes<'_>, pod: &Object) -> Result<Option<Object>, Status> {
     let Some(name) = pod["spec"]["runtimeClassName"].as_str() else { return Ok(None) };
     let found = cx.reader.get("node.k8s.io", "runtimeclasses", "", name).await?;
-    found.map(Some).ok_or_else(|| forbidden(cx, &format!("pod rejected: RuntimeClass {name:?} not found")))
+    found.map(Some).ok_or_else(|| cx.forbidden(pod, &format!("pod rejected: RuntimeClass {name:?} not found")))
 }
 
 fn fill_in(spec: &mut Value, class: &Value) -> Result<(), String> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use api::Object;
 use api::meta::Meta;
-use api::status::{Qualified, Status};
+use api::status::Status;
 use serde_json::{Value, json};
 
 use super::{Admission, Attributes, Operation, Verdict};
@@ -64,21 +64,17 @@ async fn account(cx: &Attributes<'_>, pod: &Object, name: &str) -> Result<Object
     })
 }
 
-fn forbidden(cx: &Attributes<'_>, why: &str) -> Status {
-    Status::forbidden(Qualified::new("", "pods"), cx.name, why)
-}
-
 fn check_mirror(cx: &Attributes<'_>, pod: &Object) -> Result<(), Status> {
     if !pod["spec"]["serviceAccountName"].as_str().unwrap_or_default().is_empty() {
-        return Err(forbidden(cx, "a mirror pod may not reference service accounts"));
+        return Err(cx.forbidden(pod, "a mirror pod may not reference service accounts"));
     }
     let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
     let sources = volumes.clone().flat_map(|volume| volume["projected"]["sources"].as_array().into_iter().flatten());
     if sources.clone().any(|source| source.get("serviceAccountToken").is_some()) {
-        return Err(forbidden(cx, "a mirror pod may not use ServiceAccountToken volume projections"));
+        return Err(cx.forbidden(pod, "a mirror pod may not use ServiceAccountToken volume projections"));
     }
     if volumes.clone().any(|volume| volume.get("secret").is_some()) {
-        return Err(forbidden(cx, "a mirror pod may not reference secrets"));
+        return Err(cx.forbidden(pod, "a mirror pod may not reference secrets"));
     }
     Ok(())
 }

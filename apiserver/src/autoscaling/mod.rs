@@ -8,6 +8,7 @@ mod text;
 use api::Object;
 use api::gvk::GroupVersionKind;
 use api::schema::{SchemaSet, check};
+use api::table::AUTOSCALER_FIELDS;
 use serde_json::{Map, Value, json};
 
 use crate::registry::Shape;
@@ -17,18 +18,10 @@ pub struct AutoscalerV1;
 
 pub static AUTOSCALER_V1: AutoscalerV1 = AutoscalerV1;
 
-const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
-const BEHAVIOR: &str = "autoscaling.alpha.kubernetes.io/behavior";
-const CURRENT_METRICS: &str = "autoscaling.alpha.kubernetes.io/current-metrics";
-const CONDITIONS: &str = "autoscaling.alpha.kubernetes.io/conditions";
-const ROUND_TRIP: [&str; 6] = [
-    METRICS,
-    BEHAVIOR,
-    "autoscaling.alpha.kubernetes.io/scale-down-tolerance",
-    "autoscaling.alpha.kubernetes.io/scale-up-tolerance",
-    CURRENT_METRICS,
-    CONDITIONS,
-];
+const METRICS: &str = AUTOSCALER_FIELDS[0];
+const BEHAVIOR: &str = AUTOSCALER_FIELDS[1];
+const CURRENT_METRICS: &str = AUTOSCALER_FIELDS[4];
+const CONDITIONS: &str = AUTOSCALER_FIELDS[5];
 
 const TARGET: &str = "targetCPUUtilizationPercentage";
 const CURRENT: &str = "currentCPUUtilizationPercentage";
@@ -128,7 +121,7 @@ fn take_annotations(object: &mut Object) -> Map<String, Value> {
     let mut taken = Map::new();
     let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return taken };
     let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) else { return taken };
-    taken.extend(ROUND_TRIP.into_iter().filter_map(|name| annotations.remove_entry(name)));
+    taken.extend(AUTOSCALER_FIELDS.into_iter().filter_map(|name| annotations.remove_entry(name)));
     if annotations.is_empty() {
         metadata.remove("annotations");
     }

@@ -12,6 +12,7 @@ use api::status::Status;
 use api::structural::metadata::{self, Malformed};
 use api::structural::{Structural, default, prune};
 use bytes::Bytes;
+use serde_json::Value;
 
 use super::converter::{Converter, about};
 use super::{CustomKind, numbers};
@@ -32,6 +33,13 @@ impl CustomKind {
     /// # Errors
     /// What is wrong with the metadata.
     pub fn coerce_applied(&self, object: &mut Object) -> Result<(), String> {
+        // Whatever stands there, the server knows these times.
+        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.retain(|name, value| {
+                let is_time = ["creationTimestamp", "deletionTimestamp"].contains(&name.as_str());
+                !is_time || value.as_str().is_none_or(|text| api::time::parse_time(text).is_ok())
+            });
+        }
         coerce_but_nulls(object, self.structural(), Malformed::Refuse).map(drop)
     }
 

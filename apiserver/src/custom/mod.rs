@@ -109,6 +109,11 @@ impl CustomKind {
         self.common.replaced.cancelled().await;
     }
 
+    /// Whether the definition names a version, served or not.
+    pub fn has_version(&self, version: &str) -> bool {
+        self.common.schemas.contains_key(version)
+    }
+
     fn structural(&self) -> &Structural {
         static OPEN: LazyLock<Structural> = LazyLock::new(Structural::default);
         self.common.schemas.get(&self.gvk.version).unwrap_or(&OPEN)

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use super::cursor::{Cursor, Errors};
+use super::cursor::{Cursor, Errors, field, text};
 use super::edit::{default_to, get_mut};
 use crate::strategy::Strategy;
 
@@ -29,18 +29,20 @@ impl Strategy for ApiService {
         }
     }
 
+    /// One that no path can have is told that.
+    fn wrong_name(&self, new: &Object, name: &str, found: Vec<String>) -> Vec<String> {
+        let spec = field(new, "spec");
+        let wanted = format!("{}.{}", text(spec, "version"), text(spec, "group"));
+        if !found.is_empty() || name == wanted {
+            return found;
+        }
+        vec![format!("must be `spec.version+\".\"+spec.group`: {wanted:?}")]
+    }
+
     fn validate(&self, new: &Object) -> Vec<FieldError> {
         let mut errors = Errors::default();
         let spec = Cursor::root(new, "spec");
         let (group, version) = (spec.child("group"), spec.child("version"));
-        let name = format!("{}.{}", version.str(), group.str());
-        // What has no name is told so, and one that no path can have is told that.
-        let metadata = Cursor::root(new, "metadata");
-        for own in [metadata.child("generateName"), metadata.child("name")] {
-            if !own.str().is_empty() && own.str() != name && names::path_segment(own.str()).is_empty() {
-                errors.invalid_text(&own, format!("must be `spec.version+\".\"+spec.group`: {name:?}"));
-            }
-        }
         if group.str().is_empty() && version.str() != "v1" {
             errors.required_because(&group, "only v1 may have an empty group and it better be legacy kube");
         }
@@ -100,10 +102,10 @@ mod tests {
         let good = json!({"metadata": {"name": "v1.g.example.com"}, "spec": spec});
         assert_eq!(ApiService.validate(&good), []);
         let bad = json!({"metadata": {"name": "a"}, "spec": spec});
-        let errors = ApiService.validate(&bad);
-        let expected =
-            "metadata.name: Invalid value: \"a\": must be `spec.version+\".\"+spec.group`: \"v1.g.example.com\"";
-        assert_eq!(errors[0].to_string(), expected);
+        let expected = "must be `spec.version+\".\"+spec.group`: \"v1.g.example.com\"";
+        assert_eq!(ApiService.wrong_name(&bad, "a", Vec::new()), [expected]);
+        assert_eq!(ApiService.wrong_name(&bad, "a/b", vec!["no".to_owned()]), ["no"]);
+        assert_eq!(ApiService.wrong_name(&good, "v1.g.example.com", Vec::new()), Vec::<String>::new());
         let table = [
             (
                 json!({"caBundle": "MQ=="}),

@@ -11,7 +11,7 @@ use serde_json::Value;
 use x509_parser::pem::Pem;
 
 use super::cursor::{Cursor, Errors, field, list, text};
-use super::edit::copy;
+use super::edit::{copy, default_to, get_mut, list_mut};
 use super::equality::same;
 use crate::front::pki::PkiError;
 use crate::front::requests;
@@ -68,6 +68,19 @@ impl Strategy for CertificateRequest {
         }
     }
 
+    /// Conditions without times were made now; one that has the status it had keeps the time of that.
+    fn stamp(&self, new: &mut Object, old: Option<&Object>, now: &str) {
+        const TRANSITION: &str = "lastTransitionTime";
+        let Some(status) = get_mut(new, "status") else { return };
+        for condition in list_mut(status, "conditions") {
+            default_to(condition, "lastUpdateTime", now);
+            let same = |other: &&Value| ["type", "status"].iter().all(|key| text(other, key) == text(condition, key));
+            let before = old.into_iter().flat_map(|old| list(field(old, "status"), "conditions"));
+            let known = before.filter(same).map(|other| text(other, TRANSITION)).find(|time| !time.is_empty());
+            default_to(condition, TRANSITION, known.unwrap_or(now));
+        }
+    }
+
     fn validate(&self, new: &Object) -> Vec<FieldError> {
         let mut errors = Errors::default();
         let spec = Cursor::root(new, "spec");
@@ -107,11 +120,14 @@ impl Strategy for CertificateRequest {
         if chain_error(certificates.0).is_none() {
             certificate(&certificates.1, &mut errors);
         }
-        for kind in TRUE_ONLY {
-            let (before, after) = (of_type(old, kind), of_type(new, kind));
-            if after.len() < before.len() {
+        let counts = |kind: &str| (of_type(old, kind).len(), of_type(new, kind).len());
+        for (kind, (before, after)) in TRUE_ONLY.map(|kind| (kind, counts(kind))) {
+            if after < before {
                 errors.forbidden(&at, format!("updates may not remove a condition of type {kind:?}"));
-            } else if subresource != "approval" && APPROVAL.contains(&kind) && after.len() > before.len() {
+            }
+        }
+        for (kind, (before, after)) in APPROVAL.map(|kind| (kind, counts(kind))) {
+            if subresource != "approval" && after > before {
                 errors.forbidden(&at, format!("updates may not add a condition of type {kind:?}"));
             }
         }

@@ -5,12 +5,13 @@ use serde_json::{Map, Value};
 use super::quantities::parse_value;
 
 /// Maps whose empty form says the same as their absence; elsewhere `{}` is a struct that somebody set.
-const MAPS: [&str; 14] = [
+const MAPS: [&str; 15] = [
     "annotations",
     "attributes",
     "binaryData",
     "capacity",
     "data",
+    "deprecatedTopology",
     "labels",
     "limits",
     "matchLabels",
@@ -23,7 +24,8 @@ const MAPS: [&str; 14] = [
 ];
 
 /// Maps of texts, in which an empty one is as good as any.
-const TEXTS: [&str; 6] = ["annotations", "binaryData", "data", "labels", "matchLabels", "nodeSelector"];
+const TEXTS: [&str; 7] =
+    ["annotations", "binaryData", "data", "deprecatedTopology", "labels", "matchLabels", "nodeSelector"];
 
 const AMOUNTS: [&str; 5] = ["limits", "requests", "overhead", "capacity", "allocatable"];
 
@@ -93,6 +95,8 @@ impl Zeros {
     fn is_nothing(self, name: &str, value: &Value) -> bool {
         match value {
             Value::Bool(_) | Value::Number(_) | Value::String(_) if self == Self::Set => false,
+            // Containers always have them then, a pod only where somebody set them.
+            Value::Object(_) if self == Self::Set && name == "resources" => false,
             value => is_nothing(name, value),
         }
     }
@@ -146,6 +150,7 @@ mod tests {
             (json!({"a": false}), json!({}), true),
             (json!({"a": 0}), json!({"a": null}), true),
             (json!({"a": [], "labels": {}}), json!({}), false),
+            (json!({"resources": {}}), json!({}), true),
             (json!({"limits": {"cpu": "1"}}), json!({"limits": {"cpu": "1000m"}}), false),
         ];
         for (new, old, expected) in table {

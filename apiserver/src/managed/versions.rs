@@ -58,6 +58,20 @@ impl Versions for Served<'_> {
         self.row(api_version).map(place)
     }
 
+    fn refuses(&self, api_version: &str) -> Option<String> {
+        let custom = self.row.custom.as_ref()?;
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let own = custom.gvk();
+        if version.contains('/') {
+            Some(format!("unexpected GroupVersion string: {api_version}"))
+        } else if group != own.group {
+            Some(format!("{own} is unstructured and is not suitable for converting to {api_version:?}"))
+        } else {
+            (!custom.has_version(version))
+                .then(|| format!("request to convert CR to an invalid group/version: {api_version}"))
+        }
+    }
+
     fn convert<'o>(&self, object: &'o Value, from: &str, to: &str) -> Option<Cow<'o, Value>> {
         if from == to {
             return Some(Cow::Borrowed(object));

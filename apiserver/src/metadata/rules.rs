@@ -19,16 +19,16 @@ use crate::registry::Descriptor;
 pub(crate) fn of_create(
     row: &Descriptor,
     new: &Object,
-    kind: Vec<FieldError>,
+    (kind, kind_create): (Vec<FieldError>, Vec<FieldError>),
     managers: Vec<FieldError>,
 ) -> Vec<FieldError> {
     let found = Found::in_object(row, new, None, managers);
     let order = match (row.info.group.as_str(), row.info.kind.as_str()) {
-        ("", "Event") | ("policy", _) => "K",
-        ("events.k8s.io", _) => "KM",
-        _ => "MK",
+        ("", "Event") | ("policy", _) => "KD",
+        ("events.k8s.io", _) => "KMD",
+        _ => "MKD",
     };
-    let mut errors = found.in_order(order, kind, Vec::new());
+    let mut errors = found.in_order(order, kind, kind_create);
     if errors.is_empty() {
         errors.extend(found.object(&found.any_name));
     }
@@ -117,8 +117,8 @@ impl Found {
         let finalizers_path = path.child("finalizers");
         let standard = if knows_finalizers(row) { standard_finalizers(new, &finalizers_path) } else { Vec::new() };
         Self {
-            any_name: name(names::path_segment, new, &path),
-            name: if checks_prefix(row) { name(row.name_rule, new, &path) } else { of_name(row.name_rule, new, &path) },
+            any_name: name(&names::path_segment, &|prefix| names::for_prefix(names::path_segment, prefix), new, &path),
+            name: of_kind(row, new, &path),
             place: place(row, new, &path),
             maps,
             finalizers: finalizers(new, &finalizers_path),
@@ -156,17 +156,29 @@ fn invalid(path: &Path, value: &str, messages: Vec<String>) -> impl Iterator<Ite
     messages.into_iter().map(move |message| FieldError::invalid(path, value, message))
 }
 
-fn name(rule: fn(&str) -> Vec<String>, object: &Object, path: &Path) -> Vec<FieldError> {
+/// As the kind wants its names.
+fn of_kind(row: &Descriptor, object: &Object, path: &Path) -> Vec<FieldError> {
+    let of_name = |name: &str| row.strategy.wrong_name(object, name, (row.name_rule)(name));
+    let of_prefix = |prefix: &str| {
+        let found = names::for_prefix(row.name_rule, prefix);
+        if checks_prefix(row) { row.strategy.wrong_name(object, prefix, found) } else { Vec::new() }
+    };
+    name(&of_name, &of_prefix, object, path)
+}
+
+type Rule<'a> = &'a dyn Fn(&str) -> Vec<String>;
+
+fn name(rule: Rule<'_>, of_prefix: Rule<'_>, object: &Object, path: &Path) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let prefix = object.generate_name();
     if !prefix.is_empty() {
-        errors.extend(invalid(&path.child("generateName"), prefix, names::for_prefix(rule, prefix)));
+        errors.extend(invalid(&path.child("generateName"), prefix, of_prefix(prefix)));
     }
     errors.extend(of_name(rule, object, path));
     errors
 }
 
-fn of_name(rule: fn(&str) -> Vec<String>, object: &Object, path: &Path) -> Vec<FieldError> {
+fn of_name(rule: Rule<'_>, object: &Object, path: &Path) -> Vec<FieldError> {
     let at = path.child("name");
     match object.name() {
         "" => vec![FieldError::required(&at, "name or generateName is required")],
@@ -302,7 +314,8 @@ mod tests {
     fn metadata_is_checked_on_create() {
         let registry = Registry::built_in();
         let row = registry.get("", "v1", "configmaps").unwrap();
-        let check = |metadata: Value| texts_of(of_create(row, &json!({"metadata": metadata}), Vec::new(), Vec::new()));
+        let check =
+            |metadata: Value| texts_of(of_create(row, &json!({"metadata": metadata}), Default::default(), Vec::new()));
         assert_eq!(check(json!({"name": "a", "namespace": "b"})), Vec::<String>::new());
         let errors = check(json!({"finalizers": ["orphan", "foregroundDeletion"], "ownerReferences": [
             {"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "1", "controller": true},
@@ -349,7 +362,7 @@ mod tests {
             };
             let said = |what: &str| vec![FieldError::required(&Path::new(what), "")];
             let errors = match old {
-                "" => of_create(row, &with("A%", "1"), said("K"), Vec::new()),
+                "" => of_create(row, &with("A%", "1"), (said("K"), Vec::new()), Vec::new()),
                 _ => {
                     let (mut new, old) = (with("a", "2"), with("a", "1"));
                     new["metadata"]["generateName"] = "A_".into();

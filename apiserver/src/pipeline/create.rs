@@ -34,7 +34,9 @@ impl Target<'_> {
         }
         metadata::match_namespace(&mut object, self.namespace)?;
         self.warnings.extend(metadata::dedup_owners(&mut object));
-        let generated = object.name().is_empty() && !object.generate_name().is_empty();
+        // Upstream takes any name beside a prefix for one that it made.
+        let has_prefix = !object.generate_name().is_empty();
+        let generated = object.name().is_empty() && has_prefix;
         let admitted = Decoded { object, tracking }.admit(self, None).await?;
         let mut admitted = Some(admitted);
         for attempt in 1.. {
@@ -53,15 +55,15 @@ impl Target<'_> {
             match validated.commit(self, None).await {
                 Ok(committed) => return Ok(committed),
                 Err(CommitError::Conflict(_)) if generated && attempt < NAME_ATTEMPTS => {}
-                Err(CommitError::Conflict(there)) => return Err(self.already_exists(&name, generated, there)),
+                Err(CommitError::Conflict(there)) => return Err(self.already_exists(&name, has_prefix, there)),
                 Err(CommitError::Other(status)) => return Err(status),
             }
         }
         Err(Status::internal("no attempt to create was made"))
     }
 
-    fn already_exists(&self, name: &str, generated: bool, there: Option<bytes::Bytes>) -> Status {
-        let mut status = if generated {
+    fn already_exists(&self, name: &str, has_prefix: bool, there: Option<bytes::Bytes>) -> Status {
+        let mut status = if has_prefix {
             Status::generate_name_conflict(qualified(self.row), name)
         } else {
             Status::already_exists(qualified(self.row), name)

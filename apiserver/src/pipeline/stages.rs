@@ -6,7 +6,7 @@ use api::field::{ErrorKind, FieldError};
 use api::gvk::GroupVersionKind;
 use api::meta::{self, Meta};
 use api::schema::{SchemaSet, check};
-use api::status::Status;
+use api::status::{Qualified, Status};
 use bytes::Bytes;
 use serde_json::Value;
 use store::{Durability, Expect, Revision, Write};
@@ -19,6 +19,7 @@ use crate::core::{Existing, key, qualified_kind, store_error};
 use crate::empties::{self, Empties};
 use crate::managed::Managers;
 use crate::rbac::escalation;
+use crate::registry::Descriptor;
 use crate::{gated, metadata};
 
 /// As the client sent it (or a patch made it), in the stored form.
@@ -125,6 +126,7 @@ impl Admitted {
 
     /// Removes what a creating client may not set, fills in what the server owns, allocates, and checks everything.
     pub(super) async fn validate_create(mut self, target: &Target<'_>) -> Result<Validated, Status> {
+        must_have_version(target.row, &self.object)?;
         let (row, object) = (target.row, &mut self.object);
         if row.has_status() && !row.status_on_create {
             object.as_object_mut().and_then(|members| members.remove("status"));
@@ -146,12 +148,11 @@ impl Admitted {
             _ => Reservation::none(),
         };
         normalize(object);
-        let mut errors = row.strategy.validate(object);
-        errors.extend(row.strategy.validate_create(object));
+        let errors = (row.strategy.validate(object), row.strategy.validate_create(object));
         let mut errors = metadata::of_create(row, object, errors, self.managers.errors());
         errors.splice(..0, refused(target, object, None).await);
         if !errors.is_empty() {
-            return Err(Status::invalid(qualified_kind(row), object.name(), &errors));
+            return Err(invalid(row, object, &errors));
         }
         target.warnings.extend(row.strategy.warnings(object));
         target.warnings.extend(row.inert.map(|why| format!("{} {why}", row.info.kind)));
@@ -163,6 +164,7 @@ impl Admitted {
 
     /// Puts back what a client may not change, counts the generation, and checks the new state and the change.
     pub(super) async fn validate_update(mut self, target: &Target<'_>, old: &Object) -> Result<Validated, Status> {
+        must_have_version(target.row, &self.object)?;
         let (row, object) = (target.row, &mut self.object);
         metadata::carry_over(object, old);
         if row.custom.is_none() {
@@ -181,9 +183,11 @@ impl Admitted {
                     metadata::keep(object, old);
                 }
                 row.strategy.prepare_for_subresource("status", object, old);
-                row.strategy.stamp(object, Some(old), &metadata::time(target.core.now()));
             }
             other => row.strategy.prepare_for_subresource(other, object, old),
+        }
+        if !target.subresource.is_empty() {
+            row.strategy.stamp(object, Some(old), &metadata::time(target.core.now()));
         }
         let reservation = match target.subresource {
             "" => target.core.reserve(row, object, Some(old), target.dry_run).await?,
@@ -204,7 +208,7 @@ impl Admitted {
         let mut errors = metadata::of_update(row, target.subresource, (object, old), errors, managers);
         errors.splice(..0, refused(target, object, Some(old)).await);
         if !errors.is_empty() {
-            return Err(Status::invalid(qualified_kind(row), object.name(), &errors));
+            return Err(invalid(row, object, &errors));
         }
         if matches!(target.subresource, "" | "scale") {
             target.warnings.extend(row.strategy.warnings_of_update(object, old));
@@ -357,6 +361,22 @@ async fn refused(target: &Target<'_>, object: &Object, old: Option<&Object>) -> 
             Some(FieldError { kind: ErrorKind::Internal, path: demand.at, value: Value::Null, detail })
         }
     }
+}
+
+/// Upstream asks a custom resource what it is before it looks at it.
+fn must_have_version(row: &Descriptor, object: &Object) -> Result<(), Status> {
+    let version = object["apiVersion"].as_str().unwrap_or_default().rsplit('/').next();
+    if row.custom.is_some() && version.is_none_or(str::is_empty) {
+        return Err(Status::internal("Object 'apiVersion' is missing in 'object has no apiVersion field'"));
+    }
+    Ok(())
+}
+
+/// Upstream names a custom resource by what it says that it is.
+fn invalid(row: &Descriptor, object: &Object, errors: &[FieldError]) -> Status {
+    let own = object["kind"].as_str().filter(|_| row.custom.is_some());
+    let kind = own.map_or_else(|| qualified_kind(row), |kind| Qualified::new(&row.info.group, kind));
+    Status::invalid(kind, object.name(), errors)
 }
 
 fn put_back(object: &mut Object, old: &Object, member: &str) {

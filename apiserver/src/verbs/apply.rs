@@ -6,6 +6,7 @@ use api::meta::Meta;
 use api::schema::SchemaSet;
 use api::schema::decode::StrictError;
 use api::status::Status;
+use serde_json::Value;
 
 use crate::body::Body;
 use crate::call::Call;
@@ -75,15 +76,36 @@ fn parse(bytes: &[u8]) -> Result<(Object, Option<String>), Status> {
         && let Ok(decoded) = api::schema::decode::json(bytes, None)
     {
         let duplicates: Vec<String> = decoded.strict.iter().filter_map(yaml_duplicate).collect();
-        return Ok((decoded.value, (!duplicates.is_empty()).then(|| duplicates.join("\n  "))));
+        let mut object = decoded.value;
+        whole_numbers(&mut object);
+        return Ok((object, (!duplicates.is_empty()).then(|| duplicates.join("\n  "))));
     }
-    let object = decode::lenient_yaml(bytes).map_err(|error| wrong(&error))?;
+    let mut object = decode::lenient_yaml(bytes).map_err(|error| wrong(&error))?;
+    whole_numbers(&mut object);
     if !object.is_object() {
         return Err(wrong(
             &"error unmarshaling JSON: json: cannot unmarshal into Go value of type map[string]interface {}",
         ));
     }
     Ok((object, decode::yaml(bytes).err().map(|error| error.trim_start_matches(YAML).to_owned())))
+}
+
+/// Upstream reads YAML by way of JSON, in which a whole number has no fraction and is an integer where it fits.
+fn whole_numbers(value: &mut Value) {
+    match value {
+        Value::Object(members) => members.values_mut().for_each(whole_numbers),
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        Value::Number(number) if !number.is_i64() => {
+            const END: f64 = 9_223_372_036_854_775_808.0;
+            let Some(float) = number.as_f64() else { return };
+            *value = match float.fract() == 0.0 && (-END..END).contains(&float) {
+                #[allow(clippy::cast_possible_truncation, reason = "it is whole and fits")]
+                true => (float as i64).into(),
+                false => float.into(),
+            };
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// As upstream, for which JSON is YAML of one line.
@@ -113,7 +135,7 @@ impl ApplyToStored<'_> {
         let ty = SchemaSet::builtin().of_kind(&kind);
         let error = match &target.row.custom {
             Some(custom) => custom.coerce_applied(&mut object).err(),
-            None => decode::conform(None, ty, &mut object).and_then(|found| found.conversion.or(found.error)),
+            None => decode::conform_converted(ty, &mut object).and_then(|found| found.conversion.or(found.error)),
         };
         if let Some(error) = error {
             let (namespace, name) = (self.config.object.namespace(), self.config.object.name());
@@ -159,6 +181,7 @@ mod tests {
     fn configurations_are_yaml_or_json() {
         let cases = [
             (r#"{"a":1}"#, json!({"a": 1}), None),
+            (r#"{"a":[2.0,1.5,1e300,18446744073709551615]}"#, json!({"a": [2, 1.5, 1e300, u64::MAX as f64]}), None),
             (r#" {"a":1,"a":2}"#, json!({"a": 2}), Some("line 1: key \"a\" already set in map")),
             ("a: 1\nb:\n- x\n", json!({"a": 1, "b": ["x"]}), None),
             ("{a: 1}", json!({"a": 1}), None),

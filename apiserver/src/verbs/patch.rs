@@ -227,8 +227,11 @@ impl<'a> Patching<'a> {
                 Identity::Nothing(_) | Identity::Same => {}
             },
         }
-        if let Some(Conformed { unknown, error, conversion }) = decode::conform(self.custom.as_deref(), ty, &mut object)
-        {
+        let conformed = match is_strategic {
+            true => decode::conform_converted(ty, &mut object),
+            false => decode::conform(self.custom.as_deref(), ty, &mut object),
+        };
+        if let Some(Conformed { unknown, error, conversion }) = conformed {
             // This patch is made an object by a converter of maps, the others by the decoder of JSON.
             let error = if is_strategic { conversion.or(error) } else { error };
             if let Some(error) = error {

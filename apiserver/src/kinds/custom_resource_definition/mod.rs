@@ -66,6 +66,13 @@ impl Strategy for CustomResourceDefinition {
         keep_metadata(new, old);
     }
 
+    fn wrong_name(&self, new: &Object, name: &str, mut found: Vec<String>) -> Vec<String> {
+        if name != validation::name(new) {
+            found.push("must be spec.names.plural+\".\"+spec.group".to_owned());
+        }
+        found
+    }
+
     fn validate_create(&self, new: &Object) -> Vec<FieldError> {
         validation::validate(new, None)
     }

@@ -32,14 +32,30 @@ const AT_ROOT: [(&str, &str); 22] = [
 ];
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
-const UNSUPPORTED: [(&str, &str); 6] = [
-    ("id", "id is not supported"),
-    ("additionalItems", "additionalItems is not supported"),
-    ("patternProperties", "patternProperties is not supported"),
-    ("definitions", "definitions is not supported"),
-    ("dependencies", "dependencies is not supported"),
-    ("$ref", "$ref is not supported"),
+/// What cannot be said in a schema, and whether not even an empty one.
+const UNSUPPORTED: [(&str, &str, bool); 6] = [
+    ("id", "id is not supported", false),
+    ("additionalItems", "additionalItems is not supported", true),
+    ("patternProperties", "patternProperties is not supported", false),
+    ("definitions", "definitions is not supported", false),
+    ("dependencies", "dependencies is not supported", true),
+    ("$ref", "$ref is not supported", true),
 ];
+/// What keeps a schema from being read, in upstream's order.
+const UNREADABLE: [&str; 7] =
+    ["id", "$schema", "$ref", "patternProperties", "dependencies", "additionalItems", "definitions"];
+/// Plain members of the struct, in which a zero is nothing.
+const FLAGS: [&str; 6] = [
+    "exclusiveMaximum",
+    "exclusiveMinimum",
+    "nullable",
+    "uniqueItems",
+    "x-kubernetes-embedded-resource",
+    "x-kubernetes-int-or-string",
+];
+const TEXTS: [&str; 7] = ["$schema", "description", "format", "id", "pattern", "title", "type"];
+/// Members that upstream looks at before the type; none of them is allowed at the root.
+const BEFORE_TYPE: [&str; 3] = ["id", "$schema", "$ref"];
 
 /// `path` is that of the member that has `openAPIV3Schema`; `unchanged` when an update leaves it as it was.
 pub(super) fn validate(path: &Path, schema: &Value, has_status: bool, unchanged: bool) -> Vec<FieldError> {
@@ -53,14 +69,8 @@ pub(super) fn validate(path: &Path, schema: &Value, has_status: bool, unchanged:
     }
     let path = path.child("openAPIV3Schema");
     let mut fine = false;
-    let has_dialect = has(schema, &|node| is_there(&node["$schema"]));
-    let supported = !has_dialect
-        && !has(schema, &|node| {
-            UNSUPPORTED.iter().any(|(key, _)| is_there(&node[*key]))
-                || node["items"].is_array()
-                || node["x-kubernetes-preserve-unknown-fields"] == false
-        });
-    if supported {
+    let unreadable = unreadable(schema);
+    if unreadable.is_none() {
         let structural = check::check(&path, schema);
         fine = structural.is_empty();
         errors.extend(structural);
@@ -79,15 +89,56 @@ pub(super) fn validate(path: &Path, schema: &Value, has_status: bool, unchanged:
         of_nodes.extend(of_rules);
     }
     errors.extend(of_nodes);
-    // Of the rest that cannot be read its node says it.
-    if errors.is_empty() && has_dialect {
-        errors.push(FieldError::invalid(&path, "", "OpenAPIV3Schema 'schema' is not supported"));
+    // What cannot be read its node says, mostly.
+    if let Some(why) = unreadable.filter(|_| errors.is_empty()) {
+        errors.push(FieldError::invalid(&path, "", why));
     }
     errors
 }
 
-fn is_there(value: &Value) -> bool {
-    !value.is_null() && *value != false && *value != ""
+/// Why upstream does not read the schema as a structural one.
+pub(super) fn unreadable(schema: &Value) -> Option<String> {
+    let unsupported = |key: &&str| match *key {
+        "additionalItems" => !schema[key].is_null(),
+        key => is_more_than_empty(&schema[key]),
+    };
+    if let Some(key) = UNREADABLE.iter().find(|key| unsupported(key)) {
+        return Some(format!("OpenAPIV3Schema '{}' is not supported", if *key == "$schema" { "schema" } else { key }));
+    }
+    let listed = ["allOf", "anyOf", "oneOf"].into_iter().flat_map(|key| schema[key].as_array().into_iter().flatten());
+    let mut values = std::iter::once(&schema["not"]).chain(listed).filter(|nested| nested.is_object());
+    if let Some(why) = values.find_map(unreadable) {
+        return Some(why);
+    }
+    if schema["x-kubernetes-preserve-unknown-fields"] == false {
+        return Some("internal error: 'x-kubernetes-preserve-unknown-fields' must be true or undefined".to_owned());
+    }
+    if schema["items"].as_array().is_some_and(|schemas| !schemas.is_empty()) {
+        return Some("OpenAPIV3Schema 'items' must be a schema, but is an array".to_owned());
+    }
+    let properties = schema["properties"].as_object().into_iter().flatten().map(|(_, property)| property);
+    let below = std::iter::once(&schema["items"]).chain(properties).chain([&schema["additionalProperties"]]);
+    below.filter(|nested| nested.is_object()).find_map(unreadable)
+}
+
+/// Upstream has two ideas of what is there: more than an empty one where it reads the schema ...
+fn is_more_than_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Object(members) => !members.is_empty(),
+        _ => true,
+    }
+}
+
+/// ... and anything that Go can tell from nothing where it looks at the members of the root.
+fn is_set(key: &str, value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(false) => !FLAGS.contains(&key),
+        Value::String(text) if text.is_empty() => !TEXTS.contains(&key),
+        _ => true,
+    }
 }
 
 /// Whether a node of the schema is so.
@@ -105,23 +156,25 @@ fn children(schema: &Value) -> impl Iterator<Item = &Value> {
     single.chain(listed).chain(named).filter(|child| child.is_object())
 }
 
+/// The first member that may not be there.
 fn root_error(path: &Path, schema: &Value) -> Option<FieldError> {
-    for (key, value) in schema.as_object().into_iter().flatten().filter(|(_, value)| is_there(value)) {
-        if key == "type" && value != "object" {
-            let detail =
-                "only \"object\" is allowed as the type at the root of the schema if the status subresource is enabled";
-            return Some(FieldError::invalid(&path.child("openAPIV3Schema.type"), value.clone(), detail));
-        }
-        if !AT_ROOT.iter().any(|(allowed, _)| key == allowed) {
-            let names: Vec<&str> = AT_ROOT.iter().map(|(_, name)| *name).collect();
-            let detail = format!(
-                "only [{}] fields are allowed at the root of the schema if the status subresource is enabled",
-                names.join(" ")
-            );
-            return Some(FieldError::invalid(&path.child("openAPIV3Schema"), schema.clone(), detail));
-        }
+    let members = schema.as_object()?;
+    let set: Vec<&str> =
+        members.iter().filter(|(key, value)| is_set(key, value)).map(|(key, _)| key.as_str()).collect();
+    let forbidden = |key: &&str| !AT_ROOT.iter().any(|(allowed, _)| key == allowed);
+    let kind = &schema["type"];
+    if set.contains(&"type") && kind != "object" && !set.iter().any(|key| BEFORE_TYPE.contains(key)) {
+        let detail =
+            "only \"object\" is allowed as the type at the root of the schema if the status subresource is enabled";
+        return Some(FieldError::invalid(&path.child("openAPIV3Schema.type"), kind.clone(), detail));
     }
-    None
+    set.iter().find(|key| forbidden(key))?;
+    let names: Vec<&str> = AT_ROOT.iter().map(|(_, name)| *name).collect();
+    let detail = format!(
+        "only [{}] fields are allowed at the root of the schema if the status subresource is enabled",
+        names.join(" ")
+    );
+    Some(FieldError::invalid(&path.child("openAPIV3Schema"), schema.clone(), detail))
 }
 
 /// Defaults must be as the schema wants them.
@@ -230,8 +283,8 @@ fn standard(path: &Path, schema: &Value, place: &Place, errors: &mut Vec<FieldEr
     if let Some(why) = place.forbidden_default.as_deref().filter(|_| !schema["default"].is_null()) {
         errors.push(FieldError::forbidden(&path.child("default"), format!("must not be set {why}")));
     }
-    for (key, detail) in UNSUPPORTED {
-        if is_there(&schema[key]) {
+    for (key, detail, even_empty) in UNSUPPORTED {
+        if is_more_than_empty(&schema[key]) || even_empty && !schema[key].is_null() {
             errors.push(FieldError::forbidden(&path.child(key), detail));
         }
     }
@@ -239,7 +292,7 @@ fn standard(path: &Path, schema: &Value, place: &Place, errors: &mut Vec<FieldEr
         let detail = "type cannot be set to null, use nullable as an alternative";
         errors.push(FieldError::forbidden(&path.child("type"), detail));
     }
-    if schema["items"].is_array() {
+    if schema["items"].as_array().is_some_and(|schemas| !schemas.is_empty()) {
         errors.push(FieldError::forbidden(&path.child("items"), "items must be a schema object and not an array"));
     }
     if place.in_meta && schema["x-kubernetes-embedded-resource"] == true {

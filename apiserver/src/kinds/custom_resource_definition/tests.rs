@@ -37,12 +37,7 @@ const SCHEMA: &str = "/spec/versions/0/schema/openAPIV3Schema";
 #[test]
 fn what_is_wrong_is_told_in_upstreams_words() {
     assert_eq!(said(&definition()), Vec::<String>::new());
-    let cases: [(&str, Value, &[&str]); 22] = [
-        (
-            "/metadata/name",
-            json!("x"),
-            &["metadata.name: Invalid value: \"x\": must be spec.names.plural+\".\"+spec.group"],
-        ),
+    let cases: [(&str, Value, &[&str]); 21] = [
         (
             "/spec/scope",
             json!("Galaxy"),
@@ -180,7 +175,6 @@ fn what_is_wrong_is_told_in_upstreams_words() {
             "/spec/group",
             json!("x.k8s.io"),
             &[
-                "metadata.name: Invalid value: \"widgets.example.com\": must be spec.names.plural+\".\"+spec.group",
                 "metadata.annotations[api-approved.kubernetes.io]: Required value: protected groups must have approval annotation \
              \"api-approved.kubernetes.io\", see https://github.com/kubernetes/enhancements/pull/1111",
             ],
@@ -192,6 +186,13 @@ fn what_is_wrong_is_told_in_upstreams_words() {
     assert!(
         said(&with(&format!("{SCHEMA}/not"), json!({"required": ["a"]})))[0].contains("fields are allowed at the root")
     );
+}
+
+#[test]
+fn a_definition_is_called_by_what_it_defines() {
+    let wrong = |name: &str| CustomResourceDefinition.wrong_name(&definition(), name, vec!["no name".to_owned()]);
+    assert_eq!(wrong("widgets.example.com"), ["no name"]);
+    assert_eq!(wrong("x"), ["no name", "must be spec.names.plural+\".\"+spec.group"]);
 }
 
 #[test]

@@ -15,17 +15,6 @@ use super::{conversion, schema, version};
 /// `old` is the definition before an update.
 pub(super) fn validate(definition: &Object, old: Option<&Object>) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    if old.is_none() {
-        let spec = &definition["spec"];
-        let wanted = format!("{}.{}", text(&spec["names"], "plural"), text(spec, "group"));
-        let name = text(&definition["metadata"], "name");
-        for (key, name) in [("generateName", text(&definition["metadata"], "generateName")), ("name", name)] {
-            if name != wanted && !name.is_empty() {
-                let path = Path::new("metadata").child(key);
-                errors.push(FieldError::invalid(&path, name, "must be spec.names.plural+\".\"+spec.group"));
-            }
-        }
-    }
     errors.extend(spec(&Path::new("spec"), &definition["spec"], old));
     if let Some(old) = old {
         immutable(&definition["spec"], old, &mut errors);
@@ -40,6 +29,12 @@ pub(super) fn validate(definition: &Object, old: Option<&Object>) -> Vec<FieldEr
         errors.push(FieldError::invalid(&path, true, detail));
     }
     errors
+}
+
+/// What a definition must be called.
+pub(super) fn name(definition: &Object) -> String {
+    let spec = &definition["spec"];
+    format!("{}.{}", text(&spec["names"], "plural"), text(spec, "group"))
 }
 
 pub(super) fn text<'v>(value: &'v Value, key: &str) -> &'v str {
@@ -130,10 +125,9 @@ impl<'v> Versions<'v> {
                 errors.extend(version::columns(&at.child("additionalPrinterColumns"), columns));
             }
             if !self.is_shared(SELECTABLE) && is_filled(&version["selectableFields"]) {
-                let at = at.child("selectableFields");
-                if self.is_shared(SCHEMA) {
+                if self.is_shared(SCHEMA) || !version["schema"]["openAPIV3Schema"].is_object() {
                     let detail = "may only be set when `version.schema.openAPIV3Schema` is not included";
-                    errors.push(FieldError::invalid(&at, "", detail));
+                    errors.push(FieldError::invalid(&at.child(SELECTABLE.1), "", detail));
                 } else {
                     errors.extend(selectable(&at, version));
                 }
@@ -174,11 +168,11 @@ impl<'v> Versions<'v> {
             errors.extend(version::columns(&path.child(COLUMNS.1), &first["additionalPrinterColumns"]));
         }
         if self.is_shared(SELECTABLE) && is_filled(&first["selectableFields"]) {
-            let at = path.child(SELECTABLE.1);
-            if self.is_shared(SCHEMA) {
-                errors.extend(selectable(&at, first));
+            if self.is_shared(SCHEMA) && first["schema"].is_object() {
+                errors.extend(selectable(path, first));
             } else {
-                errors.push(FieldError::invalid(&at, "", "may only be set when validations.schema is included"));
+                let detail = "may only be set when validations.schema is included";
+                errors.push(FieldError::invalid(&path.child(SELECTABLE.1), "", detail));
             }
         }
     }
@@ -200,8 +194,14 @@ fn is_filled(list: &Value) -> bool {
     list.as_array().is_some_and(|list| !list.is_empty())
 }
 
-fn selectable(path: &Path, version: &Value) -> Vec<FieldError> {
-    version::selectable(path, &version["selectableFields"], &version["schema"]["openAPIV3Schema"])
+/// `of` is what has the fields.
+fn selectable(of: &Path, version: &Value) -> Vec<FieldError> {
+    let schema = &version["schema"]["openAPIV3Schema"];
+    let unreadable = schema::unreadable(schema);
+    let unreadable = unreadable.map(|why| FieldError::invalid(&of.child("schema.openAPIV3Schema"), "", why));
+    let mut errors: Vec<FieldError> = unreadable.into_iter().collect();
+    errors.extend(version::selectable(&of.child(SELECTABLE.1), &version["selectableFields"], schema));
+    errors
 }
 
 /// The schema of a version is as it was.

@@ -135,26 +135,8 @@ pub fn success(spec: &Cursor, at: &Cursor, errors: &mut Errors) {
 pub fn parse_indexes(text: &str, completions: i64) -> Result<i64, String> {
     let mut total = 0;
     let mut last = -1;
-    for interval in text.split(',').filter(|_| !text.is_empty()) {
-        if interval.matches('-').count() > 1 {
-            return Err(format!(
-                "the fragment {interval:?} violates the requirement that an index interval can have at most two parts \
-                 separated by '-'"
-            ));
-        }
-        let (first, end) = interval.split_once('-').unwrap_or((interval, interval));
-        let index = |part: &str| {
-            let number: i64 =
-                part.parse().map_err(|_| format!("cannot convert string to integer for index: {part:?}"))?;
-            match number >= completions {
-                true => Err(format!("too large index: {part:?}")),
-                false => Ok(number),
-            }
-        };
-        let (low, high) = (index(first)?, index(end)?);
-        if low > high || (low == high && interval.contains('-')) {
-            return Err(format!("non-increasing order, previous: {low}, current: {high}"));
-        }
+    for text in text.split(',').filter(|_| !text.is_empty()) {
+        let (low, high) = interval(text, completions)?;
         if low <= last {
             return Err(format!("non-increasing order, previous: {last}, current: {low}"));
         }
@@ -162,6 +144,29 @@ pub fn parse_indexes(text: &str, completions: i64) -> Result<i64, String> {
         last = high;
     }
     Ok(total)
+}
+
+/// The first and the last index that a text like `4` or `0-2` names.
+pub fn interval(text: &str, completions: i64) -> Result<(i64, i64), String> {
+    if text.matches('-').count() > 1 {
+        return Err(format!(
+            "the fragment {text:?} violates the requirement that an index interval can have at most two parts separated by \
+             '-'"
+        ));
+    }
+    let (first, end) = text.split_once('-').unwrap_or((text, text));
+    let index = |part: &str| {
+        let number: i64 = part.parse().map_err(|_| format!("cannot convert string to integer for index: {part:?}"))?;
+        match number >= completions {
+            true => Err(format!("too large index: {part:?}")),
+            false => Ok(number),
+        }
+    };
+    let (low, high) = (index(first)?, index(end)?);
+    if low > high || (low == high && text.contains('-')) {
+        return Err(format!("non-increasing order, previous: {low}, current: {high}"));
+    }
+    Ok((low, high))
 }
 
 pub fn replacement(spec: &Cursor, errors: &mut Errors) {

@@ -47,6 +47,8 @@ pub struct Config {
     /// Nodes of this cluster make routes and rules of Services by themselves, with the identity of their kubelets: they may read
     /// what kube-proxy may, and what is told to machines that join.
     pub nodes_are_whole: bool,
+    /// The controllers of this program come to it: they may some things beside what upstream's may.
+    pub own_controllers: bool,
     /// `None`: nothing is told.
     pub audit: Option<Arc<Audit>>,
     pub node_proxy: Arc<dyn NodeProxy>,
@@ -80,6 +82,7 @@ impl Config {
             max_in_flight: None,
             nodes: None,
             nodes_are_whole: false,
+            own_controllers: false,
             audit: None,
             node_proxy: Arc::new(NoNodes),
             token_issuer: Arc::new(NoTokens),

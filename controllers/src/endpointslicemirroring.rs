@@ -43,6 +43,7 @@ const BY_SERVICE: &str = "mirrored service";
 
 impl Controller for EndpointSliceMirroring {
     const NAME: &'static str = "endpoint-slice-mirroring-controller";
+    const ACCOUNT: &'static str = "endpointslicemirroring-controller";
     type Root = Endpoints;
     type View = View;
 

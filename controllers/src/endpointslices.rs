@@ -35,6 +35,7 @@ const SLICE_SIZE: usize = 100;
 
 impl Controller for EndpointSlices {
     const NAME: &'static str = "endpoint-slice-controller";
+    const ACCOUNT: &'static str = "endpointslice-controller";
     type Root = Service;
     type View = View;
 

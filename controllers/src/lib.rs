@@ -88,7 +88,6 @@ pub fn start(manager: &Manager, config: Config) {
     manager.add(pvcprotection::ClaimProtection);
     manager.add(pvprotection::VolumeProtection);
     manager.add(customresourcedefinition::names::CustomResourceNames);
-    tokencleaner::watch_tokens_alone(manager.informers());
     manager.add(tokencleaner::TokenCleaner);
     manager.add(ttlafterfinished::TtlAfterFinished);
     manager.add(vacprotection::VacProtection);

@@ -68,6 +68,7 @@ impl NodeIpam {
 
 impl Controller for NodeIpam {
     const NAME: &'static str = "node-ipam-controller";
+    const ACCOUNT: &'static str = "node-controller";
     type Root = Node;
     /// What this node is given; `None` when all ranges are taken, or none is wanted.
     type View = Option<Range>;

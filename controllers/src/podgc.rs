@@ -33,6 +33,7 @@ const QUARANTINE: Duration = Duration::from_secs(40);
 
 impl Controller for PodGc {
     const NAME: &'static str = "pod-garbage-collector-controller";
+    const ACCOUNT: &'static str = "pod-garbage-collector";
     type Root = Pod;
     type View = View;
 

@@ -33,6 +33,7 @@ pub struct View {
 
 impl Controller for ClaimBinding {
     const NAME: &'static str = "persistentvolume-binder-controller";
+    const ACCOUNT: &'static str = "persistent-volume-binder";
     type Root = PersistentVolumeClaim;
     type View = View;
 

@@ -21,6 +21,7 @@ pub struct VolumePhases;
 
 impl Controller for VolumePhases {
     const NAME: &'static str = "persistentvolume-phase-controller";
+    const ACCOUNT: &'static str = "persistent-volume-binder";
     type Root = PersistentVolume;
     /// The claim of the name that the volume is for.
     type View = Option<Arc<PersistentVolumeClaim>>;

@@ -15,6 +15,7 @@ pub struct VolumeProtection;
 
 impl Controller for VolumeProtection {
     const NAME: &'static str = "persistentvolume-protection-controller";
+    const ACCOUNT: &'static str = "pv-protection-controller";
     type Root = PersistentVolume;
     type View = ();
 

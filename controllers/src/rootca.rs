@@ -26,6 +26,7 @@ const DESCRIPTION: &str = "kubernetes.io/description";
 
 impl Controller for RootCa {
     const NAME: &'static str = "root-ca-certificate-publisher-controller";
+    const ACCOUNT: &'static str = "root-ca-cert-publisher";
     type Root = Namespace;
     type View = Option<Arc<ConfigMap>>;
 
@@ -35,7 +36,7 @@ impl Controller for RootCa {
     }
 
     fn view(&self, root: &Namespace, caches: &Caches) -> Option<Arc<ConfigMap>> {
-        caches.get::<ConfigMap>().find(root.metadata.name.as_deref(), NAME)
+        caches.chosen::<ConfigMap>(SELECTED).find(root.metadata.name.as_deref(), NAME)
     }
 
     fn decide(&self, root: &Namespace, current: &Option<Arc<ConfigMap>>, _now: Timestamp) -> Plan {

@@ -14,6 +14,7 @@ const DEFAULT: &str = "default";
 
 impl Controller for ServiceAccounts {
     const NAME: &'static str = "serviceaccount-controller";
+    const ACCOUNT: &'static str = "service-account-controller";
     type Root = Namespace;
     /// Whether it is there.
     type View = bool;

@@ -31,6 +31,7 @@ pub struct View {
 
 impl Controller for TaintEviction {
     const NAME: &'static str = "taint-eviction-controller";
+    const ACCOUNT: &'static str = "node-controller";
     type Root = Pod;
     type View = View;
 

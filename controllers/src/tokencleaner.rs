@@ -6,24 +6,22 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use kube::runtime::watcher;
-use reconcile::informer::{Caches, Informers};
+use reconcile::informer::Caches;
 use reconcile::{Action, Controller, Plan, Watch};
 
 /// Upstream's `bootstrapapi.SecretTypeBootstrapToken`.
 const TYPE: &str = "bootstrap.kubernetes.io/token";
+const SELECTED: &str = "type=bootstrap.kubernetes.io/token";
 const NAMESPACE: &str = "kube-system";
 const EXPIRATION: &str = "expiration";
 
 pub struct TokenCleaner;
 
-/// Before the controller is added: then the tokens are all that is read of Secrets. Who needs others must change this.
-pub fn watch_tokens_alone(informers: &Informers) {
-    informers.start_with::<Secret>(watcher::Config::default().fields(&format!("type={TYPE}")));
-}
-
 impl Controller for TokenCleaner {
     const NAME: &'static str = "token-cleaner-controller";
+    const ACCOUNT: &'static str = "token-cleaner";
+    /// Other Secrets are nobody's business here.
+    const ROOTS: Option<&'static str> = Some(SELECTED);
     type Root = Secret;
     type View = ();
 

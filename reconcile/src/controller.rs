@@ -4,7 +4,6 @@ use std::any::TypeId;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kube::runtime::watcher;
 
 use crate::informer::{Caches, Change, Informers, Kind, Store};
 use crate::{Key, Plan, Queue};
@@ -15,6 +14,10 @@ use crate::{Key, Plan, Queue};
 pub trait Controller: Send + Sync + 'static {
     /// As in upstream's log and event source, e.g. `deployment-controller`.
     const NAME: &'static str;
+    /// As whom it comes to the server: the service account in kube-system that upstream's has, or a user's whole name.
+    const ACCOUNT: &'static str = Self::NAME;
+    /// The field selector of the roots. `None`: all of the kind.
+    const ROOTS: Option<&'static str> = None;
     type Root: Kind;
     type View;
 
@@ -62,7 +65,7 @@ pub fn mapped<K: Kind>(keys_of: impl Fn(&K, &Caches) -> Vec<Key> + Send + Sync +
     }
 }
 
-/// As [`mapped`], of the objects that the field selector chooses. No other controller of the process can have all of the kind then.
+/// As [`mapped`], of the objects that the field selector chooses; the view finds them by [`Caches::chosen`].
 pub fn chosen<K: Kind>(
     fields: &'static str,
     keys_of: impl Fn(&K, &Caches) -> Vec<Key> + Send + Sync + 'static,
@@ -71,7 +74,7 @@ pub fn chosen<K: Kind>(
         kind: TypeId::of::<K>(),
         connect: Box::new(move |informers, queue| {
             let caches = informers.caches().clone();
-            let store = informers.start_with::<K>(watcher::Config::default().fields(fields));
+            let store = informers.start_chosen::<K>(fields);
             enqueue_on_change(&store, queue, move |object| keys_of(object, &caches));
         }),
     }

@@ -22,6 +22,9 @@ use crate::informer::{Informers, Progress, Store, all_synced};
 use crate::metrics::{Counters, Metrics};
 use crate::{Error, Key, Queue};
 
+/// Makes the client with which an account (see [`Controller::ACCOUNT`]) comes to the server.
+pub type Clients = Arc<dyn Fn(&'static str) -> Client + Send + Sync>;
+
 /// What the loop calls. [`Controller`]s are wrapped in it; those that must ask the server while they decide implement it.
 pub trait Reconciler: Send + Sync + 'static {
     fn reconcile<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Outcome>;
@@ -45,6 +48,7 @@ impl From<Performed> for Outcome {
 /// Runs the controllers of a process over shared informers.
 pub struct Manager {
     informers: Informers,
+    clients: Clients,
     recorder: Recorder,
     metrics: Metrics,
     cancel: CancellationToken,
@@ -56,10 +60,21 @@ impl Manager {
         Self::with_informers(Informers::new(client, cancel.clone()), cancel)
     }
 
-    /// For a process that has informers already.
+    /// For a process that has informers already; all controllers come to the server as the informers do.
     pub fn with_informers(informers: Informers, cancel: CancellationToken) -> Self {
+        let client = informers.client().clone();
+        Self::with_clients(informers, Arc::new(move |_| client.clone()), cancel)
+    }
+
+    /// The informers are shared, what each controller asks and writes goes by a client of its own.
+    pub fn with_clients(informers: Informers, clients: Clients, cancel: CancellationToken) -> Self {
         let recorder = Recorder::start(informers.client().clone(), "setpoint", None, cancel.clone());
-        Self { informers, recorder, metrics: Metrics::default(), cancel, tasks: TaskTracker::new() }
+        Self { informers, clients, recorder, metrics: Metrics::default(), cancel, tasks: TaskTracker::new() }
+    }
+
+    /// The client of an account.
+    pub fn client(&self, account: &'static str) -> Client {
+        (self.clients)(account)
     }
 
     pub fn informers(&self) -> &Informers {
@@ -74,19 +89,23 @@ impl Manager {
         &self.cancel
     }
 
-    /// What performs plans in the name of a controller.
-    pub fn executor(&self, name: &'static str) -> Executor {
+    /// What performs plans in the name of a controller and with the rights of its account.
+    pub fn executor(&self, name: &'static str, account: &'static str) -> Executor {
+        let client = self.client(account);
         Executor {
-            client: self.informers.client().clone(),
+            recorder: self.recorder.named(name, client.clone()),
+            client,
             caches: self.informers.caches().clone(),
-            recorder: self.recorder.named(name),
             counters: self.metrics.counters(name),
         }
     }
 
     pub fn add<C: Controller>(&self, controller: C) {
         let queue = Arc::new(Queue::default());
-        let roots = self.informers.start::<C::Root>();
+        let roots = match C::ROOTS {
+            None => self.informers.start::<C::Root>(),
+            Some(fields) => self.informers.start_chosen(fields),
+        };
         let mut kinds = vec![TypeId::of::<C::Root>()];
         for watch in C::watches() {
             kinds.push(watch.kind);
@@ -94,7 +113,7 @@ impl Manager {
         }
         enqueue_on_change(&roots, queue.clone(), |root| vec![Key::of(root)]);
         let workers = controller.workers();
-        let adapter = Adapter { controller, roots, executor: self.executor(C::NAME) };
+        let adapter = Adapter { controller, roots, executor: self.executor(C::NAME, C::ACCOUNT) };
         let waits_for = self.informers.caches().progress(|kind| kinds.contains(kind));
         self.add_reconciler(C::NAME, queue, workers, Arc::new(adapter), waits_for);
     }

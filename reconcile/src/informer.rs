@@ -1,4 +1,5 @@
-//! Shared informers: one list and watch per kind for everybody in the process who asks for that kind.
+//! Shared informers: one list and watch for everybody in the process who asks for the same objects, which are all of a kind or
+//! those that selectors choose. Who asks for all never gets a part.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -37,15 +38,19 @@ impl Informers {
 
     /// The store of a kind, started at the first call. It fills in the background: see [`Store::synced`].
     pub fn start<K: Kind>(&self) -> Store<K> {
-        self.start_with(watcher::Config::default())
+        self.start_with(None)
     }
 
-    /// As [`Informers::start`], for the objects that match the selectors of `config`; they count at the first call only.
-    pub fn start_with<K: Kind>(&self, config: watcher::Config) -> Store<K> {
-        let filtered = config.label_selector.is_some() || config.field_selector.is_some();
-        let (store, new) = self.caches.get_or_insert::<K>(filtered);
+    /// As [`Informers::start`], for the objects that the field selector chooses: a store beside that of all of the kind.
+    pub fn start_chosen<K: Kind>(&self, fields: &'static str) -> Store<K> {
+        self.start_with(Some(fields))
+    }
+
+    fn start_with<K: Kind>(&self, fields: Option<&'static str>) -> Store<K> {
+        let (store, new) = self.caches.get_or_insert::<K>(fields);
         if new {
             let api = Api::<K>::all(self.client.clone());
+            let config = watcher::Config { field_selector: fields.map(str::to_owned), ..watcher::Config::default() };
             tokio::spawn(follow(api, config, store.clone(), self.cancel.clone()));
         }
         store
@@ -63,47 +68,59 @@ impl Informers {
 /// Read access to the stores of all kinds that are informed about.
 #[derive(Clone, Default)]
 pub struct Caches {
-    stores: Arc<RwLock<HashMap<TypeId, Entry>>>,
+    stores: Arc<RwLock<HashMap<Held, Entry>>>,
 }
+
+/// What a store holds: a kind, and the field selector that chooses of it; `None` is all.
+type Held = (TypeId, Option<&'static str>);
 
 struct Entry {
     typed: Arc<dyn Any + Send + Sync>,
     erased: Arc<dyn AnyStore>,
     api_version: String,
     kind: String,
-    /// Has only some of the objects, so the absence of one says nothing.
-    filtered: bool,
 }
 
 impl Caches {
-    /// The store of a kind.
+    /// The store of all objects of a kind.
     ///
     /// # Panics
     /// When no informer of the kind was started: a controller must name in `watches()` every kind its view reads.
     pub fn get<K: Kind>(&self) -> Store<K> {
-        match self.find::<K>() {
+        match self.find::<K>(None) {
             Some(store) => store,
             None => panic!("no informer was started for {}", K::kind(&())),
         }
     }
 
-    pub fn find<K: Kind>(&self) -> Option<Store<K>> {
+    /// The store of those objects of a kind that the field selector chooses.
+    ///
+    /// # Panics
+    /// As [`Caches::get`].
+    pub fn chosen<K: Kind>(&self, fields: &'static str) -> Store<K> {
+        match self.find::<K>(Some(fields)) {
+            Some(store) => store,
+            None => panic!("no informer was started for {} of {fields}", K::kind(&())),
+        }
+    }
+
+    fn find<K: Kind>(&self, fields: Option<&'static str>) -> Option<Store<K>> {
         let stores = self.stores.read().unwrap_or_else(PoisonError::into_inner);
-        let entry = stores.get(&TypeId::of::<K>())?;
+        let entry = stores.get(&(TypeId::of::<K>(), fields))?;
         entry.typed.downcast_ref::<Store<K>>().cloned()
     }
 
     /// A store that nobody feeds but the caller: how tests make a world for a `view`.
     pub fn insert<K: Kind>(&self, objects: Vec<K>) -> Store<K> {
-        let (store, _) = self.get_or_insert::<K>(false);
+        let (store, _) = self.get_or_insert::<K>(None);
         store.replace(objects);
         store
     }
 
-    fn get_or_insert<K: Kind>(&self, filtered: bool) -> (Store<K>, bool) {
+    fn get_or_insert<K: Kind>(&self, fields: Option<&'static str>) -> (Store<K>, bool) {
         let mut stores = self.stores.write().unwrap_or_else(PoisonError::into_inner);
         let mut new = false;
-        let entry = stores.entry(TypeId::of::<K>()).or_insert_with(|| {
+        let entry = stores.entry((TypeId::of::<K>(), fields)).or_insert_with(|| {
             new = true;
             let store = Store::<K>::default();
             Entry {
@@ -111,7 +128,6 @@ impl Caches {
                 erased: Arc::new(store),
                 api_version: K::api_version(&()).into_owned(),
                 kind: K::kind(&()).into_owned(),
-                filtered,
             }
         });
         (entry.typed.downcast_ref::<Store<K>>().cloned().unwrap_or_default(), new)
@@ -125,14 +141,15 @@ impl Caches {
     /// The progress of the stores of these types.
     pub(crate) fn progress(&self, of: impl Fn(&TypeId) -> bool) -> Vec<watch::Receiver<Progress>> {
         let stores = self.stores.read().unwrap_or_else(PoisonError::into_inner);
-        stores.iter().filter(|(kind, _)| of(kind)).map(|(_, entry)| entry.erased.watch_progress()).collect()
+        stores.iter().filter(|((kind, _), _)| of(kind)).map(|(_, entry)| entry.erased.watch_progress()).collect()
     }
 
-    /// The whole store of a kind by its names, for those who have no type in hand.
+    /// The store of all objects of a kind by its names, for those who have no type in hand. In a part of them the absence of one
+    /// would say nothing.
     pub(crate) fn erased(&self, api_version: &str, kind: &str) -> Option<Arc<dyn AnyStore>> {
         let stores = self.stores.read().unwrap_or_else(PoisonError::into_inner);
-        let entry = stores.values().find(|entry| entry.kind == kind && entry.api_version == api_version)?;
-        (!entry.filtered).then(|| entry.erased.clone())
+        let mut whole = stores.iter().filter(|((_, fields), _)| fields.is_none()).map(|(_, entry)| entry);
+        whole.find(|entry| entry.kind == kind && entry.api_version == api_version).map(|entry| entry.erased.clone())
     }
 
     /// Wait until the caches show each of these writes, or something newer.

@@ -21,7 +21,7 @@ mod request;
 mod store;
 
 pub use controller::{Controller, Watch, chosen, indexed, mapped, owned, owner_key, read};
-pub use driver::{Manager, Outcome, Reconciler, now};
+pub use driver::{Clients, Manager, Outcome, Reconciler, now};
 pub use error::Error;
 pub use expectation::Expectation;
 pub use key::Key;

@@ -17,6 +17,8 @@ use crate::yaml;
 
 pub const NAMESPACE: &str = "kube-public";
 pub const NAME: &str = "cluster-info";
+/// As whom it is written; upstream's controller of this name signs it.
+pub const ACCOUNT: &str = "bootstrap-signer";
 /// As in kubeadm's configuration.
 const PODS: &str = "podSubnet";
 const SERVICES: &str = "serviceSubnet";

@@ -27,6 +27,7 @@ use apiserver::front::serve::{Front, serve};
 use apiserver::front::tokens::ServiceAccountTokens;
 use apiserver::{ApiServer, UserInfo};
 use jiff::Timestamp;
+use reconcile::informer::Informers;
 use tokio::net::TcpListener;
 
 use crate::addresses::Network;
@@ -93,6 +94,7 @@ impl ControlPlane {
         api.max_in_flight = Some(apiserver::flowcontrol::DEFAULT_SEATS);
         // Each node has one identity, and rules of Services and routes to others beside its kubelet.
         api.nodes_are_whole = true;
+        api.own_controllers = true;
         api.audit = config.audit;
         api.token_issuer = tokens.clone();
         if let Some(path) = config.authentication {
@@ -135,15 +137,11 @@ impl ControlPlane {
 
     /// A client of the API in this process, as a user. `component` is the name that it has in managedFields.
     pub fn client(&self, user: UserInfo, component: &'static str) -> kube::Client {
-        client::in_process(&self.server, user, component)
+        client::in_process(&self.server, user, http::HeaderValue::from_static(component))
     }
 
     /// Controllers and scheduler; of several control planes only the leaders' work.
     pub fn start_controllers(&self, parts: &mut Parts) {
-        let component = |name: &'static str, groups: &[&str]| {
-            let user = UserInfo::new(&format!("system:{name}"), groups);
-            self.client(user, name)
-        };
         let mut node_lifecycle = controllers::nodelifecycle::Config::default();
         node_lifecycle.grace_period = self.node_grace_period.unwrap_or(node_lifecycle.grace_period);
         let config = controllers::Config {
@@ -159,14 +157,17 @@ impl ControlPlane {
             self.pod_ranges.as_ref().map(|ranges| ClusterInfo::new(self.advertise, ranges.cluster, self.services));
         let authority = self.authority.certificate().to_owned();
         let manager = "kube-controller-manager";
-        // All controllers share one identity and one set of informers, where upstream gives each a service account and a role of
-        // its own: so that it may what all of them may, it is one of the masters.
-        let client = component(manager, &["system:masters", "system:authenticated"]);
+        let client = client::component(&self.server, manager);
+        let server = self.server.clone();
+        let clients: reconcile::Clients = Arc::new(move |account| client::account(&server, account));
         election::run(manager, self.candidate.as_ref(), client.clone(), parts, move |cancel| {
-            let manager = reconcile::Manager::new(client.clone(), cancel.clone());
+            // The informers are the manager's and shared; what a controller asks and writes beside them it does by itself.
+            let informers = Informers::new(client.clone(), cancel.clone());
+            let manager = reconcile::Manager::with_clients(informers, clients.clone(), cancel.clone());
             controllers::start(&manager, config.clone());
             // Machines join at the leader.
-            let publish = info.clone().map(|info| info.publish(client.clone(), authority.clone(), cancel));
+            let signer = || clients(cluster_info::ACCOUNT);
+            let publish = info.clone().map(|info| info.publish(signer(), authority.clone(), cancel));
             async move {
                 tokio::join!(manager.run(), async {
                     if let Some(publish) = publish {
@@ -176,7 +177,7 @@ impl ControlPlane {
             }
         });
         let scheduler = "kube-scheduler";
-        let client = component(scheduler, &["system:authenticated"]);
+        let client = client::component(&self.server, scheduler);
         election::run(scheduler, self.candidate.as_ref(), client.clone(), parts, move |cancel| {
             let config = scheduler::Config { seed: crate::random(), ..scheduler::Config::default() };
             scheduler::run(client.clone(), config, cancel)

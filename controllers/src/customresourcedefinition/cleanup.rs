@@ -21,6 +21,7 @@ use super::{is_true, set};
 use crate::discovery::{Meta, Resource};
 
 const NAME: &str = "crd-finalizer-controller";
+const ACCOUNT: &str = "system:apiserver";
 const FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
 
 /// While finalizers of the objects do their part; the objects are of a kind that no informer of ours watches.
@@ -43,7 +44,7 @@ pub fn start(manager: &Manager) {
             adding.add(Key::of(&**new));
         }
     });
-    let reconciler = Cleanup { client: manager.informers().client().clone(), executor: manager.executor(NAME) };
+    let reconciler = Cleanup { client: manager.client(ACCOUNT), executor: manager.executor(NAME, ACCOUNT) };
     manager.add_reconciler(NAME, queue, 5, Arc::new(reconciler), waits_for);
 }
 

@@ -18,6 +18,7 @@ pub struct CustomResourceNames;
 
 impl Controller for CustomResourceNames {
     const NAME: &'static str = "crd-naming-condition-controller";
+    const ACCOUNT: &'static str = "system:apiserver";
     type Root = CustomResourceDefinition;
     /// All definitions of the group.
     type View = Vec<Arc<CustomResourceDefinition>>;

@@ -31,6 +31,7 @@ use graph::{FOREGROUND, Node, ORPHAN, State};
 use monitors::Monitors;
 
 const NAME: &str = "garbage-collector-controller";
+const ACCOUNT: &str = "generic-garbage-collector";
 const WORKERS: usize = 20;
 /// Until an object is looked at again whose owner is there but not in the graph yet.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -45,12 +46,12 @@ struct GarbageCollector {
 
 pub fn start(manager: &Manager) {
     let queue = Arc::new(Queue::default());
-    let client = manager.informers().client().clone();
+    let client = manager.client(ACCOUNT);
     let monitors = Arc::new(Monitors::new(client.clone(), queue.clone(), manager.cancel().clone()));
     manager.spawn(monitors.clone().run());
     let told = monitors.clone();
     manager.informers().start::<CustomResourceDefinition>().on_change(move |_| told.kinds_changed());
-    let executor = manager.executor(NAME);
+    let executor = manager.executor(NAME, ACCOUNT);
     let collector = GarbageCollector { monitors, queue: queue.clone(), client, executor, absent: Mutex::default() };
     manager.add_reconciler(NAME, queue, WORKERS, Arc::new(collector), Vec::new());
 }

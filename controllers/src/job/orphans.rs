@@ -17,6 +17,7 @@ pub struct JobOrphans;
 
 impl Controller for JobOrphans {
     const NAME: &'static str = "job-orphans-controller";
+    const ACCOUNT: &'static str = "job-controller";
     type Root = Pod;
     /// The Job of the name that the pod's owner has.
     type View = Option<Arc<Job>>;

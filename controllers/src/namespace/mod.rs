@@ -23,6 +23,7 @@ use crate::discovery::{Resource, discover};
 use conditions::{Content, Found};
 
 const NAME: &str = "namespace-controller";
+const ACCOUNT: &str = "namespace-controller";
 const FINALIZER: &str = "kubernetes";
 
 /// While others (the kubelet, finalizers) do their part. A pod that goes wakes us before.
@@ -55,7 +56,7 @@ pub fn start(manager: &Manager) {
             adding.add(key);
         }
     });
-    let reconciler = Namespaces { client: manager.informers().client().clone(), executor: manager.executor(NAME) };
+    let reconciler = Namespaces { client: manager.client(ACCOUNT), executor: manager.executor(NAME, ACCOUNT) };
     manager.add_reconciler(NAME, queue, 10, Arc::new(reconciler), waits_for);
 }
 

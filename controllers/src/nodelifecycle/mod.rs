@@ -70,6 +70,7 @@ impl NodeLifecycle {
 
 impl Controller for NodeLifecycle {
     const NAME: &'static str = "node-lifecycle-controller";
+    const ACCOUNT: &'static str = "node-controller";
     type Root = Node;
     type View = View;
 

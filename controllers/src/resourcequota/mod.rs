@@ -29,6 +29,7 @@ use crate::discovery::{Resource, discover};
 use monitors::Monitors;
 
 const NAME: &str = "resource-quota-controller";
+const ACCOUNT: &str = "resourcequota-controller";
 
 /// Upstream's `--resource-quota-sync-period`.
 const COUNT_AGAIN: Duration = Duration::from_secs(5 * 60);
@@ -57,10 +58,11 @@ pub fn start(manager: &Manager) {
     });
     count_what_is_freed(&pods, Measure::Pods, &quotas, &queue);
     count_what_is_freed(&manager.informers().start::<Service>(), Measure::Services, &quotas, &queue);
-    let client = manager.informers().client().clone();
+    let client = manager.client(ACCOUNT);
     let monitors = Monitors::new(client.clone(), quotas.clone(), queue.clone(), manager.cancel().clone());
     let waits_for = vec![quotas.progress(), pods.progress()];
-    let reconciler = Quotas { client, executor: manager.executor(NAME), quotas, pods, monitors: Arc::new(monitors) };
+    let reconciler =
+        Quotas { client, executor: manager.executor(NAME, ACCOUNT), quotas, pods, monitors: Arc::new(monitors) };
     manager.add_reconciler(NAME, queue, 5, Arc::new(reconciler), waits_for);
 }
 

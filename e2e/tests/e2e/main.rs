@@ -1,5 +1,6 @@
 //! The cluster from outside, one file for each thing that it is good for.
 
+mod audit;
 mod bad_input;
 mod certificates;
 mod client_go;

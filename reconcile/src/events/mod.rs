@@ -33,7 +33,9 @@ impl EventType {
 /// dropped: events are a help, and nobody may wait for them.
 #[derive(Clone)]
 pub struct Recorder {
-    sender: mpsc::Sender<Observed>,
+    sender: mpsc::Sender<(Client, Observed)>,
+    /// Who writes.
+    client: Client,
     /// Upstream's name of the component, e.g. `kubelet`, and the node it speaks for.
     component: String,
     host: Option<String>,
@@ -46,13 +48,13 @@ impl Recorder {
     /// Starts the task that writes; it ends with `cancel`, or with the last clone.
     pub fn start(client: Client, component: &str, host: Option<&str>, cancel: CancellationToken) -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        tokio::spawn(write_events(client, receiver, cancel));
-        Self { sender, component: component.to_owned(), host: host.map(str::to_owned) }
+        tokio::spawn(write_events(receiver, cancel));
+        Self { sender, client, component: component.to_owned(), host: host.map(str::to_owned) }
     }
 
-    /// The same task and the same correlation, speaking for another component.
-    pub fn named(&self, component: &str) -> Self {
-        Self { component: component.to_owned(), ..self.clone() }
+    /// The same task and the same correlation, speaking for another component with that one's client.
+    pub fn named(&self, component: &str, client: Client) -> Self {
+        Self { component: component.to_owned(), client, ..self.clone() }
     }
 
     pub fn event<K: Resource<DynamicType = ()>>(&self, regarding: &K, kind: EventType, reason: &str, message: &str) {
@@ -70,20 +72,20 @@ impl Recorder {
             message: message.to_owned(),
             at: Timestamp::now(),
         };
-        if self.sender.try_send(observed).is_err() {
+        if self.sender.try_send((self.client.clone(), observed)).is_err() {
             debug!(reason, "event dropped");
         }
     }
 }
 
-async fn write_events(client: Client, mut receiver: mpsc::Receiver<Observed>, cancel: CancellationToken) {
+async fn write_events(mut receiver: mpsc::Receiver<(Client, Observed)>, cancel: CancellationToken) {
     let mut correlator = Correlator::default();
     loop {
         let observed = tokio::select! {
             () = cancel.cancelled() => return,
             observed = receiver.recv() => observed,
         };
-        let Some(observed) = observed else { return };
+        let Some((client, observed)) = observed else { return };
         let outcome = correlator.observe(&observed);
         if let Err(error) = write_event(&client, outcome).await {
             warn!(%error, reason = observed.reason, object = ?observed.regarding.name, "event not written");

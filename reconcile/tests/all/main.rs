@@ -2,6 +2,7 @@
 
 mod driver;
 mod fake;
+mod informer;
 mod lease;
 
 use std::time::Duration;

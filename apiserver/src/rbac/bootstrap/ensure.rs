@@ -5,7 +5,7 @@ use api::status::{Reason, Status};
 use futures::StreamExt;
 
 use super::reconcile::{Reconciled, reconcile};
-use super::{GROUP, NODES, Wanted, objects, read};
+use super::{CONTROLLERS, GROUP, NODES, Wanted, objects, read};
 use crate::core::{Core, Existing};
 use crate::options::DeleteOptions;
 use crate::pipeline::{Change, Decoded, Target};
@@ -26,6 +26,9 @@ pub(crate) async fn ensure(core: &Core) -> Result<(), Status> {
     let mut wanted = objects().map_err(Status::internal)?;
     if core.config.nodes_are_whole {
         wanted.extend(read(NODES).map_err(Status::internal)?);
+    }
+    if core.config.own_controllers {
+        wanted.extend(read(CONTROLLERS).map_err(Status::internal)?);
     }
     let all = futures::stream::iter(wanted).map(|wanted| ensure_one(core, wanted)).buffer_unordered(WRITES);
     let done = all.fold(Ok(()), async |all, one| if one.is_err() { one } else { all }).await;

@@ -1,7 +1,7 @@
 //! The roles and bindings that every cluster has.
 //!
 //! `policy.txt` is the table; [`objects`] are what it says as API objects; `reconcile` compares one with what is there; `ensure`
-//! makes it so at each start.
+//! makes it so at each start. `controllers.txt` is for the controllers of this program alone.
 
 mod ensure;
 mod reconcile;
@@ -14,6 +14,7 @@ use super::rule::Rule;
 pub(crate) use ensure::ensure;
 
 const POLICY: &str = include_str!("policy.txt");
+const CONTROLLERS: &str = include_str!("controllers.txt");
 pub(super) const GROUP: &str = "rbac.authorization.k8s.io";
 const API_VERSION: &str = "rbac.authorization.k8s.io/v1";
 /// An object that says false here is left alone.
@@ -183,6 +184,17 @@ mod tests {
         let account = json!({"kind": "ServiceAccount", "name": "kube-dns", "namespace": "kube-system"});
         assert_eq!(dns["subjects"], json!([account]));
         assert_eq!(read(NODES).unwrap().len(), 3);
+        // One role and one binding for each, and nobody but those that upstream's policy knows, too.
+        for Wanted { object, .. } in read(CONTROLLERS).unwrap() {
+            let theirs = object["metadata"]["name"].as_str().unwrap().replace("setpoint:", "system:");
+            let known = objects.iter().any(|one| {
+                one.object["metadata"]["name"] == theirs
+                    && one.object["metadata"]["namespace"] == object["metadata"]["namespace"]
+            });
+            assert!(known, "{theirs}");
+            let subjects = object["subjects"].as_array().into_iter().flatten();
+            assert!(subjects.into_iter().all(|one| theirs.strip_prefix("system:controller:") == one["name"].as_str()));
+        }
         assert_eq!(find("clusterrolebindings", "system:node")["subjects"], Value::Null, "the node authorizer's");
         for Wanted { resource, object } in &objects {
             let role = object["roleRef"]["name"].as_str();

@@ -219,7 +219,7 @@ async fn objects_are_checked() {
     other["kind"] = "Gadget".into();
     assert_eq!(
         server.post(WIDGETS, &other).await.message(),
-        "Widget.example.com \"a\" is invalid: kind: Invalid value: \"Gadget\": must be Widget"
+        "Gadget.example.com \"a\" is invalid: kind: Invalid value: \"Gadget\": must be Widget"
     );
     other["apiVersion"] = "example.com/v2".into();
     assert_eq!(

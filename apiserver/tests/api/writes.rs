@@ -335,11 +335,15 @@ async fn admission_gives_and_refuses_priorities_and_accounts() {
     };
     let table = [
         (json!({"priorityClassName": "system-node-critical"}), 201, ""),
-        (json!({"priorityClassName": "none"}), 403, "pods is forbidden: no PriorityClass with name none was found"),
+        (
+            json!({"priorityClassName": "none"}),
+            403,
+            "pods \"p-\" is forbidden: no PriorityClass with name none was found",
+        ),
         (
             json!({"priority": 7}),
             403,
-            "pods is forbidden: the integer value of priority (7) must not be provided in pod spec; priority admission \
+            "pods \"p-\" is forbidden: the integer value of priority (7) must not be provided in pod spec; priority admission \
              controller computed 0 from the given PriorityClass name",
         ),
         (

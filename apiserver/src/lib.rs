@@ -53,6 +53,7 @@ pub mod nodes;
 mod openapi;
 mod options;
 mod outbound;
+mod pieces;
 mod pipeline;
 pub mod query;
 pub mod rbac;

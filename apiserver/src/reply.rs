@@ -9,28 +9,25 @@ use api::protobuf::{self, EncodeError};
 use api::schema::SchemaSet;
 use api::status::Status;
 use api::table::{self, IncludeObject, TableOptions};
-use bytes::{Bytes, BytesMut};
-use futures::stream;
+use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY, WARNING};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use http_body::Frame;
-use http_body_util::{BodyExt, StreamBody};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::body::{self, Body, BoxError};
+use crate::body::{self, Body};
 use crate::cache::{Stored, frame};
 use crate::call::Call;
 use crate::gzip::Gzip;
 use crate::media::{Accepted, Format, View, accepts_gzip};
+use crate::pieces::pieces;
 use crate::query::Query;
 use crate::registry::Descriptor;
 
-/// Answers of this size and more are compressed, and lists are sent in pieces of it (upstream compresses from 128 KiB).
+/// Answers of this size and more are compressed (upstream's number).
 const COMPRESS_FROM: usize = 128 * 1024;
-const PIECE: usize = 64 * 1024;
 
 pub(crate) enum Reply {
     /// An object of the row's kind in the stored form.
@@ -244,34 +241,6 @@ fn list_metadata(list: &List) -> Value {
 /// Custom resources as their row shows them.
 fn texts(row: &Descriptor, items: Vec<Arc<Stored>>) -> Result<Vec<Bytes>, Status> {
     items.into_iter().map(|item| row.served(&item.json, item.revision)).collect()
-}
-
-/// The list's text in pieces, each made when the client is ready for it.
-fn pieces<T: Send + 'static>(head: String, items: Vec<T>, text: fn(&T) -> &Bytes) -> Body {
-    let mut items = items.into_iter().enumerate();
-    let mut begun = Some(head);
-    let mut ended = false;
-    let next = move || {
-        if ended {
-            return None;
-        }
-        let mut piece = BytesMut::with_capacity(PIECE);
-        piece.extend_from_slice(begun.take().unwrap_or_default().as_bytes());
-        for (index, item) in items.by_ref() {
-            if index > 0 {
-                piece.extend_from_slice(b",");
-            }
-            piece.extend_from_slice(text(&item));
-            if piece.len() >= PIECE {
-                return Some(piece.freeze());
-            }
-        }
-        ended = true;
-        piece.extend_from_slice(b"]}");
-        Some(piece.freeze())
-    };
-    let frames = stream::iter(std::iter::from_fn(next).map(|piece| Ok::<_, BoxError>(Frame::data(piece))));
-    StreamBody::new(frames).boxed_unsync()
 }
 
 /// Indented or not, JSON, YAML, or protobuf.

@@ -292,6 +292,7 @@ pub(crate) fn another_uid(row: &Descriptor, key: &str, dry_run: bool, name: &str
         ("", "endpoints") => "services/endpoints".to_owned(),
         ("", "services") => "services/specs".to_owned(),
         ("", "nodes") => "minions".to_owned(),
+        ("", "replicationcontrollers") => "controllers".to_owned(),
         ("networking.k8s.io", "ingresses") => "ingress".to_owned(),
         ("apiextensions.k8s.io" | "apiregistration.k8s.io", _) => format!("{group}/{plural}"),
         _ if row.custom.is_some() => format!("{group}/{plural}"),

@@ -204,6 +204,12 @@ impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Value::String(text) => write!(f, "{text:?}"),
+            Value::Array(items) => {
+                let items: Vec<String> = items.iter().map(|item| Shown(item).to_string()).collect();
+                write!(f, "[{}]", items.join(","))
+            }
+            // Upstream puts nothing around them, and nothing between them.
+            Value::Object(members) => members.iter().try_for_each(|(name, value)| write!(f, "{name}={}", Shown(value))),
             other => write!(f, "{other}"),
         }
     }
@@ -229,6 +235,8 @@ mod tests {
             ("v:8080", "[=8080]"),
             ("v:true", "[=true]"),
             ("v:null", "[=null]"),
+            ("v:{}", "[=]"),
+            ("v:{\"a\":[1,\"x\"]}", "[=a=[1,\"x\"]]"),
             ("k:{\"containerPort\":80,\"protocol\":\"TCP\"}", "[containerPort=80,protocol=\"TCP\"]"),
             ("k:{\"name\":\"a\\\"b\"}", "[name=\"a\\\"b\"]"),
             ("k:{\"name\":\"\\u003ca\\u003e\\u0026\"}", "[name=\"<a>&\"]"),

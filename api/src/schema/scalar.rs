@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::Scalar;
 use crate::quantity::{Quantity, QuantityError};
+use crate::structural::go;
 use crate::time::{self, DurationError, TimeError};
 
 /// Why a value does not fit the type of its field, in the words of Go's decoders.
@@ -148,7 +149,11 @@ pub(super) fn conform(scalar: Scalar, value: &mut Value) -> Result<(), TypeMisma
 }
 
 /// A number in a field of integers as Go converts it: a whole fraction is an integer, and of what is too large the lowest bits count.
+/// Quantities are read from the number as Go writes it.
 pub(super) fn convert(scalar: Scalar, value: &mut Value) {
+    if let (Scalar::Quantity, Some(float)) = (scalar, value.as_f64().filter(|_| value.is_f64())) {
+        *value = go::float(float).into();
+    }
     if !matches!(scalar, Scalar::Int32 | Scalar::Int64) {
         return;
     }
@@ -283,6 +288,8 @@ mod tests {
             (Scalar::Int64, json!(u64::MAX), json!(i64::MIN)),
             (Scalar::Int64, json!("1"), json!("1")),
             (Scalar::Float64, json!(2.0), json!(2.0)),
+            (Scalar::Quantity, json!(4e20), json!("400000000000000000000")),
+            (Scalar::Quantity, json!(2), json!(2)),
         ];
         for (scalar, value, expected) in cases {
             let mut converted = value.clone();

@@ -9,7 +9,7 @@
 pub mod check;
 pub mod default;
 mod format;
-mod go;
+pub(crate) mod go;
 pub mod lists;
 pub mod metadata;
 pub mod prune;

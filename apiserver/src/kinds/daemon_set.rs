@@ -35,6 +35,11 @@ impl Strategy for DaemonSet {
                 default_to(rolling, "maxSurge", 0);
             }
         }
+        // Numbers in upstream's internal form: what nobody says is none.
+        if let Some(rolling) = get_mut(strategy, "rollingUpdate") {
+            default_to(rolling, "maxUnavailable", 0);
+            default_to(rolling, "maxSurge", 0);
+        }
     }
 
     fn prepare_for_create(&self, new: &mut Object) {

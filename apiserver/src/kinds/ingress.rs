@@ -155,8 +155,8 @@ fn backend(at: &Cursor, errors: &mut Errors) {
             let port = service.child("port");
             let (name, number) = (port.child("name"), port.child("number"));
             match (name.str().is_empty(), number.int().unwrap_or_default()) {
-                (false, 1..) => errors.invalid_as(at, "", "cannot set both port name & port number"),
-                (false, _) => errors.messages(&name, names::port_name(name.str())),
+                (false, ..0 | 1..) => errors.invalid_as(at, "", "cannot set both port name & port number"),
+                (false, 0) => errors.messages(&name, names::port_name(name.str())),
                 (true, 0) => errors.required_because(at, "port name or number is required"),
                 (true, value) => {
                     if let Some(wrong) = names::port_number(value) {

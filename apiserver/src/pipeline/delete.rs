@@ -252,8 +252,8 @@ fn finalizers(row: &Descriptor, old: &Object, options: &DeleteOptions) -> Vec<St
     }
     let has = |wanted: &str| old.finalizers().any(|finalizer| finalizer == wanted);
     let (orphan, foreground) = match (options.orphan_dependents, options.propagation) {
-        // Upstream's namespaces have a way of their own.
-        (Some(false), _) if row.info.kind == "Namespace" => (false, has(FOREGROUND)),
+        // Upstream's namespaces have a way of their own the first time.
+        (Some(false), _) if row.info.kind == "Namespace" && old.deletion_timestamp().is_none() => (false, true),
         (Some(orphan), _) => (orphan, false),
         (None, Some(Propagation::Orphan)) => (true, false),
         (None, Some(Propagation::Background)) => (false, false),

@@ -135,6 +135,7 @@ impl Rescale<'_> {
                 }
                 let api_version = self.call.row.gvk().api_version();
                 let applied = config.apply(tracker, Some(live)).map_err(|status| in_scale(status, &api_version))?;
+                config.tell_duplicates()?;
                 return Ok((normal(applied.object), applied.managed));
             }
         };

@@ -55,7 +55,11 @@ impl<'a> Configuration<'a> {
     pub fn apply(&self, tracker: Tracker<'_>, live: Option<&Existing>) -> Result<Applied, Status> {
         let managed = live.map(|live| live.managers.decode()).unwrap_or_default();
         let applied = tracker.apply(live.map(|live| &live.object), managed, &self.object, self.force);
-        let applied = applied.map_err(|error| managed::refused(&error))?;
+        applied.map_err(|error| managed::refused(&error))
+    }
+
+    /// What is said of keys that stand twice, once the configuration has made an object.
+    pub fn tell_duplicates(&self) -> Result<(), Status> {
         if let Some(duplicates) = &self.duplicates {
             let message = format!("error strict decoding YAML: {YAML}yaml: unmarshal errors:\n  {duplicates}");
             match self.validation {
@@ -64,7 +68,7 @@ impl<'a> Configuration<'a> {
                 FieldValidation::Ignore => {}
             }
         }
-        Ok(applied)
+        Ok(())
     }
 }
 
@@ -146,6 +150,7 @@ impl ApplyToStored<'_> {
             );
             return Err(Status::plain(message));
         }
+        self.config.tell_duplicates()?;
         if let Some(shape) = target.row.shape {
             shape.store(&mut object);
         }

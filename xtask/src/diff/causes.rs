@@ -46,8 +46,8 @@ impl Key {
 impl Causes {
     pub fn add(&mut self, difference: &Difference, wire: &Wire, scenario: &Scenario) {
         let mut key = Key::of(difference, wire);
-        if key.class == Class::Revision && wire.target.contains("webhookconfigurations") && has_empty_bundle(scenario) {
-            key.what.push_str(", after an empty caBundle");
+        if matches!(key.class, Class::Revision | Class::Events) && has_empty_bytes(&wire.target, scenario) {
+            key.what.push_str(", after empty bytes");
         }
         let cause = self.by_key.entry(key).or_insert_with(|| Cause {
             count: 0,
@@ -81,13 +81,16 @@ impl Causes {
 }
 
 /// Upstream forgets empty bytes at the next write, and counts that as a change: see accepted.md.
-fn has_empty_bundle(scenario: &Scenario) -> bool {
+fn has_empty_bytes(target: &str, scenario: &Scenario) -> bool {
+    let empty = match resource(target).as_str() {
+        "validatingwebhookconfigurations" | "mutatingwebhookconfigurations" => r#""caBundle":"""#,
+        "certificatesigningrequests" => r#""certificate":"""#,
+        _ => return false,
+    };
     scenario.steps.iter().any(|step| match &step.action {
-        Action::Send(Request { body: Content::Json(body), .. }) => body.to_string().contains(r#""caBundle":"""#),
-        Action::Send(Request { body: Content::Text(body), .. }) => body.contains(r#""caBundle":"""#),
-        Action::Send(Request { body: Content::Edited { changes, .. }, .. }) => {
-            changes.to_string().contains(r#""caBundle":"""#)
-        }
+        Action::Send(Request { body: Content::Json(body), .. }) => body.to_string().contains(empty),
+        Action::Send(Request { body: Content::Text(body), .. }) => body.contains(empty),
+        Action::Send(Request { body: Content::Edited { changes, .. }, .. }) => changes.to_string().contains(empty),
         _ => false,
     })
 }

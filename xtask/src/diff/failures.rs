@@ -73,7 +73,7 @@ fn said_cause(cause: &Value) -> String {
 }
 
 /// Fields that are maps, of whose members something is said without naming them.
-const MAPS: [&str; 4] = ["abels", "annotations", "nodeSelector", "parameters"];
+const MAPS: [&str; 5] = ["abels", "allocatedResourceStatuses", "annotations", "nodeSelector", "parameters"];
 /// What is said of each source of a metric that is too many: they are gathered in a map.
 const OF_A_MAP: &str = "must populate the given metric source only";
 

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use api::gvk::GroupVersionKind;
-use api::openapi::{OpenApi, V2_PROTOBUF, V2_PROTOBUF_ACCEPTED, v3_path};
+use api::openapi::{OpenApi, V2_PROTOBUF, V2_PROTOBUF_ACCEPTED, v2_protobuf_of, v3_path};
 use api::resource::ResourceInfo;
 use api::status::Status;
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::Value;
 
+use crate::aggregation;
 use crate::body::{self, Body};
 use crate::core::Core;
 use crate::media::{Accepted, accepts_gzip};
@@ -46,10 +47,7 @@ impl Documents {
         let source = OpenApi { resources, custom, version };
         let accept = request.headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let document = match path {
-            "v2" if accepts_protobuf(accept) => {
-                self.get("v2+protobuf", source.v2_hash(), || (V2_PROTOBUF, source.v2_protobuf()))
-            }
-            "v2" => self.get("v2", source.v2_hash(), || ("application/json", source.v2_json())),
+            "v2" => self.v2(core, &source, accepts_protobuf(accept)),
             "v3" => {
                 let index = core.aggregation.openapi_index(source.v3_index()).to_string();
                 return Some(json(index.into()));
@@ -69,6 +67,23 @@ impl Documents {
             }
         };
         Some(document.respond(request, query.get("hash").is_some()))
+    }
+
+    /// With what other servers say of themselves.
+    fn v2(&self, core: &Core, source: &OpenApi<'_>, protobuf: bool) -> Arc<Document> {
+        let others = core.aggregation.swaggers();
+        let etags: Vec<&str> = others.iter().map(|other| other.etag.as_str()).collect();
+        let hash = match etags.as_slice() {
+            [] => source.v2_hash(),
+            etags => hex(format!("{} {}", source.v2_hash(), etags.join(" ")).as_bytes()),
+        };
+        let merged = || aggregation::merged(&source.v2_json(), &others);
+        match (protobuf, others.is_empty()) {
+            (true, true) => self.get("v2+protobuf", hash, || (V2_PROTOBUF, source.v2_protobuf())),
+            (true, false) => self.get("v2+protobuf", hash, || (V2_PROTOBUF, v2_protobuf_of(&merged()))),
+            (false, true) => self.get("v2", hash, || ("application/json", source.v2_json())),
+            (false, false) => self.get("v2", hash, || ("application/json", merged().to_string().into())),
+        }
     }
 
     /// The document of that content; what was there under the key before is forgotten.
@@ -108,6 +123,11 @@ impl Document {
         }
         response
     }
+}
+
+pub(crate) fn hex(text: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, text);
+    digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
 fn find<'r>(resources: &'r [ResourceInfo], path: &str) -> Option<(&'r str, &'r str)> {

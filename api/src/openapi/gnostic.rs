@@ -10,23 +10,45 @@ use super::{OpenApi, operation, v2};
 
 pub(super) fn document(api: &OpenApi<'_>) -> Vec<u8> {
     let resources = operation::in_order(api);
-    let mut document = Message::default();
-    document.text(1, "2.0");
-    document.message(2, |info| {
-        info.text(1, "Kubernetes");
-        info.text(2, api.version);
-    });
-    document.message(8, |paths| {
+    let paths = |paths: &mut Message| {
         for item in operation::paths(api, &resources) {
             let value = v2::path_item(&item);
             paths.named(2, &item.path, |message| path_item(message, &value));
         }
-    });
-    document.message(9, |definitions| {
+    };
+    let definitions = |definitions: &mut Message| {
         write_definitions(Dialect::V2, api, &resources, |name, definition| {
             definitions.named(1, name, |message| schema(message, &definition));
         });
+    };
+    with(api.version, paths, definitions)
+}
+
+/// Of a document as JSON.
+pub(super) fn of_value(document: &Value) -> Vec<u8> {
+    let members = |key: &str| document[key].as_object().into_iter().flatten();
+    let paths = |paths: &mut Message| {
+        for (path, item) in members("paths") {
+            paths.named(2, path, |message| path_item(message, item));
+        }
+    };
+    let definitions = |definitions: &mut Message| {
+        for (name, definition) in members("definitions") {
+            definitions.named(1, name, |message| schema(message, definition));
+        }
+    };
+    with(document["info"]["version"].as_str().unwrap_or_default(), paths, definitions)
+}
+
+fn with(version: &str, paths: impl FnOnce(&mut Message), definitions: impl FnOnce(&mut Message)) -> Vec<u8> {
+    let mut document = Message::default();
+    document.text(1, "2.0");
+    document.message(2, |info| {
+        info.text(1, "Kubernetes");
+        info.text(2, version);
     });
+    document.message(8, paths);
+    document.message(9, definitions);
     document.message(12, |security| security.named(1, "BearerToken", |_| {}));
     document.message(13, |definitions| {
         for (name, definition) in v2::security_definitions().as_object().into_iter().flatten() {

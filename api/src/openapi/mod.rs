@@ -112,6 +112,11 @@ impl OpenApi<'_> {
     }
 }
 
+/// A v2 document as protobuf.
+pub fn v2_protobuf_of(document: &Value) -> Vec<u8> {
+    gnostic::of_value(document)
+}
+
 /// `api/v1`, `apis/apps/v1`.
 pub fn v3_path(group: &str, version: &str) -> String {
     if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") }

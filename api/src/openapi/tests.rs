@@ -178,5 +178,7 @@ fn v2_has_plain_references_and_no_defaults() {
     let patch = &v2["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
     assert_eq!(patch["parameters"][0]["in"], "body");
     assert_eq!(patch["consumes"][3], "application/strategic-merge-patch+json");
+    let document: Value = serde_json::from_slice(&api.v2_json()).unwrap();
+    assert!(v2_protobuf_of(&document) == api.v2_protobuf(), "both ways lead to one document");
     assert!(!api.v2_protobuf().is_empty() && api.v2_hash().len() == 32);
 }

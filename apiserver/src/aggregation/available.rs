@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::index::{ApiService, Remote};
-use super::proxy::{AGGREGATOR, ask};
+use super::proxy::{AGGREGATOR, Answered, ask};
 use super::{GROUP, documents};
 use crate::admission::Reader;
 use crate::bootstrap::write;
@@ -101,13 +101,12 @@ pub(super) async fn check(core: &Core, service: &ApiService, remote: &Remote) ->
     }
     let path = format!("/apis/{}/{}", service.group, service.version);
     // Whether its certificate is good is for requests to find out: the check says nothing but that somebody answers.
-    let asked = ask(core, remote, true, &AGGREGATOR, Method::GET, &path, "application/json", PATIENCE).await;
+    let asked = ask(core, remote, true, &AGGREGATOR, Method::GET, &path, "", PATIENCE).await;
     match asked {
-        Ok((url, code, body)) if !(200..300).contains(&code.as_u16()) => {
-            drop(body);
+        Ok(Answered { url, code, .. }) if !(200..300).contains(&code.as_u16()) => {
             Verdict::no("FailedDiscoveryCheck", failed(&url, &format!("bad status from {url}: {}", code.as_u16())))
         }
-        Ok((_, StatusCode::OK, body)) => {
+        Ok(Answered { code: StatusCode::OK, body, .. }) => {
             documents::told(core, service, remote, &body).await;
             Verdict::passed()
         }

@@ -103,7 +103,7 @@ impl Index {
     }
 
     /// Of a group: the highest that one of its versions asks for.
-    fn priority(&self, group: &str) -> i64 {
+    pub(super) fn priority(&self, group: &str) -> i64 {
         let asked = self.services().into_iter().filter(|service| service.group == group);
         let asked = asked.map(|service| service.group_priority).max();
         if group == super::GROUP {

@@ -8,7 +8,8 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::index::{ApiService, Remote};
-use super::proxy::{AGGREGATOR, ask};
+use super::proxy::{AGGREGATOR, Answered, ask};
+use super::swagger;
 use crate::core::Core;
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -24,6 +25,16 @@ pub(super) struct Told {
     pub resources: Vec<Value>,
     /// Where its document of OpenAPI v3 is; empty where there is none.
     pub openapi: String,
+    /// What it says in OpenAPI v2.
+    pub swagger: Option<Arc<Swagger>>,
+}
+
+/// A document of OpenAPI v2, less what is of other versions.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Swagger {
+    /// By which the server knows it, or a hash of it.
+    pub etag: String,
+    pub document: Value,
 }
 
 impl Documents {
@@ -39,15 +50,31 @@ impl Documents {
 /// Remembers the list of resources that the server has just given, and asks where its OpenAPI is.
 pub(super) async fn told(core: &Core, service: &ApiService, remote: &Remote, list: &[u8]) {
     let Ok(list) = serde_json::from_slice::<Value>(list) else { return };
-    let index = ask(core, remote, false, &AGGREGATOR, Method::GET, "/openapi/v3", "application/json", PATIENCE).await;
+    let index = ask(core, remote, false, &AGGREGATOR, Method::GET, "/openapi/v3", "", PATIENCE).await;
     let index: Value = match index {
-        Ok((_, StatusCode::OK, body)) => serde_json::from_slice(&body).unwrap_or_default(),
+        Ok(Answered { code: StatusCode::OK, body, .. }) => serde_json::from_slice(&body).unwrap_or_default(),
         _ => Value::Null,
     };
     let path = format!("apis/{}/{}", service.group, service.version);
     let openapi = index["paths"][&path]["serverRelativeURL"].as_str().unwrap_or_default().to_owned();
-    let told = Told { resources: resources(&list, &service.group, &service.version), openapi };
+    let swagger = swagger(core, service, remote).await;
+    let told = Told { resources: resources(&list, &service.group, &service.version), openapi, swagger };
     core.aggregation.documents.put(&service.name, told);
+}
+
+/// What was told last stays when there is no new one.
+async fn swagger(core: &Core, service: &ApiService, remote: &Remote) -> Option<Arc<Swagger>> {
+    let last = core.aggregation.documents.get(&service.name).and_then(|told| told.swagger.clone());
+    let known = last.as_ref().map(|last| last.etag.as_str()).filter(|etag| etag.ends_with('"')).unwrap_or_default();
+    let asked = ask(core, remote, false, &AGGREGATOR, Method::GET, "/openapi/v2", known, PATIENCE).await;
+    let Ok(Answered { code: StatusCode::OK, etag, body, .. }) = asked else { return last };
+    let etag = if etag.is_empty() { crate::openapi::hex(&body) } else { etag };
+    if last.as_ref().is_some_and(|last| last.etag == etag) {
+        return last;
+    }
+    let Ok(document) = serde_json::from_slice(&body) else { return last };
+    let document = swagger::filter(document, &format!("/apis/{}/{}/", service.group, service.version));
+    Some(Arc::new(Swagger { etag, document }))
 }
 
 /// A plain list of resources as aggregated discovery has them (`ConvertGroupVersionIntoToDiscovery`).

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 
 use super::index::{ApiService, Remote};
@@ -59,7 +59,17 @@ async fn hand_on(core: &Core, service: &ApiService, user: &UserInfo, mut request
     }
 }
 
-/// One request of this server's own: the URL, for messages, and the code and body of the answer. `lenient`: whoever answers is believed.
+/// What another server has answered.
+pub(super) struct Answered {
+    /// That was asked, for messages.
+    pub url: String,
+    pub code: StatusCode,
+    /// Empty when it gives none.
+    pub etag: String,
+    pub body: Bytes,
+}
+
+/// One request of this server's own. `lenient`: whoever answers is believed. `known`: the ETag of what this server has already.
 #[allow(clippy::too_many_arguments)]
 pub(super) async fn ask(
     core: &Core,
@@ -68,24 +78,28 @@ pub(super) async fn ask(
     user: &UserInfo,
     method: Method,
     path: &str,
-    accept: &str,
+    known: &str,
     patience: Duration,
-) -> Result<(String, StatusCode, Bytes), (String, String)> {
+) -> Result<Answered, (String, String)> {
     let (address, host) = whereabouts(core, remote).map_err(|why| (path.to_owned(), why))?;
     let url = format!("https://{host}{path}");
     let exchange = async {
         let trust = if lenient { Trust::Anybody } else { remote.trust.clone() };
         let config = tls::config(&trust, identity(core))?;
         let stream = connect(&address, remote.port, Some((&remote.host(), config))).await?;
-        let mut request = Request::builder().method(method).uri(path).header(ACCEPT, accept);
+        let mut request = Request::builder().method(method).uri(path).header(ACCEPT, "application/json");
+        if !known.is_empty() {
+            request = request.header(IF_NONE_MATCH, known);
+        }
         if let Some(headers) = request.headers_mut() {
             in_the_name_of(user, headers);
         }
         let request = request.body(body::empty()).map_err(|error| error.to_string())?;
         let response = relay(stream, &host, request).await.map_err(|error| error.to_string())?;
         let code = response.status();
-        let bytes = body::read_within(response.into_body(), MAX_DOCUMENT).await?;
-        Ok((url.clone(), code, bytes))
+        let etag = response.headers().get(ETAG).and_then(|etag| etag.to_str().ok()).unwrap_or_default().to_owned();
+        let body = body::read_within(response.into_body(), MAX_DOCUMENT).await?;
+        Ok(Answered { url: url.clone(), code, etag, body })
     };
     let timed = tokio::time::timeout(patience, exchange).await;
     let answered: Result<_, String> = timed.unwrap_or_else(|_| Err("context deadline exceeded".to_owned()));

@@ -133,6 +133,16 @@ async fn answer(
         "/openapi/v3/apis/wardle.example.com/v1alpha1" => {
             json(200, json!({"openapi": "3.0.0", "info": {"title": "wardle"}}))
         }
+        "/openapi/v2" => {
+            let answer = |schema: &str| json!({"get": {"responses": {"200": {"schema": {"$ref": format!("#/definitions/{schema}")}}}}});
+            json(
+                200,
+                json!({
+                    "paths": {"/apis/wardle.example.com/v1alpha1/flunders": answer("Flunder"), "/version": answer("Version")},
+                    "definitions": {"Flunder": {"type": "object"}, "Version": {"type": "object"}},
+                }),
+            )
+        }
         FLUNDERS => {
             let code = if request.method() == "POST" { 201 } else { 200 };
             let body = request.into_body().collect().await.unwrap().to_bytes();
@@ -240,6 +250,15 @@ async fn what_others_serve_is_told_with_the_rest() {
     let index = server.get("/openapi/v3").await.expect(200);
     let url = index["paths"]["apis/wardle.example.com/v1alpha1"]["serverRelativeURL"].as_str().unwrap().to_owned();
     assert_eq!(server.get(&url).await.expect(200)["info"]["title"], "wardle");
+    let swagger = server.get("/openapi/v2").await;
+    let etag = swagger.headers["etag"].to_str().unwrap().to_owned();
+    let swagger = swagger.expect(200);
+    assert!(swagger["paths"]["/apis/wardle.example.com/v1alpha1/flunders"]["get"].is_object());
+    assert_eq!(swagger["definitions"]["Flunder"], json!({"type": "object"}));
+    assert!(swagger["paths"]["/version/"].is_object() || swagger["paths"]["/api/v1/pods"].is_object());
+    assert_eq!(swagger["definitions"].get("Version"), None, "it is of no path that is taken");
+    let again = server.send("GET", "/openapi/v2", &[("if-none-match", &etag)], "").await;
+    assert_eq!(again.code, 304);
     assert_eq!(server.get("/apis/wardle.example.com/v1alpha1").await.expect(200)["resources"][0]["name"], "flunders");
 }
 

@@ -1,16 +1,18 @@
 //! An API server and nothing else, over the memory store, behind its real front door: what other programs compare with another
 //! API server, or measure.
 //!
-//! `alone FOLDER ADDRESS:PORT [ADVERTISED:PORT]`: writes `FOLDER/kubeconfig` (an administrator's) once it listens, and serves until it is killed.
+//! `alone FOLDER ADDRESS:PORT [ADVERTISED:PORT [FEATURE-GATES RUNTIME-CONFIG]]`: writes `FOLDER/kubeconfig` (an administrator's) once it listens, and serves until it is killed.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use apiserver::features::Features;
 use apiserver::front::pki::{self, Authority, ClientCertificate, Identity, Request};
 use apiserver::front::serve::{Front, serve};
 use apiserver::front::tokens::ServiceAccountTokens;
+use apiserver::registry::Registry;
 use apiserver::{ApiServer, Config};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -27,7 +29,7 @@ const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 async fn main() -> Result<(), Error> {
     let mut arguments = std::env::args().skip(1);
     let (Some(folder), Some(address)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: alone FOLDER ADDRESS:PORT [ADVERTISED:PORT]".into());
+        return Err("usage: alone FOLDER ADDRESS:PORT [ADVERTISED:PORT [FEATURE-GATES RUNTIME-CONFIG]]".into());
     };
     let address: SocketAddr = address.parse()?;
     let now = Timestamp::now();
@@ -57,6 +59,8 @@ async fn main() -> Result<(), Error> {
     if let Some(advertised) = arguments.next() {
         config.advertise = advertised.parse()?;
     }
+    let (gates, served) = (arguments.next().unwrap_or_default(), arguments.next().unwrap_or_default());
+    config.features = Features::read(&gates, &served, &Registry::known())?;
     let server = Arc::new(ApiServer::new(config));
     let tls = pki::server_config(&serving, authority.certificate(), ClientCertificate::Optional, &["h2", "http/1.1"])?;
     let front = Arc::new(Front { server: server.clone(), tokens, tls: Arc::new(tls), proxies: None });

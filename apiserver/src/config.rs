@@ -11,6 +11,7 @@ use store::Store;
 use crate::aggregation::FrontProxy;
 use crate::audit::Audit;
 use crate::authorizer::{AlwaysAllow, Authorizer};
+use crate::features::Features;
 use crate::front::authz::Standard;
 use crate::front::oidc::Login;
 use crate::node_proxy::{NoNodes, NodeProxy};
@@ -49,6 +50,8 @@ pub struct Config {
     pub nodes_are_whole: bool,
     /// The controllers of this program come to it: they may some things beside what upstream's may.
     pub own_controllers: bool,
+    /// What is on beside what every server has.
+    pub features: Features,
     /// `None`: nothing is told.
     pub audit: Option<Arc<Audit>>,
     pub node_proxy: Arc<dyn NodeProxy>,
@@ -83,6 +86,7 @@ impl Config {
             nodes: None,
             nodes_are_whole: false,
             own_controllers: false,
+            features: Features::default(),
             audit: None,
             node_proxy: Arc::new(NoNodes),
             token_issuer: Arc::new(NoTokens),

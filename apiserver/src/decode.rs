@@ -96,6 +96,7 @@ pub fn object(
 }
 
 /// What is unknown and was removed, and what is wrong.
+#[derive(Default)]
 pub struct Conformed {
     pub unknown: Vec<String>,
     pub error: Option<String>,

@@ -10,6 +10,7 @@
 //! - [`audit`] tells who asked for what.
 //! - [`rbac`] is roles and bindings: who may do what.
 //! - [`config`] is everything that a server is given: store, clock, randomness, [`authorizer`], [`node_proxy`], [`token`] issuer.
+//! - [`features`] is what is off unless it is asked for.
 //! - `bootstrap` makes what every cluster has; `background` compacts and sweeps; `routes`, `health`, `metrics` and `openapi` are paths that are no
 //!   resource.
 //! - `conversion` asks webhooks for versions of custom resources; `outbound` is how the server reaches webhooks and other servers.
@@ -38,6 +39,7 @@ mod decode;
 mod discovered;
 mod empties;
 mod events;
+pub mod features;
 pub mod flowcontrol;
 pub mod front;
 mod gated;

@@ -28,6 +28,7 @@ use crate::config::Config;
 use crate::core::{Core, qualified};
 use crate::decode;
 use crate::discovered::Discovered;
+use crate::features::MUTATING_ADMISSION_POLICY;
 use crate::flowcontrol::{self, FlowControl, Seat};
 use crate::media::{Accepted, SUPPORTED, View};
 use crate::openapi::Documents;
@@ -48,8 +49,12 @@ pub struct ApiServer {
 
 impl ApiServer {
     pub fn new(config: Config) -> Self {
-        let registry = Arc::new(Registry::built_in());
-        let surroundings = Surroundings::new(registry.clone(), config.authorizer.clone());
+        let registry = Arc::new(Registry::with(&config.features));
+        // Without the policies there is nothing to go by, and nothing to wait for.
+        let mutating_policies = config.features.has(MUTATING_ADMISSION_POLICY)
+            && registry.find(admission::GROUP, "mutatingadmissionpolicies").is_some()
+            && registry.find(admission::GROUP, "mutatingadmissionpolicybindings").is_some();
+        let surroundings = Surroundings::new(registry.clone(), config.authorizer.clone(), mutating_policies);
         let flow_control = config.max_in_flight.map(|seats| Arc::new(FlowControl::new(seats)));
         let roles = config.rbac.clone().map(|index| index as Arc<dyn Follower>);
         let nodes = config.nodes.clone().map(|graph| graph as Arc<dyn Follower>);

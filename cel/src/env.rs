@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::check::{self, Checked};
 use crate::issue::Issues;
-use crate::library::Libraries;
+use crate::library::{Libraries, Library};
+use crate::patch;
 use crate::schema::ObjectTypes;
 use crate::syntax;
 use crate::types::Type;
@@ -16,12 +17,20 @@ pub struct Env {
     pub(crate) strict: bool,
     variables: BTreeMap<String, Type>,
     types: ObjectTypes,
+    /// Expressions may make what [`patch`] has.
+    patches: bool,
 }
 
 impl Env {
     /// CEL and its extensions, without Kubernetes.
     pub fn common() -> Self {
-        Self { libraries: Libraries::COMMON, strict: false, variables: BTreeMap::new(), types: ObjectTypes::new() }
+        Self {
+            libraries: Libraries::COMMON,
+            strict: false,
+            variables: BTreeMap::new(),
+            types: ObjectTypes::new(),
+            patches: false,
+        }
     }
 
     /// As expressions in Kubernetes v1.35 are compiled.
@@ -47,6 +56,14 @@ impl Env {
         self
     }
 
+    /// With the types `Object` and `JSONPatch`, and the function that names are written in paths with.
+    #[must_use]
+    pub fn patches(mut self) -> Self {
+        self.libraries = self.libraries.with(Library::JsonPatch);
+        self.patches = true;
+        self
+    }
+
     /// # Errors
     /// What is wrong with the text or its types.
     pub fn compile(&self, source: &str) -> Result<Checked, Issues> {
@@ -61,10 +78,15 @@ impl Env {
     /// A type that an expression may name.
     pub(crate) fn type_named(&self, name: &str) -> Option<Type> {
         let object = || self.types.get_key_value(name).map(|(name, _)| Type::Object(name.clone()));
-        Type::by_name(name).or_else(object)
+        let patch = || (self.patches && patch::is_type(name)).then(|| Type::object(name));
+        Type::by_name(name).or_else(object).or_else(patch)
     }
 
     pub(crate) fn field(&self, object: &str, field: &str) -> Option<&Type> {
-        self.types.get(object)?.get(field)
+        match self.types.get(object) {
+            Some(fields) => fields.get(field),
+            None if self.patches => patch::field(object, field),
+            None => None,
+        }
     }
 }

@@ -3,7 +3,8 @@
 //! An [`Env`] says what an expression can use. [`Env::compile`] makes a tree of its text (`syntax`) and finds out its types (`check`);
 //! [`cost::estimate`] says how much it can cost. A [`Program`] computes it (`eval`) over values that may stay in the JSON they came in
 //! (`value`), with a limit on its cost. The functions are one table (`library`). `schema` is what an OpenAPI schema says about data: its
-//! types, and how large it may be. `admission` is what expressions of policies and webhooks can use.
+//! types, and how large it may be. `admission` is what expressions of policies and webhooks can use,
+//! `patch` what mutating ones make.
 //!
 //! The specification is cel-go 0.26 with the libraries of `k8s.io/apiserver/pkg/cel`. What an expression may cost decides which
 //! definitions are accepted, so costs are computed exactly as there.
@@ -16,6 +17,7 @@ mod error;
 mod eval;
 mod issue;
 mod library;
+pub mod patch;
 pub mod schema;
 mod syntax;
 mod types;

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use crate::addresses::Network;
 use crate::control::audit::AuditFlags;
 use crate::control::backend::EtcdFlags;
+use crate::control::features::FeatureFlags;
 use crate::control::shared::{self, Networks};
 use crate::control::{self, Candidate, ControlPlane, Credentials, PodRanges, Serving, election};
 use crate::files::private_folder;
@@ -47,6 +48,8 @@ pub struct Server {
     leader_elect_lease_duration: u64,
     #[command(flatten)]
     audit: AuditFlags,
+    #[command(flatten)]
+    features: FeatureFlags,
     /// How often history is compacted [default: 5m]
     #[arg(long, hide = true, env = "SETPOINT_COMPACTION_INTERVAL", value_parser = crate::up::interval)]
     compaction_interval: Option<Duration>,
@@ -58,7 +61,7 @@ impl Server {
         let Some(etcd) = self.etcd.clone().named()? else {
             bail!("a server shares its state with others: say where with --etcd-endpoints (or use `setpoint up`)");
         };
-        let audit = self.audit.open()?;
+        let (audit, features) = (self.audit.open()?, self.features.open()?);
         preflight::raise_file_limit();
         let data = std::path::absolute(&self.data_dir).context("make the data directory's path absolute")?;
         let keys = data.join("pki");
@@ -93,6 +96,7 @@ impl Server {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let config = control::Config {
             store,
+            features,
             audit,
             listen: vec![SocketAddr::from((local, self.api_port)), advertise],
             advertise,

@@ -3,12 +3,13 @@
 //!
 //! From below: [`element`] is a step of a path, [`set`] a set of fields, [`wire`] its form in `fieldsV1`. [`place`] is what the
 //! schema says about a spot in an object; on it stand [`owned`] (the fields of a configuration), [`compare`], [`merge`],
-//! [`remove`], [`reconcile`] and [`check`].
+//! [`remove`], [`reconcile`], [`check`] and [`atomic`].
 //!
 //! [`managers`] is the list of managers in an object, [`update`] has the rules by which fields change hands, with [`prune`] for
 //! what nobody wants any more and [`conflict`] for what somebody else has. [`tracker`] is what a server calls; [`last_applied`]
 //! and [`scale`] are its special cases.
 
+mod atomic;
 mod check;
 mod compare;
 mod conflict;
@@ -31,6 +32,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+pub use atomic::atomic;
 pub use check::{Misfit, Misfits, check};
 pub use compare::{Comparison, Nulls, compare};
 pub use conflict::{Conflict, Conflicts};

@@ -63,6 +63,13 @@ pub enum MemberError {
     NotAnIndex(String),
 }
 
+impl JsonPatchError {
+    /// The object is not what a `test` operation wants.
+    pub fn is_failed_test(&self) -> bool {
+        matches!(self, Self::Apply(ApplyError::Test(_)))
+    }
+}
+
 /// The types that upstream reads a patch into.
 pub struct Types {
     list: &'static str,

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use api::Object;
 use api::gvk::GroupVersionKind;
+use api::schema::{SchemaSet, TypeId};
 use api::selector::LabelSelector;
 use api::status::{Qualified, Status};
 use serde_json::{Value, json};
@@ -12,9 +13,10 @@ use tokio::sync::OnceCell;
 
 use super::matching::{Asked, Form, Resources, Versions};
 use super::{Attributes, Operation};
+use crate::decode::{self, Conformed};
 use crate::empties::Empties;
 use crate::registry::{Descriptor, Registry};
-use crate::subresources::{connect_options, scale_of};
+use crate::subresources::{put_scale, scale_of};
 
 /// One request. What is asked for several times is made once.
 pub struct Facts<'a> {
@@ -26,7 +28,7 @@ pub struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    /// `object` is `None` for deletions and connections.
+    /// `object` is `None` for deletions.
     pub fn new(cx: &'a Attributes<'a>, object: Option<&'a Object>, registry: &'a Registry) -> Self {
         Self { cx, object, registry, others: OnceLock::new(), namespace: OnceCell::new() }
     }
@@ -118,10 +120,7 @@ impl<'a> Facts<'a> {
     /// # Errors
     /// It cannot be converted.
     pub async fn shown_object(&self, form: &Form) -> Result<Cow<'a, Value>, Status> {
-        match (self.cx.operation, self.cx.query) {
-            (Operation::Connect, Some(query)) => Ok(Cow::Owned(connect_options(&self.kind(&Form::Own), query))),
-            _ => self.shown(self.object, form).await,
-        }
+        self.shown(self.object, form).await
     }
 
     /// Both what the object is and what it was.
@@ -165,9 +164,10 @@ impl<'a> Facts<'a> {
     /// It cannot be converted, or is of no form that could be taken back.
     pub async fn taken_back(&self, mut object: Value, form: &Form) -> Result<Object, Status> {
         let (row, own) = (form.row(self.cx.row), self.cx.row);
-        if !matches!(self.cx.subresource, "" | "status") && self.kind(form) != row.gvk() {
-            let why = format!("a {} that webhooks change is not supported by this server yet", self.kind(form).kind);
-            return Err(Status::internal(why));
+        if self.cx.subresource == "scale" {
+            let mut parent = self.object.cloned().unwrap_or_default();
+            put_scale(own, &object, &mut parent);
+            return Ok(parent);
         }
         if let Some(shape) = row.shape {
             shape.store(&mut object);
@@ -175,6 +175,25 @@ impl<'a> Facts<'a> {
             object = self.converted(own, object).await?;
         }
         Ok(object)
+    }
+
+    /// The type of what is shown in a form; `None` where no document of its group version has one.
+    pub fn types<'t>(&'t self, form: &'t Form) -> Option<(&'t SchemaSet, TypeId)> {
+        let row = form.row(self.cx.row);
+        let kind = self.kind(form);
+        if kind == row.gvk() {
+            return row.types();
+        }
+        let is_served = self.registry.all().any(|row| row.gvk() == kind);
+        SchemaSet::builtin().of_kind(&kind).filter(|_| is_served).map(|ty| (SchemaSet::builtin(), ty))
+    }
+
+    /// Makes what was made of a shown object one of its kind: what the kind does not have is dropped.
+    pub fn conform(&self, object: &mut Value, form: &Form) -> Conformed {
+        let kind = self.kind(form);
+        let custom = form.row(self.cx.row).custom.as_deref().filter(|custom| *custom.gvk() == kind);
+        let ty = SchemaSet::builtin().of_kind(&kind).filter(|_| custom.is_none());
+        decode::conform(custom, ty, object).unwrap_or_default()
     }
 
     async fn converted(&self, row: &Descriptor, object: Object) -> Result<Object, Status> {

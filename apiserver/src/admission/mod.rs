@@ -11,6 +11,7 @@ mod facts;
 pub(crate) mod followed;
 mod limit_ranger;
 mod matching;
+pub mod mutating_policy;
 mod namespace_lifecycle;
 mod node_restriction;
 mod options;
@@ -19,6 +20,7 @@ pub mod policy;
 mod priority;
 mod questions;
 mod resource_quota;
+mod rounds;
 mod runtime_class;
 mod service_account;
 mod signers;
@@ -45,6 +47,11 @@ use crate::query::Query;
 use crate::registry::{Descriptor, Registry};
 use crate::user::UserInfo;
 use crate::warnings::Warnings;
+
+pub use self::rounds::Rounds;
+
+/// Of the kinds that say how requests are admitted.
+pub const GROUP: &str = "admissionregistration.k8s.io";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
@@ -145,7 +152,7 @@ pub struct Attributes<'a> {
     pub(crate) deletion: Option<&'a DeleteOptions>,
     pub(crate) warnings: &'a Warnings,
     /// How often steps have gone over the object, and why.
-    pub rounds: webhook::Rounds,
+    pub rounds: Rounds,
     /// Random bits for generated names.
     pub random: u64,
     pub reader: &'a dyn Reader,
@@ -177,12 +184,13 @@ pub trait Admission: Send + Sync {
         false
     }
 
-    /// May change the object. Not called for Delete.
+    /// May change the object, or the options of a connection. Not called for Delete.
     fn mutate<'a>(&'a self, _cx: &'a Attributes<'a>, _object: &'a mut Object) -> Verdict<'a> {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// Called for all operations after every `mutate`, in the same order. `object` is `None` for Delete.
+    /// Called for all operations after every `mutate`, in the same order. `object` is `None` for Delete, and for
+    /// connections where a step does not see what is below.
     fn validate<'a>(&'a self, _cx: &'a Attributes<'a>, _object: Option<&'a Object>) -> Verdict<'a> {
         Box::pin(std::future::ready(Ok(())))
     }
@@ -193,18 +201,22 @@ pub trait Admission: Send + Sync {
 pub struct Surroundings {
     pub registry: Arc<Registry>,
     pub authorizer: Arc<dyn Authorizer>,
-    pub policies: Arc<policy::Index>,
+    pub policies: Arc<policy::Index<policy::evaluator::Evaluator>>,
+    /// `None` while the server does not go by them.
+    pub mutating_policies: Option<Arc<policy::Index<mutating_policy::Mutations>>>,
     pub mutating: Arc<webhook::Index>,
     pub validating: Arc<webhook::Index>,
     pub webhooks: Arc<Webhooks>,
 }
 
 impl Surroundings {
-    pub fn new(registry: Arc<Registry>, authorizer: Arc<dyn Authorizer>) -> Self {
+    /// `mutating_policies`: the server goes by them.
+    pub fn new(registry: Arc<Registry>, authorizer: Arc<dyn Authorizer>, mutating_policies: bool) -> Self {
         Self {
             registry,
             authorizer,
             policies: Arc::default(),
+            mutating_policies: mutating_policies.then(Arc::default),
             mutating: Arc::new(webhook::Index::mutating()),
             validating: Arc::new(webhook::Index::validating()),
             webhooks: Arc::default(),
@@ -212,16 +224,19 @@ impl Surroundings {
     }
 
     /// Who is told of changes.
-    pub fn followers(&self) -> [Arc<dyn Follower>; 3] {
-        [self.policies.clone(), self.mutating.clone(), self.validating.clone()]
+    pub fn followers(&self) -> Vec<Arc<dyn Follower>> {
+        let mutating_policies = self.mutating_policies.clone().map(|index| index as Arc<dyn Follower>);
+        let others: [Arc<dyn Follower>; 3] = [self.policies.clone(), self.mutating.clone(), self.validating.clone()];
+        mutating_policies.into_iter().chain(others).collect()
     }
 }
 
 /// All steps in upstream's order.
 pub fn chain(surroundings: &Surroundings) -> Vec<Box<dyn Admission>> {
     let Surroundings { registry, authorizer, policies, mutating, validating, .. } = surroundings.clone();
+    let mutating_policies = surroundings.mutating_policies.clone();
     let surroundings = || surroundings.clone();
-    vec![
+    let mut steps: Vec<Box<dyn Admission>> = vec![
         Box::new(namespace_lifecycle::NamespaceLifecycle),
         Box::new(limit_ranger::LimitRanger),
         Box::new(service_account::ServiceAccount),
@@ -239,9 +254,17 @@ pub fn chain(surroundings: &Surroundings) -> Vec<Box<dyn Admission>> {
         Box::new(signers::CertificateSigning { authorizer: authorizer.clone() }),
         Box::new(certificates::CertificateSubjectRestriction),
         Box::new(default_class::INGRESS),
+    ];
+    if let Some(index) = mutating_policies {
+        let (registry, authorizer) = (registry.clone(), authorizer.clone());
+        steps.push(Box::new(mutating_policy::MutatingAdmissionPolicy { index, registry, authorizer }));
+    }
+    let last: [Box<dyn Admission>; 4] = [
         Box::new(webhook::MutatingAdmissionWebhook { index: mutating, surroundings: surroundings() }),
         Box::new(policy::ValidatingAdmissionPolicy { index: policies, registry, authorizer }),
         Box::new(webhook::ValidatingAdmissionWebhook { index: validating, surroundings: surroundings() }),
         Box::new(resource_quota::ResourceQuota),
-    ]
+    ];
+    steps.extend(last);
+    steps
 }

@@ -1,9 +1,10 @@
-//! The expressions of a ValidatingAdmissionPolicy and of match conditions, which must compile when they are written.
+//! The expressions of admission policies and of match conditions, which must compile when they are written.
 
 use cel::Type;
 use cel::admission::{Declared, Environment};
 
 use super::cursor::{Cursor, Errors};
+pub use crate::admission::mutating_policy::Made;
 use crate::admission::policy::evaluator::{BOOL, TEXT, TEXT_OR_NULL};
 
 const NO_EXPRESSION: &str = "expression is not specified";
@@ -46,8 +47,13 @@ impl Expressions {
         let has_variables = !spec.child("variables").is_empty();
         Self {
             environment: if has_variables { Environment::composed() } else { Environment::plain() },
-            declared: Declared { params: spec.has("paramKind"), authorizer: true },
+            declared: Declared { params: spec.has("paramKind"), authorizer: true, patches: false },
         }
+    }
+
+    /// Of the `spec` of a MutatingAdmissionPolicy, which has variables even where it defines none.
+    pub fn of_mutations(spec: &Cursor) -> Self {
+        Self { environment: Environment::composed(), ..Self::of(spec) }
     }
 
     pub fn variable(&mut self, at: &Cursor, errors: &mut Errors) {
@@ -92,6 +98,19 @@ impl Expressions {
         }
     }
 
+    /// The expression of a mutation.
+    pub fn mutation(&self, at: &Cursor, made: Made, errors: &mut Errors) {
+        match at.str().trim() {
+            "" => errors.required(at),
+            source => {
+                let declared = Declared { patches: true, ..self.declared };
+                if let Err(why) = self.environment.compile(source, declared, &[made.wanted()]).program {
+                    errors.invalid_as(at, source, why);
+                }
+            }
+        }
+    }
+
     fn compile(&self, at: &Cursor, source: &str, declared: Declared, wanted: &[Type], errors: &mut Errors) {
         if let Err(why) = self.environment.compile(source, declared, wanted).program {
             errors.invalid(at, why);
@@ -102,7 +121,7 @@ impl Expressions {
 /// The expression of a match condition; `params`: it may use parameters.
 pub fn condition(at: &Cursor, params: bool, errors: &mut Errors) {
     let source = at.str().trim();
-    let declared = Declared { params, authorizer: true };
+    let declared = Declared { params, authorizer: true, patches: false };
     if let Err(why) = Environment::plain().compile(source, declared, BOOL).program {
         errors.invalid_as(at, source, why);
     }

@@ -24,12 +24,7 @@ pub struct Binding;
 
 impl Strategy for Policy {
     fn defaults(&self, new: &mut Object, _old: Option<&Object>) {
-        if let Some(spec) = get_mut(new, "spec") {
-            default_to(spec, "failurePolicy", "Fail");
-            if let Some(constraints) = get_mut(spec, "matchConstraints") {
-                default_resources(constraints);
-            }
-        }
+        default_policy(new);
     }
 
     fn validate(&self, new: &Object) -> Vec<FieldError> {
@@ -37,8 +32,7 @@ impl Strategy for Policy {
     }
 
     fn validate_again(&self, new: &Object, old: &Object) -> Vec<FieldError> {
-        let same = |key: &str| new["spec"][key] == old["spec"][key];
-        policy(new, !(same("paramKind") && same("matchConditions")))
+        policy(new, conditions_may_differ(new, old))
     }
 
     fn validate_subresource(&self, _subresource: &str, new: &Object, _old: &Object) -> Vec<FieldError> {
@@ -63,26 +57,70 @@ impl Strategy for Policy {
     }
 }
 
-/// `conditions`: they are new, or what they can use may be.
-fn policy(new: &Object, conditions: bool) -> Vec<FieldError> {
-    let mut errors = Errors::default();
-    let spec = Cursor::root(new, "spec");
+/// Of both kinds of policies.
+pub(super) fn default_policy(policy: &mut Object) {
+    if let Some(spec) = get_mut(policy, "spec") {
+        default_to(spec, "failurePolicy", "Fail");
+        if let Some(constraints) = get_mut(spec, "matchConstraints") {
+            default_resources(constraints);
+        }
+    }
+}
+
+pub(super) fn default_binding(binding: &mut Object) {
+    if let Some(resources) = get_mut(binding, "spec").and_then(|spec| get_mut(spec, "matchResources")) {
+        default_resources(resources);
+    }
+}
+
+/// Match conditions must be looked at again, because they, or what they can use, may be other ones.
+pub(super) fn conditions_may_differ(new: &Object, old: &Object) -> bool {
+    let same = |key: &str| new["spec"][key] == old["spec"][key];
+    !(same("paramKind") && same("matchConditions"))
+}
+
+/// What the specs of both kinds of policies begin with.
+pub(super) fn head(spec: &Cursor, errors: &mut Errors) {
     errors.one_of(&spec.child("failurePolicy"), &["Fail", "Ignore"]);
     let kind = spec.child("paramKind");
     if kind.is_set() {
-        param_kind(&kind, &mut errors);
+        param_kind(&kind, errors);
     }
     let constraints = spec.child("matchConstraints");
     if constraints.is_set() {
-        match_resources(&constraints, &mut errors);
+        match_resources(&constraints, errors);
         if constraints.child("resourceRules").is_empty() {
             errors.required(&constraints.child("resourceRules"));
         }
     } else {
         errors.required(&constraints);
     }
+}
+
+/// What the specs of both kinds of bindings begin with.
+pub(super) fn bound(spec: &Cursor, errors: &mut Errors) {
+    let name = spec.child("policyName");
+    if name.str().is_empty() {
+        errors.required(&name);
+    } else {
+        errors.messages(&name, names::dns1123_subdomain(name.str()));
+    }
+    let (parameters, resources) = (spec.child("paramRef"), spec.child("matchResources"));
+    if parameters.is_set() {
+        param_ref(&parameters, errors);
+    }
+    if resources.is_set() {
+        match_resources(&resources, errors);
+    }
+}
+
+/// `conditions`: they are new, or what they can use may be.
+fn policy(new: &Object, conditions: bool) -> Vec<FieldError> {
+    let mut errors = Errors::default();
+    let spec = Cursor::root(new, "spec");
+    head(&spec, &mut errors);
     if conditions {
-        super::admission_rules::conditions(&spec.child("matchConditions"), kind.is_set(), &mut errors);
+        super::admission_rules::conditions(&spec.child("matchConditions"), spec.has("paramKind"), &mut errors);
     }
     let mut expressions = Expressions::of(&spec);
     for variable in spec.child("variables").items() {
@@ -170,27 +208,13 @@ fn group_and_version(at: &Cursor, group: &str, version: &str, errors: &mut Error
 
 impl Strategy for Binding {
     fn defaults(&self, new: &mut Object, _old: Option<&Object>) {
-        if let Some(resources) = get_mut(new, "spec").and_then(|spec| get_mut(spec, "matchResources")) {
-            default_resources(resources);
-        }
+        default_binding(new);
     }
 
     fn validate(&self, new: &Object) -> Vec<FieldError> {
         let mut errors = Errors::default();
         let spec = Cursor::root(new, "spec");
-        let name = spec.child("policyName");
-        if name.str().is_empty() {
-            errors.required(&name);
-        } else {
-            errors.messages(&name, names::dns1123_subdomain(name.str()));
-        }
-        let (parameters, resources) = (spec.child("paramRef"), spec.child("matchResources"));
-        if parameters.is_set() {
-            param_ref(&parameters, &mut errors);
-        }
-        if resources.is_set() {
-            match_resources(&resources, &mut errors);
-        }
+        bound(&spec, &mut errors);
         actions(&spec.child("validationActions"), &mut errors);
         errors.into_vec()
     }

@@ -213,6 +213,11 @@ impl Errors {
         self.push(FieldError::not_supported(&at.path(), shown, valid));
     }
 
+    /// As `not_supported`, of a value that is not the one there.
+    pub fn not_supported_as(&mut self, at: &Cursor, value: &str, valid: &[&str]) {
+        self.push(FieldError::not_supported(&at.path(), value, valid));
+    }
+
     pub fn too_long(&mut self, at: &Cursor, max_bytes: usize) {
         self.push(FieldError::too_long(&at.path(), max_bytes));
     }

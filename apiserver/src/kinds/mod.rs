@@ -32,6 +32,7 @@ mod ingress_class;
 mod job;
 mod lease;
 mod limit_range;
+pub(crate) mod mutating_policy;
 mod namespace;
 mod network_policy;
 mod node;
@@ -80,6 +81,8 @@ pub fn strategy(group: &str, resource: &str) -> &'static dyn Strategy {
         ("", "secrets") => &secret::Secret,
         ("", "serviceaccounts") => &service_account::ServiceAccount,
         ("", "services") => &service::Service,
+        ("admissionregistration.k8s.io", "mutatingadmissionpolicies") => &mutating_policy::Policy,
+        ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings") => &mutating_policy::Binding,
         ("admissionregistration.k8s.io", "mutatingwebhookconfigurations") => &webhooks::Webhooks { mutating: true },
         ("admissionregistration.k8s.io", "validatingwebhookconfigurations") => &webhooks::Webhooks { mutating: false },
         ("admissionregistration.k8s.io", "validatingadmissionpolicies") => &admission_policy::Policy,

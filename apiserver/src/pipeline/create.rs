@@ -37,7 +37,9 @@ impl Target<'_> {
         // Upstream takes any name beside a prefix for one that it made.
         let has_prefix = !object.generate_name().is_empty();
         let generated = object.name().is_empty() && has_prefix;
-        let admitted = Decoded { object, tracking }.admit(self, None).await?;
+        let mut admitted = Decoded { object, tracking }.admit(self, None).await?;
+        // Admission may have changed it.
+        metadata::match_namespace(admitted.object_mut(), self.namespace)?;
         let mut admitted = Some(admitted);
         for attempt in 1.. {
             // Another attempt comes only to another name.

@@ -20,8 +20,7 @@ use api::Object;
 use api::status::Status;
 use bytes::Bytes;
 
-use crate::admission::webhook::Rounds;
-use crate::admission::{Attributes, Operation, StatusChange, StatusWriter, Verdict};
+use crate::admission::{Attributes, Operation, Rounds, StatusChange, StatusWriter, Verdict};
 use crate::core::{Core, Existing, qualified};
 use crate::query::Query;
 use crate::registry::Descriptor;
@@ -62,18 +61,39 @@ impl Target<'_> {
         Status::not_found(qualified(self.row), name)
     }
 
-    /// What admission sees of an exec, attach or port-forward.
-    pub fn connecting<'s>(&'s self, name: &'s str, object: &'s Object) -> Attributes<'s> {
-        self.attributes(Operation::Connect, name, Some(object))
+    /// An exec, attach, port-forward or proxy before there is a connection: its options, as admission leaves them.
+    pub async fn connect(&self, name: &str, to: &Object, mut options: Object) -> Result<Object, Status> {
+        let attributes = self.attributes(Operation::Connect, name, Some(to));
+        self.mutate_options(&attributes, &mut options).await?;
+        for step in &self.core.admission {
+            step.validate(&attributes, step.sees_below().then_some(&options)).await?;
+        }
+        Ok(options)
     }
 
-    /// What is created below an object, such as a Binding, before anything comes of it: as policies and webhooks see it.
+    /// What is created below an object, such as a Binding, as admission wants it. What is wrong with it is said next.
+    pub async fn mutate_below(&self, name: &str, object: &mut Object) -> Result<(), Status> {
+        self.mutate_options(&self.attributes(Operation::Create, name, None), object).await
+    }
+
+    /// The same, before anything comes of it.
     pub async fn admit_below(&self, name: &str, object: &Object) -> Result<(), Status> {
         let attributes = self.attributes(Operation::Create, name, None);
         for step in self.core.admission.iter().filter(|step| step.sees_below()) {
             step.validate(&attributes, Some(object)).await?;
         }
         Ok(())
+    }
+
+    async fn mutate_options(&self, attributes: &Attributes<'_>, object: &mut Object) -> Result<(), Status> {
+        loop {
+            for step in self.core.admission.iter().filter(|step| step.sees_below()) {
+                step.mutate(attributes, object).await?;
+            }
+            if !attributes.rounds.begin_second() {
+                return Ok(());
+            }
+        }
     }
 
     fn attributes<'s>(&'s self, operation: Operation, name: &'s str, old: Option<&'s Object>) -> Attributes<'s> {

@@ -20,6 +20,7 @@ use crate::empties::{self, Empties};
 use crate::managed::Managers;
 use crate::rbac::escalation;
 use crate::registry::Descriptor;
+use crate::subresources::check_scale;
 use crate::{gated, metadata};
 
 /// As the client sent it (or a patch made it), in the stored form.
@@ -198,6 +199,9 @@ impl Admitted {
         let counts = !matches!(target.subresource, "status" | "binding");
         if row.generation && counts && row.strategy.bumps_generation(object, old) {
             meta::set(object, "generation", old.generation() + 1);
+        }
+        if target.subresource == "scale" {
+            check_scale(row, object)?;
         }
         let errors = if target.subresource.is_empty() {
             (row.strategy.validate_again(object, old), row.strategy.validate_update(object, old))

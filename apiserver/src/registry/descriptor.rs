@@ -101,6 +101,8 @@ pub struct Descriptor {
     pub shape: Option<&'static dyn Shape>,
     /// What a CustomResourceDefinition says about the kind; `None` for built-in ones.
     pub custom: Option<Arc<CustomKind>>,
+    /// It is served only where it, or its group version, is switched on.
+    pub off: bool,
     /// Why nothing happens when one is created: who creates it is warned.
     pub inert: Option<&'static str>,
 }
@@ -141,6 +143,7 @@ pub(crate) fn row(group: &str, version: &str, kind: &str, plural: &str) -> Descr
         collects_dependents: true,
         shape: None,
         custom: None,
+        off: false,
         inert: None,
     }
 }
@@ -281,6 +284,12 @@ impl Descriptor {
     /// `why` follows the kind's name in a sentence.
     pub(super) fn inert(mut self, why: &'static str) -> Self {
         self.inert = Some(why);
+        self
+    }
+
+    /// Its group version is off by default: see [`crate::features`].
+    pub(super) fn off(mut self) -> Self {
+        self.off = true;
         self
     }
 

@@ -3,6 +3,7 @@
 use api::names;
 
 use crate::autoscaling::AUTOSCALER_V1;
+use crate::kinds::mutating_policy;
 
 use super::descriptor::{Descriptor, Selectable, row};
 
@@ -19,13 +20,35 @@ pub(super) fn inert() -> Vec<Descriptor> {
 
 fn policies() -> Vec<Descriptor> {
     let admission = |kind, plural| {
-        row("admissionregistration.k8s.io", "v1", kind, plural).cluster().generation().versioned_update()
+        let row = row("admissionregistration.k8s.io", "v1", kind, plural).category("api-extensions").cluster();
+        row.generation().versioned_update()
     };
     let flow = |kind, plural| {
         let row = row("flowcontrol.apiserver.k8s.io", "v1", kind, plural).cluster().generation();
         row.status()
     };
+    let mutating = |version, kind, plural| {
+        let row = row("admissionregistration.k8s.io", version, kind, plural).category("api-extensions").cluster();
+        row.generation().versioned_update().off().hashed_as("admissionregistration.k8s.io", "v1beta1")
+    };
+    let alpha = |kind, plural, warning| {
+        let storage = format!("admissionregistration.k8s.io/{plural}");
+        mutating("v1alpha1", kind, plural).stored_as(&storage, &mutating_policy::Alpha).deprecated(warning)
+    };
+    let (policies, bindings) = ("mutatingadmissionpolicies", "mutatingadmissionpolicybindings");
     vec![
+        mutating("v1beta1", "MutatingAdmissionPolicy", policies),
+        mutating("v1beta1", "MutatingAdmissionPolicyBinding", bindings),
+        alpha(
+            "MutatingAdmissionPolicy",
+            policies,
+            "admissionregistration.k8s.io/v1alpha1 MutatingAdmissionPolicy is deprecated in v1.35+, unavailable in v1.38+",
+        ),
+        alpha(
+            "MutatingAdmissionPolicyBinding",
+            bindings,
+            "admissionregistration.k8s.io/v1alpha1 MutatingAdmissionPolicyBinding is deprecated in v1.35+, unavailable in v1.38+",
+        ),
         admission("MutatingWebhookConfiguration", "mutatingwebhookconfigurations"),
         admission("ValidatingWebhookConfiguration", "validatingwebhookconfigurations"),
         admission("ValidatingAdmissionPolicy", "validatingadmissionpolicies").status(),
@@ -161,7 +184,7 @@ mod tests {
     #[test]
     fn who_creates_what_nothing_acts_on_is_told() {
         let silent: Vec<String> =
-            inert().iter().filter(|row| row.inert.is_none()).map(|row| row.info.kind.clone()).collect();
+            inert().iter().filter(|row| row.inert.is_none() && !row.off).map(|row| row.info.kind.clone()).collect();
         let policies = [
             "MutatingWebhookConfiguration",
             "ValidatingWebhookConfiguration",

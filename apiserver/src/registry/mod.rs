@@ -13,6 +13,8 @@ use std::sync::Arc;
 use api::gvk::GroupVersionKind;
 use api::resource::ResourceInfo;
 
+use crate::features::Features;
+
 pub use custom::{CustomRows, DEFINITIONS};
 pub use descriptor::{Descriptor, Role, Selectable, Shape};
 pub(crate) use descriptor::{row, version_hash};
@@ -28,8 +30,19 @@ pub struct Registry {
 }
 
 impl Registry {
+    /// What every server has.
     pub fn built_in() -> Self {
-        Self::new(rows::built_in())
+        Self::with(&Features::default())
+    }
+
+    /// With what is off unless it is asked for.
+    pub fn with(features: &Features) -> Self {
+        Self::new(Self::known().into_iter().filter(|row| features.serves(row)).collect())
+    }
+
+    /// All built-in kinds, whether they are served or not.
+    pub fn known() -> Vec<Descriptor> {
+        rows::built_in()
     }
 
     pub fn new(rows: Vec<Descriptor>) -> Self {

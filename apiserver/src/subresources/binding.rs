@@ -33,13 +33,14 @@ pub(crate) async fn bind(call: &Call, body: Body) -> Result<Reply, Status> {
     if name.is_empty() {
         return Err(Status::bad_request("Name parameter required."));
     }
+    let target = call.target(options.dry_run);
+    target.mutate_below(&name, &mut binding).await?;
     match_name(&binding, &name)?;
     let errors = validate(&binding);
     if !errors.is_empty() {
         // Upstream makes no Status of these.
         return Err(Status::plain(aggregate(&errors)));
     }
-    let target = call.target(options.dry_run);
     target.admit_below(&name, &binding).await?;
     let pods = call.core.registry.get("", "v1", "pods").ok_or_else(|| Status::internal("pods are not served"))?;
     let change = Bind { binding, now: call.core.now() };

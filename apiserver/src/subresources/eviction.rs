@@ -27,7 +27,8 @@ pub(crate) async fn evict(call: &Call, body: Body) -> Result<Reply, Status> {
     let kind = GroupVersionKind::new("policy", "v1", "Eviction");
     let decoded = decode::object(&bytes, decode::content_type(&call.headers), &kind, write.field_validation)?;
     call.warnings.extend(decoded.warnings);
-    let eviction = decoded.object;
+    let mut eviction = decoded.object;
+    call.target(write.dry_run).mutate_below(&call.info.name, &mut eviction).await?;
     if eviction.name() != call.info.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }

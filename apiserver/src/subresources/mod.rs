@@ -5,6 +5,7 @@ mod access;
 mod asked;
 mod binding;
 pub(crate) mod component_status;
+mod connect;
 mod eviction;
 mod node;
 mod proxy;
@@ -20,9 +21,8 @@ use crate::call::Call;
 use crate::registry::Descriptor;
 use crate::reply::Reply;
 
-pub(crate) use node::connect_options;
 pub(crate) use review::review;
-pub(crate) use scale::scale_of;
+pub(crate) use scale::{check_scale, put_scale, scale_of};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Special {

@@ -2,18 +2,17 @@
 
 use api::Object;
 use api::field::{FieldError, Path};
-use api::gvk::GroupVersionKind;
 use api::meta::Meta;
 use api::status::{Qualified, Status};
 use http::header::{CACHE_CONTROL, LOCATION};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::connect::{admit, list, text};
 use crate::admission::Reader;
 use crate::body::{self, Body};
 use crate::call::Call;
-use crate::query::Query;
 use crate::reply::Reply;
 
 const CONTAINER_LISTS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
@@ -47,21 +46,17 @@ pub(crate) async fn log(call: &Call, request: Request<Body>) -> Result<Reply, St
 /// exec and attach.
 pub(crate) async fn stream(call: &Call, request: Request<Body>, what: &str) -> Result<Reply, Status> {
     let pod = pod(call).await?;
-    admit(call, &pod).await?;
-    let container = container(&pod, call.query.get("container").unwrap_or_default()).map_err(Status::bad_request)?;
+    let options = admit(call, &pod).await?;
+    let container = container(&pod, text(&options, "container")).map_err(Status::bad_request)?;
     let node = scheduled(&pod)?;
     let mut query = Parameters::default();
-    // Absent, stdout and stderr are on and stdin and tty are off.
-    for (asked, sent, default) in
-        [("stdin", "input", false), ("stdout", "output", true), ("stderr", "error", true), ("tty", "tty", false)]
-    {
-        let on = if call.query.get(asked).is_some() { call.query.flag(asked) } else { default };
-        if on {
+    for (asked, sent) in [("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty")] {
+        if options[asked] == true {
             query.add(sent, "1");
         }
     }
     if what == "exec" {
-        let mut commands = call.query.all("command").peekable();
+        let mut commands = list(&options, "command").filter_map(Value::as_str).peekable();
         if commands.peek().is_none() {
             let error = FieldError::required(&Path::new("command"), "");
             return Err(Status::invalid(Qualified::new("", "PodExecOptions"), "", &[error]));
@@ -74,10 +69,10 @@ pub(crate) async fn stream(call: &Call, request: Request<Body>, what: &str) -> R
 
 pub(crate) async fn port_forward(call: &Call, request: Request<Body>) -> Result<Reply, Status> {
     let pod = pod(call).await?;
-    admit(call, &pod).await?;
+    let options = admit(call, &pod).await?;
     let node = scheduled(&pod)?;
     let mut query = Parameters::default();
-    let ports: Vec<&str> = call.query.all("ports").filter(|port| !port.is_empty()).collect();
+    let ports: Vec<String> = list(&options, "ports").map(Value::to_string).collect();
     if !ports.is_empty() {
         query.add("port", &ports.join(","));
     }
@@ -92,6 +87,8 @@ pub(crate) async fn proxy(call: &Call, request: Request<Body>) -> Result<Reply, 
         call.core.must_read(&call.row, "", name).await?;
         return redirect(&request);
     }
+    let node = call.core.must_read(&call.row, "", name).await?.object;
+    admit(call, &node).await?;
     let mut query = Parameters::default();
     call.query.pairs().for_each(|(key, value)| query.add(key, value));
     let path = format!("/{}", call.info.rest);
@@ -110,48 +107,6 @@ pub(super) fn redirect(request: &Request<Body>) -> Result<Reply, Status> {
 
 async fn pod(call: &Call) -> Result<Object, Status> {
     Ok(call.core.must_read(&call.row, call.namespace(), &call.info.name).await?.object)
-}
-
-/// Admission sees a connection before it is upgraded.
-async fn admit(call: &Call, pod: &Object) -> Result<(), Status> {
-    let target = call.target(false);
-    let attributes = target.connecting(&call.info.name, pod);
-    for step in &call.core.admission {
-        step.validate(&attributes, None).await?;
-    }
-    Ok(())
-}
-
-/// What admission sees of a connection: its options, as the kind of the subresource.
-pub(crate) fn connect_options(kind: &GroupVersionKind, query: &Query) -> Object {
-    let mut options = json!({"kind": kind.kind, "apiVersion": kind.api_version()});
-    if kind.kind.ends_with("ProxyOptions") {
-        if let Some(path) = query.get("path").filter(|path| !path.is_empty()) {
-            options["path"] = path.into();
-        }
-        return options;
-    }
-    // Absent, these two are on.
-    for (key, default) in [("stdin", false), ("stdout", true), ("stderr", true), ("tty", false)] {
-        let on = if query.get(key).is_some() { query.flag(key) } else { default };
-        if on && kind.kind != "PodPortForwardOptions" {
-            options[key] = true.into();
-        }
-    }
-    if let Some(container) = query.get("container").filter(|container| !container.is_empty()) {
-        options["container"] = container.into();
-    }
-    match kind.kind.as_str() {
-        "PodExecOptions" => options["command"] = query.all("command").collect::<Vec<_>>().into(),
-        "PodPortForwardOptions" => {
-            let ports: Vec<i64> = query.all("ports").filter_map(|port| port.parse().ok()).collect();
-            if !ports.is_empty() {
-                options["ports"] = ports.into();
-            }
-        }
-        _ => {}
-    }
-    options
 }
 
 fn node_name(pod: &Object) -> Option<&str> {

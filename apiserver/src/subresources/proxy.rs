@@ -11,13 +11,13 @@ use flate2::Compression;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
+use super::connect::admit;
 use super::node::redirect;
 use crate::admission::Reader;
 use crate::body::{self, Body};
 use crate::call::Call;
 use crate::outbound::tls::{self, Trust};
 use crate::outbound::{Through, connect, relay};
-use crate::query::Query;
 use crate::reply::Reply;
 
 /// A page with links is read whole.
@@ -147,19 +147,6 @@ fn is_global_unicast(address: &IpAddr) -> bool {
         IpAddr::V6(v6) => v6.is_unicast_link_local(),
     };
     !(local || address.is_loopback() || address.is_multicast() || address.is_unspecified())
-}
-
-/// Admission sees the connection, with the path that is asked for.
-async fn admit(call: &Call, object: &Object) -> Result<(), Status> {
-    let path = format!("/{}", call.info.rest);
-    let encoded = percent_encoding::utf8_percent_encode(&path, percent_encoding::NON_ALPHANUMERIC);
-    let query = Query::parse(&format!("path={encoded}"));
-    let target = crate::pipeline::Target { query: Some(&query), ..call.target(false) };
-    let attributes = target.connecting(&call.info.name, object);
-    for step in &call.core.admission {
-        step.validate(&attributes, None).await?;
-    }
-    Ok(())
 }
 
 /// The raw path up to the proxy, and what follows it.

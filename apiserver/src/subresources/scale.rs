@@ -96,15 +96,8 @@ impl Change for Rescale<'_> {
                 return Err(Status::modified(qualified(&self.call.row), name));
             }
         }
-        let replicas = scale["spec"]["replicas"].as_i64().unwrap_or_default();
-        // Of a custom resource its own rules say it.
-        if replicas < 0 && self.call.row.custom.is_none() {
-            let path = Path::new("spec").child("replicas");
-            let error = FieldError::invalid(&path, replicas, "must be greater than or equal to 0");
-            return Err(Status::invalid(Qualified::new("autoscaling", "Scale"), name, &[error]));
-        }
         let mut object = parent.clone();
-        replicas_member(&self.call.row).set(&mut object, replicas.into());
+        put_scale(&self.call.row, &scale, &mut object);
         let api_version = self.call.row.gvk().api_version();
         let managed = to_parent(&managed, &scale_managed, &api_version, &replicas_in(&self.call.row));
         Ok(Decoded { object, tracking: Tracking::Known(managed) })
@@ -213,6 +206,24 @@ fn check_count(row: &Descriptor, parent: &Object) -> Result<(), Status> {
         }
         _ => Ok(()),
     }
+}
+
+/// Gives an object the count of its Scale.
+pub(crate) fn put_scale(row: &Descriptor, scale: &Object, parent: &mut Object) {
+    let replicas = scale["spec"]["replicas"].as_i64().unwrap_or_default();
+    replicas_member(row).set(parent, replicas.into());
+}
+
+/// Of the object whose Scale was written.
+pub(crate) fn check_scale(row: &Descriptor, parent: &Object) -> Result<(), Status> {
+    // Of a custom resource its own rules say it.
+    let count = replicas_member(row).count(parent).ok().flatten().filter(|_| row.custom.is_none());
+    if let Some(replicas) = count.filter(|count| *count < 0) {
+        let path = Path::new("spec").child("replicas");
+        let error = FieldError::invalid(&path, replicas, "must be greater than or equal to 0");
+        return Err(Status::invalid(Qualified::new("autoscaling", "Scale"), parent.name(), &[error]));
+    }
+    Ok(())
 }
 
 pub(crate) fn scale_of(row: &Descriptor, parent: &Object) -> Result<Value, Status> {

@@ -33,6 +33,12 @@ pub(crate) async fn issue(call: &Call, body: Body) -> Result<Reply, Status> {
     call.warnings.extend(decoded.warnings);
     let mut request = decoded.object;
     let name = &call.info.name;
+    if request["spec"]["expirationSeconds"].is_null() {
+        request["spec"]["expirationSeconds"] = DEFAULT_SECONDS.into();
+    }
+    let managers = managers(call, &request, &kind);
+    let target = call.target(options.dry_run);
+    target.mutate_below(name, &mut request).await?;
     check_place(call, &request)?;
     let account = call.core.must_read(&call.row, call.namespace(), name).await?.object;
     if !request.uid().is_empty() && request.uid() != account.uid() {
@@ -41,13 +47,9 @@ pub(crate) async fn issue(call: &Call, body: Body) -> Result<Reply, Status> {
             format!("the UID in the token request ({asked}) does not match the UID of the service account ({own})");
         return Err(Status::conflict(Qualified::new(GROUP, "TokenRequest"), name, &why));
     }
-    if request["spec"]["expirationSeconds"].is_null() {
-        request["spec"]["expirationSeconds"] = DEFAULT_SECONDS.into();
-    }
-    let managers = managers(call, &request, &kind);
     let seconds = request["spec"]["expirationSeconds"].as_i64().unwrap_or_default();
     check_seconds(seconds)?;
-    call.target(options.dry_run).admit_below(name, &request).await?;
+    target.admit_below(name, &request).await?;
     let audiences = request["spec"]["audiences"].as_array().into_iter().flatten();
     let mut claims = TokenClaims {
         namespace: call.namespace().to_owned(),

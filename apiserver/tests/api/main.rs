@@ -16,6 +16,7 @@ mod limits;
 mod lists;
 mod managers;
 mod model;
+mod mutating_policies;
 mod nodes;
 mod oidc;
 mod policies;

@@ -120,7 +120,7 @@ mod tests {
     use super::super::{BUDGET, Declared, Environment};
     use super::*;
 
-    const DECLARED: Declared = Declared { params: true, authorizer: false };
+    const DECLARED: Declared = Declared { params: true, authorizer: false, patches: false };
 
     fn variables(environment: &mut Environment, all: &[(&str, &str)]) -> Vec<Variable> {
         let one = |(name, source): &(&str, &str)| {

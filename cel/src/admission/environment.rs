@@ -16,6 +16,8 @@ pub struct Declared {
     pub params: bool,
     /// `authorizer` and `authorizer.requestResource`.
     pub authorizer: bool,
+    /// The types that patches are made of.
+    pub patches: bool,
 }
 
 /// What is known of the data of a variable.
@@ -96,6 +98,9 @@ impl Environment {
             if matches!(self.object.ty, Type::Dyn) {
                 env = env.variable("authorizer.requestResource", Type::read("resource_check"));
             }
+        }
+        if declared.patches {
+            env = env.patches();
         }
         if let Some(variables) = &self.variables {
             let types = ObjectTypes::from([(VARIABLES.into(), variables.clone())]);
@@ -256,7 +261,7 @@ fn namespace_types() -> ObjectTypes {
 mod tests {
     use super::*;
 
-    const ALL: Declared = Declared { params: true, authorizer: true };
+    const ALL: Declared = Declared { params: true, authorizer: true, patches: false };
 
     #[test]
     fn expressions_are_compiled_in_upstreams_words() {

@@ -14,6 +14,9 @@ const MAX_LENGTH: usize = 100_000;
 const OPERAND: &str = "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, \
                        BYTES, IDENTIFIER}";
 
+/// What may come after the brace of an object.
+const FIELD: &str = "{'}', ',', '?', IDENTIFIER, ESC_IDENTIFIER}";
+
 /// How strongly an operator binds, its sign, its function.
 const OPERATORS: [(usize, &str, &str); 14] = [
     (0, "||", "_||_"),
@@ -424,6 +427,9 @@ impl Parser {
                 return Ok(fields);
             }
             let place = self.peek().at;
+            if fields.is_empty() && self.peek().class == Class::End {
+                return Err(self.unexpected("mismatched", FIELD));
+            }
             let optional = self.optional(place, "unsupported syntax '?'")?;
             let name = self.field_name()?.text;
             let colon = self.expect(":")?;

@@ -10,6 +10,7 @@ mod client;
 mod cluster_info;
 mod credentials;
 pub mod election;
+pub mod features;
 mod login;
 pub mod shared;
 mod signer;
@@ -51,6 +52,8 @@ pub struct Config {
     pub node_grace_period: Option<Duration>,
     /// From which nodes are given their ranges. `None`: they come with them.
     pub pod_ranges: Option<PodRanges>,
+    /// What is on beside what every server has.
+    pub features: apiserver::features::Features,
     /// `None`: there is no audit log.
     pub audit: Option<Arc<apiserver::audit::Audit>>,
     /// Who logs in by tokens of other issuers: an AuthenticationConfiguration.
@@ -95,6 +98,7 @@ impl ControlPlane {
         // Each node has one identity, and rules of Services and routes to others beside its kubelet.
         api.nodes_are_whole = true;
         api.own_controllers = true;
+        api.features = config.features;
         api.audit = config.audit;
         api.token_issuer = tokens.clone();
         if let Some(path) = config.authentication {

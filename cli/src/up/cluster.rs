@@ -46,6 +46,8 @@ pub struct Settings {
     pub etcd: Option<EtcdFlags>,
     /// Which requests are told to whom.
     pub audit: AuditFlags,
+    /// What is on beside what every server has.
+    pub features: apiserver::features::Features,
     /// Who logs in by tokens of other issuers.
     pub authentication: Option<PathBuf>,
 }
@@ -147,6 +149,7 @@ fn control_config(
     let advertise = SocketAddr::from((facts.node_address(), facts.api_port));
     control::Config {
         store,
+        features: settings.features.clone(),
         audit,
         // Loopback for people on this machine, the bridge for pods: nothing is open to other machines unless it was asked for.
         listen: vec![SocketAddr::from(([127, 0, 0, 1], facts.api_port)), advertise],

@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::control::audit::AuditFlags;
 use crate::control::backend::EtcdFlags;
+use crate::control::features::FeatureFlags;
 use crate::output::{self, Progress};
 use crate::session::{DEFAULT_DATA_DIR, Session};
 use crate::{daemon, kubeconfig, lock, preflight, signals, yaml};
@@ -56,6 +57,8 @@ pub struct Up {
     etcd: EtcdFlags,
     #[command(flatten)]
     audit: AuditFlags,
+    #[command(flatten)]
+    features: FeatureFlags,
     /// How often history is compacted [default: 5m]
     #[arg(long, hide = true, env = "SETPOINT_COMPACTION_INTERVAL", value_parser = interval)]
     compaction_interval: Option<Duration>,
@@ -78,6 +81,7 @@ impl Up {
             advertise: self.advertise_address,
             etcd: self.etcd.clone().named()?,
             audit: self.audit.clone().named()?,
+            features: self.features.open()?,
             authentication: self.authentication_config.clone(),
         })
     }
@@ -103,6 +107,7 @@ impl Up {
         }
         arguments.extend(self.etcd.clone().named()?.iter().flat_map(EtcdFlags::arguments));
         arguments.extend(self.audit.clone().named()?.arguments());
+        arguments.extend(self.features.arguments());
         Ok(arguments)
     }
 

@@ -94,7 +94,7 @@ fn one(
     object: &Typed,
     params: Option<&Typed>,
 ) -> Option<String> {
-    let declared = Declared { params: params.is_some(), authorizer: true };
+    let declared = Declared { params: params.is_some(), authorizer: true, patches: false };
     let mut environment = Environment::typed(object.clone(), params.cloned().unwrap_or_else(Typed::open));
     for variable in spec.variables.iter().flatten() {
         let ty = environment.type_of(&variable.expression, declared).unwrap_or(cel::Type::Dyn);

@@ -59,16 +59,15 @@ impl Admission for NodeRestriction {
 
     fn mutate<'a>(&'a self, cx: &'a Attributes<'a>, object: &'a mut Object) -> Verdict<'a> {
         match cx.user.node() {
-            Some(_) => Box::pin(self.check(cx, Some(object))),
-            None => Box::pin(std::future::ready(Ok(()))),
+            Some(_) if cx.operation != Operation::Connect => Box::pin(self.check(cx, Some(object))),
+            _ => Box::pin(std::future::ready(Ok(()))),
         }
     }
 
-    /// Deletions, and what is created below an object: nothing else has not been seen yet.
+    /// Deletions: nothing else has not been seen yet.
     fn validate<'a>(&'a self, cx: &'a Attributes<'a>, object: Option<&'a Object>) -> Verdict<'a> {
-        let below = cx.operation == Operation::Create && matches!(cx.subresource, "eviction" | "token");
         match cx.user.node() {
-            Some(_) if below || cx.operation == Operation::Delete => Box::pin(self.check(cx, object)),
+            Some(_) if cx.operation == Operation::Delete => Box::pin(self.check(cx, object)),
             _ => Box::pin(std::future::ready(Ok(()))),
         }
     }

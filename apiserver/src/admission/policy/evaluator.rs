@@ -7,6 +7,7 @@ use cel::admission::{
 use cel::{Type, Value};
 use serde_json::Value as Json;
 
+use super::object::Expressions;
 use crate::admission::conditions;
 
 /// A policy whose expressions are compiled.
@@ -76,21 +77,17 @@ fn reason(name: Option<&str>) -> Reason {
     }
 }
 
-impl Evaluator {
-    /// Of a `spec`. What cannot be compiled fails when it is computed.
-    pub fn compile(spec: &Json) -> Self {
-        let declared = Declared { params: spec["paramKind"].is_object(), authorizer: true };
+impl Expressions for Evaluator {
+    const POLICIES: &'static str = "admissionregistration.k8s.io/validatingadmissionpolicies";
+    const BINDINGS: &'static str = "admissionregistration.k8s.io/validatingadmissionpolicybindings";
+
+    fn compile(spec: &Json) -> Self {
+        let declared = Declared { params: spec["paramKind"].is_object(), authorizer: true, patches: false };
         let of_message = Declared { authorizer: false, ..declared };
         let text = |value: &Json, key: &str| value[key].as_str().unwrap_or_default().to_owned();
         let items = |key: &str| spec[key].as_array().into_iter().flatten();
         let mut environment = Environment::composed();
-        let mut variables = Vec::new();
-        for variable in items("variables") {
-            let name = text(variable, "name");
-            let expression = environment.compile(&text(variable, "expression"), declared, &[]);
-            environment.define(&name, &expression.output);
-            variables.push(Variable { name, expression });
-        }
+        let variables = variables(spec, &mut environment, declared);
         let validation = |validation: &Json| Validation {
             expression: environment.compile(&text(validation, "expression"), declared, BOOL),
             message: text(validation, "message"),
@@ -111,7 +108,22 @@ impl Evaluator {
             variables,
         }
     }
+}
 
+/// The variables of the `spec` of a policy, which the environment knows from then on.
+pub fn variables(spec: &Json, environment: &mut Environment, declared: Declared) -> Vec<Variable> {
+    let text = |value: &Json, key: &str| value[key].as_str().unwrap_or_default().to_owned();
+    let mut variables = Vec::new();
+    for variable in spec["variables"].as_array().into_iter().flatten() {
+        let name = text(variable, "name");
+        let expression = environment.compile(&text(variable, "expression"), declared, &[]);
+        environment.define(&name, &expression.output);
+        variables.push(Variable { name, expression });
+    }
+    variables
+}
+
+impl Evaluator {
     /// `fails`: what cannot be computed refuses the request.
     pub fn evaluate(&self, request: &Request<'_>, fails: bool) -> Verdict {
         let failed = |message: String| Verdict {

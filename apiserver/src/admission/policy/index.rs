@@ -3,52 +3,52 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::object::{Binding, Policy};
+use super::object::{Binding, Expressions, Policy};
 use crate::admission::followed::{Followed, Ready};
 use crate::cache::{Follower, Stored};
 
 /// A policy with all that bind it: by one that nothing binds, nobody is bound.
-#[derive(Clone)]
-pub struct Hook {
-    pub policy: Arc<Policy>,
+pub struct Hook<E> {
+    pub policy: Arc<Policy<E>>,
     pub bindings: Vec<Arc<Binding>>,
 }
 
-#[derive(Default)]
-pub struct Index {
-    state: RwLock<State>,
+/// Those of one of the two kinds.
+pub struct Index<E> {
+    state: RwLock<State<E>>,
     ready: Ready,
 }
 
-struct State {
-    policies: Followed<Policy>,
+struct State<E> {
+    policies: Followed<Policy<E>>,
     bindings: Followed<Binding>,
     /// By the name of the policy. What requests read.
-    hooks: Arc<[Hook]>,
+    hooks: Arc<[Hook<E>]>,
 }
 
-impl Default for State {
+impl<E: Expressions> Default for Index<E> {
     fn default() -> Self {
-        Self {
-            policies: Followed::new("admissionregistration.k8s.io/validatingadmissionpolicies", Policy::read),
-            bindings: Followed::new("admissionregistration.k8s.io/validatingadmissionpolicybindings", Binding::read),
-            hooks: Arc::default(),
-        }
+        let state = State {
+            policies: Followed::new(E::POLICIES, Policy::read),
+            bindings: Followed::new(E::BINDINGS, Binding::read),
+            hooks: Arc::new([]),
+        };
+        Self { state: RwLock::new(state), ready: Ready::default() }
     }
 }
 
-impl Index {
+impl<E: Expressions> Index<E> {
     /// `None` when the server has not read its policies in time.
-    pub async fn hooks(&self) -> Option<Arc<[Hook]>> {
+    pub async fn hooks(&self) -> Option<Arc<[Hook<E>]>> {
         // The hooks are put as a whole.
         let hooks = || self.state.read().unwrap_or_else(PoisonError::into_inner).hooks.clone();
         self.ready.wait().await.then(hooks)
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change(&self, change: impl FnOnce(&mut State<E>)) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         change(&mut state);
-        let hook = |policy: &Arc<Policy>| {
+        let hook = |policy: &Arc<Policy<E>>| {
             let bound = state.bindings.values().filter(|binding| binding.policy == policy.name);
             Hook { policy: policy.clone(), bindings: bound.cloned().collect() }
         };
@@ -62,7 +62,7 @@ impl Index {
     }
 }
 
-impl Follower for Index {
+impl<E: Expressions> Follower for Index<E> {
     fn loaded(&self, resource: &str, objects: &BTreeMap<Box<str>, Arc<Stored>>) {
         if self.follows(resource) {
             self.change(|state| match state.policies.is(resource) {

@@ -1,8 +1,10 @@
 //! ValidatingAdmissionPolicy: what policies say about a request (`k8s.io/apiserver/pkg/admission/plugin/policy/validating`).
 //!
-//! [`Index`] knows the policies and what binds them, [`object`] is how they are read, `params` finds their parameters,
-//! [`evaluator`] computes. The step here asks one policy after the other and refuses for the first that is against it.
+//! [`Index`] knows the policies and what binds them, [`object`] is how they are read, `bound` says which are about a request, `params`
+//! finds their parameters: all this is the same for mutating ones. [`evaluator`] computes. The step here asks one policy after the
+//! other and refuses for the first that is against it.
 
+mod bound;
 pub mod evaluator;
 mod index;
 pub mod object;
@@ -15,9 +17,9 @@ use api::status::{Cause, Reason, Status};
 use cel::admission::Inputs;
 use serde_json::{Value, json};
 
-use self::evaluator::{Refusal, Request, Verdict};
-use self::index::Hook;
-pub use self::index::Index;
+pub use self::bound::{Bound, Misconfigured, bound};
+use self::evaluator::{Evaluator, Refusal, Request, Verdict};
+pub use self::index::{Hook, Index};
 use self::object::{Action, Binding, Policy};
 use super::facts::Facts;
 use super::matching::Form;
@@ -26,7 +28,7 @@ use crate::authorizer::Authorizer;
 use crate::registry::Registry;
 
 pub struct ValidatingAdmissionPolicy {
-    pub index: Arc<Index>,
+    pub index: Arc<Index<Evaluator>>,
     pub registry: Arc<Registry>,
     pub authorizer: Arc<dyn Authorizer>,
 }
@@ -41,8 +43,7 @@ impl Admission for ValidatingAdmissionPolicy {
     }
 
     fn validate<'a>(&'a self, cx: &'a Attributes<'a>, object: Option<&'a Object>) -> Step<'a> {
-        // What a server writes for itself is not asked about.
-        if cx.query.is_none() {
+        if is_exempt(cx) {
             return Box::pin(std::future::ready(Ok(())));
         }
         Box::pin(async move {
@@ -58,6 +59,12 @@ impl Admission for ValidatingAdmissionPolicy {
     }
 }
 
+/// Policies are not about what a server writes for itself, and not about policies.
+pub fn is_exempt(cx: &Attributes<'_>) -> bool {
+    let info = cx.resource;
+    cx.query.is_none() || info.group == super::GROUP && info.plural.contains("admissionpolic")
+}
+
 /// All policies on one request.
 struct Round<'r> {
     step: &'r ValidatingAdmissionPolicy,
@@ -67,7 +74,7 @@ struct Round<'r> {
 }
 
 impl Round<'_> {
-    async fn run(mut self, hooks: &[Hook]) -> Result<(), Status> {
+    async fn run(mut self, hooks: &[Hook<Evaluator>]) -> Result<(), Status> {
         for hook in hooks {
             self.policy(hook).await?;
         }
@@ -83,39 +90,12 @@ impl Round<'_> {
         Err(status.with_cause(Cause { message, ..Cause::default() }))
     }
 
-    async fn policy(&mut self, hook: &Hook) -> Result<(), Status> {
+    async fn policy(&mut self, hook: &Hook<Evaluator>) -> Result<(), Status> {
         let policy = &*hook.policy;
-        let form = match self.facts.form(&policy.resources).await {
-            Ok(Some(form)) => form,
-            Ok(None) => return Ok(()),
-            Err(status) => {
-                self.misconfigured(policy, None, &status.message);
-                return Ok(());
-            }
-        };
-        let params = match params::row(policy, &self.step.registry) {
-            Ok(params) => params,
-            Err(why) => {
-                self.misconfigured(policy, None, &why);
-                return Ok(());
-            }
-        };
-        for binding in &hook.bindings {
-            let bound = match &binding.resources {
-                Some(resources) => self.facts.form(resources).await.map(|form| form.is_some()),
-                None => Ok(true),
-            };
-            let collect = || {
-                let (namespace, reader) = (self.facts.namespace(), self.facts.cx.reader);
-                params::collect(params.as_deref(), binding.params.as_ref(), namespace, reader)
-            };
-            match bound
-                .map_err(|status| status.message)
-                .and_then(|bound| if bound { collect() } else { Ok(Vec::new()) })
-            {
-                Ok(params) if params.is_empty() => {}
-                Ok(params) => self.binding(policy, binding, &form, &params).await?,
-                Err(why) => self.misconfigured(policy, Some(binding), &why),
+        for found in bound(hook, self.facts, &self.step.registry).await {
+            match found {
+                Ok(Bound { binding, form, params }) => self.binding(policy, binding, &form, &params).await?,
+                Err(Misconfigured { binding, why }) => self.misconfigured(policy, binding, &why),
             }
         }
         Ok(())
@@ -123,7 +103,7 @@ impl Round<'_> {
 
     async fn binding(
         &mut self,
-        policy: &Policy,
+        policy: &Policy<Evaluator>,
         binding: &Binding,
         form: &Form,
         params: &[Option<Object>],
@@ -155,7 +135,7 @@ impl Round<'_> {
         Ok(())
     }
 
-    fn act(&mut self, policy: &Policy, binding: &Binding, verdict: Verdict) {
+    fn act(&mut self, policy: &Policy<Evaluator>, binding: &Binding, verdict: Verdict) {
         for refusal in &verdict.refusals {
             for action in &binding.actions {
                 match action {
@@ -179,7 +159,7 @@ impl Round<'_> {
     }
 
     /// The audit log of a validation that failed, as a list of one (upstream).
-    fn tell(&self, policy: &Policy, binding: &Binding, refusal: &Refusal) {
+    fn tell(&self, policy: &Policy<Evaluator>, binding: &Binding, refusal: &Refusal) {
         if let Some(record) = self.facts.cx.warnings.record() {
             let actions: Vec<String> = binding.actions.iter().map(|action| format!("{action:?}")).collect();
             let failure = json!([{"message": refusal.message, "policy": policy.name, "binding": binding.name,
@@ -188,7 +168,7 @@ impl Round<'_> {
         }
     }
 
-    fn misconfigured(&mut self, policy: &Policy, binding: Option<&Binding>, why: &str) {
+    fn misconfigured(&mut self, policy: &Policy<Evaluator>, binding: Option<&Binding>, why: &str) {
         if policy.fails {
             let what = if binding.is_some() { "binding" } else { "policy" };
             let message = format!("failed to configure {what}: {why}");
@@ -196,7 +176,7 @@ impl Round<'_> {
         }
     }
 
-    fn refuse(&mut self, policy: &Policy, binding: Option<&Binding>, refusal: &Refusal) {
+    fn refuse(&mut self, policy: &Policy<Evaluator>, binding: Option<&Binding>, refusal: &Refusal) {
         let with = binding.map(|binding| format!(" with binding '{}'", binding.name)).unwrap_or_default();
         let message = format!("ValidatingAdmissionPolicy '{}'{with} denied request: {}", policy.name, refusal.message);
         self.refused.get_or_insert((message, refusal.reason));

@@ -6,21 +6,30 @@ use api::gvk::GroupVersionKind;
 use api::selector::LabelSelector;
 use serde_json::Value;
 
-use super::evaluator::Evaluator;
 use crate::admission::matching::Resources;
 
-/// A ValidatingAdmissionPolicy.
-pub struct Policy {
+/// The expressions of one of the two kinds of policies, compiled.
+pub trait Expressions: Send + Sync + Sized + 'static {
+    /// Where the policies and their bindings are stored.
+    const POLICIES: &'static str;
+    const BINDINGS: &'static str;
+
+    /// Of a `spec`. What cannot be compiled fails when it is computed.
+    fn compile(spec: &Value) -> Self;
+}
+
+/// A policy, validating or mutating.
+pub struct Policy<E> {
     pub name: String,
     /// What fails refuses the request.
     pub fails: bool,
     pub param_kind: Option<GroupVersionKind>,
     pub resources: Resources,
     spec: Value,
-    evaluator: OnceLock<Evaluator>,
+    evaluator: OnceLock<E>,
 }
 
-impl Policy {
+impl<E: Expressions> Policy<E> {
     pub fn read(name: &str, policy: &Value) -> Self {
         let spec = &policy["spec"];
         let kind = Some(&spec["paramKind"]).filter(|kind| kind.is_object());
@@ -37,18 +46,19 @@ impl Policy {
     }
 
     /// Compiled when a request first needs it.
-    pub fn evaluator(&self) -> &Evaluator {
-        self.evaluator.get_or_init(|| Evaluator::compile(&self.spec))
+    pub fn evaluator(&self) -> &E {
+        self.evaluator.get_or_init(|| E::compile(&self.spec))
     }
 }
 
-/// A ValidatingAdmissionPolicyBinding.
+/// What binds a policy.
 pub struct Binding {
     pub name: String,
     pub policy: String,
     pub params: Option<ParamRef>,
     /// `None`: all that the policy is about.
     pub resources: Option<Resources>,
+    /// Of one that validates.
     pub actions: Vec<Action>,
 }
 

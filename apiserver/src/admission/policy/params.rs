@@ -11,7 +11,7 @@ use crate::registry::{Descriptor, Registry};
 ///
 /// # Errors
 /// There is no such kind.
-pub fn row(policy: &Policy, registry: &Registry) -> Result<Option<std::sync::Arc<Descriptor>>, String> {
+pub fn row<E>(policy: &Policy<E>, registry: &Registry) -> Result<Option<std::sync::Arc<Descriptor>>, String> {
     let Some(kind) = &policy.param_kind else { return Ok(None) };
     match registry.of_kind(kind) {
         Some(row) => Ok(Some(row)),

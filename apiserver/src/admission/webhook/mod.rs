@@ -15,7 +15,7 @@ use cel::admission::Inputs;
 use serde_json::Value;
 
 pub use self::index::Index;
-pub use self::mutating::{MutatingAdmissionWebhook, Rounds};
+pub use self::mutating::MutatingAdmissionWebhook;
 use self::object::Webhook;
 use self::review::Answer;
 pub use self::validating::ValidatingAdmissionWebhook;

@@ -70,7 +70,7 @@ impl Webhook {
     }
 
     pub fn conditions(&self) -> &[Compiled] {
-        let declared = Declared { params: false, authorizer: true };
+        let declared = Declared { params: false, authorizer: true, patches: false };
         self.conditions.get_or_init(|| conditions::compile(&self.match_conditions, &Environment::plain(), declared))
     }
 }

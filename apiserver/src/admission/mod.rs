@@ -255,10 +255,10 @@ pub fn chain(surroundings: &Surroundings) -> Vec<Box<dyn Admission>> {
         Box::new(certificates::CertificateSubjectRestriction),
         Box::new(default_class::INGRESS),
     ];
-    if let Some(index) = mutating_policies {
-        let (registry, authorizer) = (registry.clone(), authorizer.clone());
-        steps.push(Box::new(mutating_policy::MutatingAdmissionPolicy { index, registry, authorizer }));
-    }
+    let (rows, may) = (registry.clone(), authorizer.clone());
+    let policies_that_change =
+        |index| mutating_policy::MutatingAdmissionPolicy { index, registry: rows, authorizer: may };
+    steps.extend(mutating_policies.map(|index| Box::new(policies_that_change(index)) as Box<dyn Admission>));
     let last: [Box<dyn Admission>; 4] = [
         Box::new(webhook::MutatingAdmissionWebhook { index: mutating, surroundings: surroundings() }),
         Box::new(policy::ValidatingAdmissionPolicy { index: policies, registry, authorizer }),

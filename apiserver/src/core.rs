@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::discovered::Discovered;
 use crate::flowcontrol::{FlowControl, Size};
 use crate::managed::{Managers, read_stored};
-use crate::metrics::Requests;
+use crate::metrics::{Admissions, Requests};
 use crate::openapi::Documents;
 use crate::outbound::Webhooks;
 use crate::registry::{Descriptor, Registry};
@@ -35,6 +35,8 @@ pub(crate) struct Core {
     pub registry: Arc<Registry>,
     pub caches: Caches,
     pub admission: Vec<Box<dyn Admission>>,
+    /// What `/metrics` tells of admission.
+    pub admissions: Arc<Admissions>,
     /// What `/metrics` tells of requests.
     pub requests: Arc<Requests>,
     /// `None`: requests are not limited.
@@ -235,6 +237,27 @@ impl Reader for Core {
         let cache = self.caches.get(&row.storage);
         let found = cache.and_then(|cache| cache.get(&row.object_key(namespace, name)));
         found.map(|stored| in_form(row, &stored)).transpose()
+    }
+
+    fn shown<'a>(
+        &'a self,
+        row: &'a Descriptor,
+        namespace: &'a str,
+        name: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Vec<Object>, Status>> {
+        Box::pin(async move {
+            let Some(cache) = self.caches.get(&row.storage) else { return Ok(Vec::new()) };
+            let prefix = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
+            let stored: Vec<Arc<Stored>> = match name {
+                Some(name) => cache.get(&row.object_key(namespace, name)).into_iter().collect(),
+                None => cache.list(&prefix, self.caches.complete()).objects,
+            };
+            if row.converted().is_none() {
+                return stored.iter().map(|stored| in_form(row, stored)).collect();
+            }
+            let objects = stored.iter().map(|stored| serde_json::from_slice(&stored.json).map_err(Status::internal));
+            self.convert(row, objects.collect::<Result<_, _>>()?).await
+        })
     }
 
     fn all_cached(&self, row: &Descriptor, namespace: &str) -> Result<Vec<Object>, Status> {

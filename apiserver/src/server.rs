@@ -66,6 +66,7 @@ impl ApiServer {
             caches: Caches::new(config.store.clone(), registry.clone()).followed_by(followers.collect()),
             registry,
             admission: admission::chain(&surroundings),
+            admissions: surroundings.admissions.clone(),
             requests: Arc::default(),
             flow_control,
             allocator: Allocator::new(config.service_cidr, config.node_ports.clone()),

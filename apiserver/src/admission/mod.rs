@@ -41,6 +41,7 @@ use jiff::Timestamp;
 
 use crate::authorizer::Authorizer;
 use crate::cache::Follower;
+use crate::metrics::Admissions;
 use crate::options::DeleteOptions;
 use crate::outbound::Webhooks;
 use crate::query::Query;
@@ -109,6 +110,15 @@ pub trait Reader: Send + Sync {
     /// # Errors
     /// It cannot be converted.
     fn cached(&self, row: &Descriptor, namespace: &str, name: &str) -> Result<Option<Object>, Status>;
+
+    /// As [`Reader::cached`], one object, or without a name all of a namespace, or of all when that is empty; converted by a webhook where one
+    /// has to be asked.
+    fn shown<'a>(
+        &'a self,
+        row: &'a Descriptor,
+        namespace: &'a str,
+        name: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Vec<Object>, Status>>;
 
     /// As [`Reader::cached`], all of a namespace, or of all when it is empty.
     ///
@@ -207,6 +217,8 @@ pub struct Surroundings {
     pub mutating: Arc<webhook::Index>,
     pub validating: Arc<webhook::Index>,
     pub webhooks: Arc<Webhooks>,
+    /// What is told of all of them.
+    pub(crate) admissions: Arc<Admissions>,
 }
 
 impl Surroundings {
@@ -220,6 +232,7 @@ impl Surroundings {
             mutating: Arc::new(webhook::Index::mutating()),
             validating: Arc::new(webhook::Index::validating()),
             webhooks: Arc::default(),
+            admissions: Arc::default(),
         }
     }
 
@@ -234,7 +247,7 @@ impl Surroundings {
 /// All steps in upstream's order.
 pub fn chain(surroundings: &Surroundings) -> Vec<Box<dyn Admission>> {
     let Surroundings { registry, authorizer, policies, mutating, validating, .. } = surroundings.clone();
-    let mutating_policies = surroundings.mutating_policies.clone();
+    let (mutating_policies, admissions) = (surroundings.mutating_policies.clone(), surroundings.admissions.clone());
     let surroundings = || surroundings.clone();
     let mut steps: Vec<Box<dyn Admission>> = vec![
         Box::new(namespace_lifecycle::NamespaceLifecycle),
@@ -261,10 +274,16 @@ pub fn chain(surroundings: &Surroundings) -> Vec<Box<dyn Admission>> {
     steps.extend(mutating_policies.map(|index| Box::new(policies_that_change(index)) as Box<dyn Admission>));
     let last: [Box<dyn Admission>; 4] = [
         Box::new(webhook::MutatingAdmissionWebhook { index: mutating, surroundings: surroundings() }),
-        Box::new(policy::ValidatingAdmissionPolicy { index: policies, registry, authorizer }),
+        Box::new(policy::ValidatingAdmissionPolicy {
+            index: policies,
+            registry,
+            authorizer,
+            admissions: admissions.clone(),
+        }),
         Box::new(webhook::ValidatingAdmissionWebhook { index: validating, surroundings: surroundings() }),
         Box::new(resource_quota::ResourceQuota),
     ];
     steps.extend(last);
+    admissions.name(steps.iter().map(|step| step.name()));
     steps
 }

@@ -53,6 +53,13 @@ impl Record {
         self.event().annotations.entry(key.into()).or_insert_with(|| value.into());
     }
 
+    /// As [`Record::annotate`], where at least so much is told.
+    pub fn annotate_from(&self, level: Level, key: String, value: impl FnOnce() -> String) {
+        if self.telling.level >= level {
+            self.event().annotations.entry(key).or_insert_with(value);
+        }
+    }
+
     /// All different values of a key, in a list.
     pub fn annotate_also(&self, key: String, value: &str) {
         let mut event = self.event();

@@ -1,13 +1,15 @@
 //! What `/metrics` tells, in upstream's names and in the text format of Prometheus: what is counted here, and what is true at the moment.
 //!
-//! - [`requests`] counts requests and how long they took.
+//! - [`requests`] counts requests and how long they took, [`admission`] what of that was admission, and what it refused.
 //! - [`process`] reads what the kernel knows of this process.
 
+mod admission;
 mod process;
 mod requests;
 
 use std::fmt::Write;
 
+pub(crate) use admission::{Admissions, Phase};
 pub(crate) use requests::Requests;
 
 use crate::core::Core;
@@ -30,6 +32,7 @@ pub(crate) fn family(text: &mut String, name: &str, kind: &str, lines: impl Into
 pub(crate) fn render(core: &Core) -> String {
     let mut text = String::new();
     core.requests.render(&mut text);
+    core.admissions.render(&mut text);
     storage(core, &mut text);
     if let Some(control) = &core.flow_control {
         control.figures(&mut text);

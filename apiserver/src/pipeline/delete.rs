@@ -57,9 +57,7 @@ impl Target<'_> {
             };
             let attributes =
                 Attributes { deletion: Some(options), ..self.attributes(Operation::Delete, name, Some(&old.object)) };
-            for step in &self.core.admission {
-                step.validate(&attributes, None).await?;
-            }
+            self.validate(&attributes, |_| None, false).await?;
             let done = match plan(self.row, &old.object, options, self.core.now()) {
                 Plan::Leave => return Ok(Deleted::Kept(old.json)),
                 Plan::Mark(object) => self.mark(object, &old).await?.map(Deleted::Kept),

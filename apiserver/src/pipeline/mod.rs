@@ -20,8 +20,9 @@ use api::Object;
 use api::status::Status;
 use bytes::Bytes;
 
-use crate::admission::{Attributes, Operation, Rounds, StatusChange, StatusWriter, Verdict};
+use crate::admission::{Admission, Attributes, Operation, Rounds, StatusChange, StatusWriter, Verdict};
 use crate::core::{Core, Existing, qualified};
+use crate::metrics::Phase;
 use crate::query::Query;
 use crate::registry::Descriptor;
 use crate::user::UserInfo;
@@ -64,36 +65,65 @@ impl Target<'_> {
     /// An exec, attach, port-forward or proxy before there is a connection: its options, as admission leaves them.
     pub async fn connect(&self, name: &str, to: &Object, mut options: Object) -> Result<Object, Status> {
         let attributes = self.attributes(Operation::Connect, name, Some(to));
-        self.mutate_options(&attributes, &mut options).await?;
-        for step in &self.core.admission {
-            step.validate(&attributes, step.sees_below().then_some(&options)).await?;
-        }
+        self.mutate(&attributes, &mut options, true).await?;
+        self.validate(&attributes, |step| step.sees_below().then_some(&options), false).await?;
         Ok(options)
     }
 
     /// What is created below an object, such as a Binding, as admission wants it. What is wrong with it is said next.
     pub async fn mutate_below(&self, name: &str, object: &mut Object) -> Result<(), Status> {
-        self.mutate_options(&self.attributes(Operation::Create, name, None), object).await
+        self.mutate(&self.attributes(Operation::Create, name, None), object, true).await
     }
 
     /// The same, before anything comes of it.
     pub async fn admit_below(&self, name: &str, object: &Object) -> Result<(), Status> {
         let attributes = self.attributes(Operation::Create, name, None);
-        for step in self.core.admission.iter().filter(|step| step.sees_below()) {
-            step.validate(&attributes, Some(object)).await?;
-        }
-        Ok(())
+        self.validate(&attributes, |_| Some(object), true).await
     }
 
-    async fn mutate_options(&self, attributes: &Attributes<'_>, object: &mut Object) -> Result<(), Status> {
+    /// All steps that change the object, or those that see what is below one, and once more if one of them asks for that.
+    async fn mutate(&self, attributes: &Attributes<'_>, object: &mut Object, below: bool) -> Result<(), Status> {
+        let mut watch = self.core.admissions.begin(Phase::Admit, attributes.operation);
         loop {
-            for step in self.core.admission.iter().filter(|step| step.sees_below()) {
-                step.mutate(attributes, object).await?;
+            for (index, step) in self.core.admission.iter().enumerate() {
+                if below && !step.sees_below() {
+                    continue;
+                }
+                let verdict = step.mutate(attributes, object).await;
+                watch.step(index, verdict.is_err());
+                if verdict.is_err() {
+                    watch.end(true);
+                    return verdict;
+                }
             }
             if !attributes.rounds.begin_second() {
+                watch.end(false);
                 return Ok(());
             }
         }
+    }
+
+    /// All steps, or those that see what is below an object; `shown` is what each of them sees.
+    async fn validate<'o>(
+        &self,
+        attributes: &Attributes<'_>,
+        shown: impl Fn(&dyn Admission) -> Option<&'o Object>,
+        below: bool,
+    ) -> Result<(), Status> {
+        let mut watch = self.core.admissions.begin(Phase::Validate, attributes.operation);
+        for (index, step) in self.core.admission.iter().enumerate() {
+            if below && !step.sees_below() {
+                continue;
+            }
+            let verdict = step.validate(attributes, shown(&**step)).await;
+            watch.step(index, verdict.is_err());
+            if verdict.is_err() {
+                watch.end(true);
+                return verdict;
+            }
+        }
+        watch.end(false);
+        Ok(())
     }
 
     fn attributes<'s>(&'s self, operation: Operation, name: &'s str, old: Option<&'s Object>) -> Attributes<'s> {

@@ -101,14 +101,7 @@ impl Decoded {
         let name = object.name().to_owned();
         let operation = if old.is_some() { Operation::Update } else { Operation::Create };
         let attributes = target.attributes(operation, &name, old);
-        loop {
-            for step in &target.core.admission {
-                step.mutate(&attributes, &mut object).await?;
-            }
-            if !attributes.rounds.begin_second() {
-                break;
-            }
-        }
+        target.mutate(&attributes, &mut object, false).await?;
         defaults(&mut object);
         target.warnings.extend(metadata::dedup_owners(&mut object));
         escalation::check(target, &object, old).await?;
@@ -346,10 +339,7 @@ async fn validating_admission(
     old: Option<&Object>,
 ) -> Result<(), Status> {
     let attributes = target.attributes(operation, name, old);
-    for step in &target.core.admission {
-        step.validate(&attributes, Some(object)).await?;
-    }
-    Ok(())
+    target.validate(&attributes, |_| Some(object), false).await
 }
 
 /// What the object asks of its namespace, where it does not get it.

@@ -5,10 +5,13 @@ use std::sync::{Arc, Mutex};
 use apiserver::UserInfo;
 use apiserver::audit::policy::Policy;
 use apiserver::audit::{Audit, Sink};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::harness::{Server, config_map, pod};
+use crate::hook::{Hook, Say};
 
 const MAPS: &str = "/api/v1/namespaces/a/configmaps";
 const JSON: &[(&str, &str)] = &[("content-type", "application/json"), ("user-agent", "robot/1"), ("audit-id", "x")];
@@ -158,4 +161,53 @@ async fn what_roles_and_admission_say_is_annotated() {
     let expected = json!([{"message": "never", "policy": "p", "binding": "b", "expressionIndex": 0,
         "validationActions": ["Audit", "Warn"]}]);
     assert_eq!(serde_json::from_str::<Value>(failure).unwrap(), expected);
+}
+
+#[tokio::test]
+async fn what_webhooks_change_is_annotated() {
+    let say: Say = |_| {
+        let patch = STANDARD.encode(r#"[{"op": "add", "path": "/data/x", "value": "y"}]"#);
+        json!({"allowed": true, "patchType": "JSONPatch", "patch": patch})
+    };
+    let hook = Hook::start(say).await;
+    let rules = "rules: [{level: Request, verbs: [create], omitStages: [RequestReceived]}]";
+    let (server, lines) = server(rules).await;
+    let rule = json!({"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]});
+    let one = |name: &str, url: &str| {
+        json!({"name": name, "sideEffects": "None", "admissionReviewVersions": ["v1"], "failurePolicy": "Ignore",
+            "clientConfig": {"url": url, "caBundle": hook.bundle}, "rules": [rule]})
+    };
+    let hooks = json!({"metadata": {"name": "c"}, "webhooks": [
+        one("away.example.com", "https://127.0.0.1:1/"), one("h.example.com", &hook.url)]});
+    server.post("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations", &hooks).await.expect(201);
+    let wait = async {
+        for index in 0.. {
+            lines.take();
+            server.post(MAPS, &config_map(&format!("c{index}"), json!({"k": "v"}))).await.expect(201);
+            let annotations = lines.take().remove(0)["annotations"].clone();
+            if !annotations["mutation.webhook.admission.k8s.io/round_0_index_1"].is_null() {
+                return annotations;
+            }
+            tokio::task::yield_now().await;
+        }
+        unreachable!()
+    };
+    let annotations = tokio::time::timeout(crate::harness::PATIENCE, wait).await.unwrap();
+    for (key, expected) in [
+        (
+            "mutation.webhook.admission.k8s.io/round_0_index_0",
+            r#"{"configuration":"c","webhook":"away.example.com","mutated":false}"#,
+        ),
+        ("failed-open.mutation.webhook.admission.k8s.io/round_0_index_0", "away.example.com"),
+        (
+            "mutation.webhook.admission.k8s.io/round_0_index_1",
+            r#"{"configuration":"c","webhook":"h.example.com","mutated":true}"#,
+        ),
+        (
+            "patch.webhook.admission.k8s.io/round_0_index_1",
+            r#"{"configuration":"c","webhook":"h.example.com","patch":[{"op":"add","path":"/data/x","value":"y"}],"patchType":"JSONPatch"}"#,
+        ),
+    ] {
+        assert_eq!(annotations[key], expected, "{key}");
+    }
 }

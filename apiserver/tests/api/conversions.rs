@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 
 use super::custom::{DEFINITIONS, define, definition};
-use super::harness::Server;
+use super::harness::{PATIENCE, Server, config_map};
 use super::hook::{Hook, Say};
 
 const V1: &str = "/apis/example.com/v1/namespaces/default/widgets";
@@ -194,4 +194,32 @@ async fn what_cannot_be_converted_is_an_error_and_hides_nothing_else() {
     assert_eq!((&event["type"], &event["object"]["message"]), (&json!("ERROR"), &json!(failed)));
     server.delete(&format!("{V1}/bad"), &Value::Null).await.expect(200);
     assert_eq!(server.get(V2).await.names(), [""; 0]);
+}
+
+#[tokio::test]
+async fn parameters_of_policies_are_converted() {
+    let (server, _hook) = start(convert).await;
+    server.post(V1, &v1("limits", "most:2")).await.expect(201);
+    let group = "/apis/admissionregistration.k8s.io/v1";
+    let policy = json!({"metadata": {"name": "p"}, "spec": {
+        "paramKind": {"apiVersion": "example.com/v2", "kind": "Widget"},
+        "matchConstraints": {"resourceRules": [
+            {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}]},
+        "validations": [{"expression": "false", "messageExpression": "params.spec.host + ' ' + params.spec.port"}]}});
+    let binding = json!({"metadata": {"name": "b"}, "spec": {"policyName": "p", "validationActions": ["Deny"],
+        "paramRef": {"name": "limits", "namespace": "default", "parameterNotFoundAction": "Deny"}}});
+    server.post(&format!("{group}/validatingadmissionpolicies"), &policy).await.expect(201);
+    server.post(&format!("{group}/validatingadmissionpolicybindings"), &binding).await.expect(201);
+    let path = "/api/v1/namespaces/default/configmaps?dryRun=All";
+    let refused = async {
+        loop {
+            let answer = server.post(path, &config_map("a", json!({}))).await;
+            if answer.code != 201 {
+                return answer;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let answer = tokio::time::timeout(PATIENCE, refused).await.expect("a policy that never is in force");
+    assert!(answer.message().ends_with("denied request: most 2"), "{}", answer.body);
 }

@@ -84,6 +84,12 @@ async fn metrics_count_what_was_asked() {
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
         assert!(value.is_some_and(|value| value >= 0.0), "{name}");
     }
+    let step = "apiserver_admission_step_admission_duration_seconds_count{operation=\"CREATE\",rejected=\"false\",type=\"admit\"}";
+    let plugin =
+        "apiserver_admission_controller_admission_duration_seconds_count{name=\"LimitRanger\",operation=\"CREATE\"";
+    for name in [step, plugin] {
+        assert!(text.lines().any(|line| line.starts_with(name)), "{name}");
+    }
     // Each family is told once, with its type before it.
     let mut types: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
     let count = types.len();

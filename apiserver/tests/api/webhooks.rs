@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::harness::{Answer, PATIENCE, Server, config_map};
+use super::harness::{Answer, PATIENCE, Server, config_map, pod};
 use super::hook::{Hook, Say};
 
 const MAPS: &str = "/api/v1/namespaces/n/configmaps";
@@ -166,4 +166,32 @@ async fn connections_to_a_webhook_are_kept() {
     }
     assert_eq!(hook.connections.load(Ordering::Relaxed), 1);
     assert!(hook.count() >= 3);
+}
+
+#[tokio::test]
+async fn what_is_below_an_object_is_changed() {
+    let say: Say = |request| match request["operation"].as_str() {
+        Some("CONNECT") => patch(&json!([{"op": "add", "path": "/container", "value": "other"}])),
+        _ => patch(&json!([{"op": "replace", "path": "/spec/replicas", "value": 9}])),
+    };
+    let hook = Hook::start(say).await;
+    let rule = |group: &str, operation: &str, resource: &str| json!({"apiGroups": [group], "apiVersions": ["v1"], "operations": [operation], "resources": [resource]});
+    let rules = json!([rule("", "CONNECT", "pods/exec"), rule("apps", "UPDATE", "deployments/scale")]);
+    let server = asking("Mutating", vec![config(&hook, json!({"rules": rules, "matchConditions": []}))]).await;
+    server.post("/api/v1/namespaces/n/pods", &pod("p")).await.expect(201);
+    let answer = server.post("/api/v1/namespaces/n/pods/p/exec?command=ls", &json!({})).await;
+    assert_eq!(refused(&answer), (400, "container other is not valid for pod p"));
+    let asked = hook.asked.lock().unwrap().last().cloned().unwrap();
+    let options =
+        json!({"kind": "PodExecOptions", "apiVersion": "v1", "command": ["ls"], "stdout": true, "stderr": true});
+    let about = json!([asked["operation"], asked["subResource"], asked["object"], asked["oldObject"]]);
+    assert_eq!(about, json!(["CONNECT", "exec", options, null]));
+    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let deployment =
+        json!({"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template}});
+    let path = "/apis/apps/v1/namespaces/n/deployments";
+    server.post(path, &deployment).await.expect(201);
+    let scaled = server.patch(&format!("{path}/d/scale"), "merge", &json!({"spec": {"replicas": 2}})).await.expect(200);
+    assert_eq!(scaled["spec"]["replicas"], 9);
+    assert_eq!(server.get(&format!("{path}/d")).await.expect(200)["spec"]["replicas"], 9);
 }

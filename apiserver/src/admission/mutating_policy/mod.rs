@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use api::Object;
 use api::meta::Meta;
+use api::patch::json::Patch as JsonPatch;
 use api::status::{Cause, Reason, Status};
 use cel::admission::Inputs;
 use serde_json::Value;
@@ -225,43 +226,11 @@ impl Dispatch<'_> {
             policy.evaluator().evaluate(mutation, inputs).map_err(Failed::Policy)?
         };
         let new = match patch {
-            Patch::Configuration(configuration) => {
-                let kind = facts.kind(form).go_string();
-                let applied = match facts.types(form) {
-                    Some((set, ty)) => apply::apply(set, ty, &shown, configuration),
-                    None => {
-                        Err(format!("failed to convert patch object to typed object: no corresponding type for {kind}"))
-                    }
-                };
-                let mut new = applied.map_err(|why| Failed::Policy(format!("error applying patch: {why}")))?;
-                let Conformed { error, conversion, .. } = facts.conform(&mut new, form);
-                if let Some(why) = conversion.or(error) {
-                    return Err(Failed::Policy(format!("unable to convert unstructured object to {kind}: {why}")));
-                }
-                new
-            }
-            Patch::Json(operations) => {
-                let mut new = shown.into_owned();
-                match operations.apply(&mut new) {
-                    // What the patch was made for is not there.
-                    Err(error) if error.is_failed_test() => return Ok(object.clone()),
-                    Err(error) => return Err(Failed::Policy(format!("JSON Patch: {error}"))),
-                    Ok(()) => {}
-                }
-                let Conformed { error, unknown, .. } = facts.conform(&mut new, form);
-                let strict = || {
-                    format!(
-                        "strict decoding error: {}",
-                        unknown.iter().map(|path| format!("unknown field {path:?}")).collect::<Vec<_>>().join(", ")
-                    )
-                };
-                // Of custom resources it is dropped later.
-                let is_custom = form.row(self.cx.row).custom.is_some();
-                if let Some(why) = error.or_else(|| (!unknown.is_empty() && !is_custom).then(strict)) {
-                    return Err(Failed::Finally(Status::internal(why)));
-                }
-                new
-            }
+            Patch::Configuration(configuration) => configured(configuration, &shown, &facts, form)?,
+            Patch::Json(operations) => match patched(&operations, &shown, &facts, form)? {
+                Some(new) => new,
+                None => return Ok(object.clone()),
+            },
         };
         let mut new = facts.taken_back(new, form).await.map_err(Failed::Finally)?;
         if matches!(self.cx.subresource, "" | "status") {
@@ -290,4 +259,45 @@ impl Dispatch<'_> {
         let causes = self.refusals.into_iter().map(|Refusal { message, .. }| Cause { message, ..Cause::default() });
         Err(causes.fold(status, Status::with_cause))
     }
+}
+
+/// The shown object with what a configuration has.
+fn configured(configuration: Value, shown: &Value, facts: &Facts<'_>, form: &Form) -> Result<Value, Failed> {
+    let kind = facts.kind(form).go_string();
+    let applied = match facts.types(form) {
+        Some((set, ty)) => apply::apply(set, ty, shown, configuration),
+        None => Err(format!("failed to convert patch object to typed object: no corresponding type for {kind}")),
+    };
+    let mut new = applied.map_err(|why| Failed::Policy(format!("error applying patch: {why}")))?;
+    let Conformed { error, conversion, .. } = facts.conform(&mut new, form);
+    match conversion.or(error) {
+        Some(why) => Err(Failed::Policy(format!("unable to convert unstructured object to {kind}: {why}"))),
+        None => Ok(new),
+    }
+}
+
+/// The shown object after operations; `None` where it is not what they were made for.
+fn patched(operations: &JsonPatch, shown: &Value, facts: &Facts<'_>, form: &Form) -> Result<Option<Value>, Failed> {
+    let mut new = shown.clone();
+    match operations.apply(&mut new) {
+        Err(error) if error.is_failed_test() => return Ok(None),
+        Err(error) => return Err(Failed::Policy(format!("JSON Patch: {error}"))),
+        Ok(()) => {}
+    }
+    let strict = |why: &str| Failed::Finally(Status::internal(format!("strict decoding error: {why}")));
+    let kind = |object: &Value| (object["apiVersion"].clone(), object["kind"].clone());
+    if kind(&new) != kind(shown) {
+        return Err(strict("the object has become one of another kind"));
+    }
+    let Conformed { error, unknown, .. } = facts.conform(&mut new, form);
+    if let Some(why) = error {
+        return Err(Failed::Finally(Status::internal(why)));
+    }
+    // Of custom resources it is dropped later.
+    let is_custom = form.row(facts.cx.row).custom.is_some();
+    if !unknown.is_empty() && !is_custom {
+        let unknown: Vec<String> = unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
+        return Err(strict(&unknown.join(", ")));
+    }
+    Ok(Some(new))
 }

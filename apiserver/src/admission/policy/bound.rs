@@ -46,10 +46,14 @@ pub async fn bound<'h, E: Expressions>(
             Some(resources) => facts.form(resources).await.map(|form| form.is_some()),
             None => Ok(true),
         };
-        let collected = about.map_err(|status| status.message).and_then(|about| match about {
-            true => params::collect(row.as_deref(), binding.params.as_ref(), facts.namespace(), facts.cx.reader),
-            false => Ok(Vec::new()),
-        });
+        let collected = match about {
+            Ok(true) => {
+                let (namespace, reader) = (facts.namespace(), facts.cx.reader);
+                params::collect(row.as_deref(), binding.params.as_ref(), namespace, reader).await
+            }
+            Ok(false) => Ok(Vec::new()),
+            Err(status) => Err(status.message),
+        };
         match collected {
             Ok(params) if params.is_empty() => {}
             Ok(params) => found.push(Ok(Bound { binding, form: form.clone(), params })),

@@ -56,6 +56,20 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// What metrics call it.
+    pub fn error_type(&self) -> &'static str {
+        match self.message.as_str() {
+            message if message.starts_with("compilation") => "compile_error",
+            message if message.starts_with("validation failed due to running out of cost budget") => "out_of_budget",
+            message if message.starts_with("expression '") && message.contains("' resulted in error: ") => {
+                "invalid_error"
+            }
+            _ => "no_error",
+        }
+    }
+}
+
 /// What expressions are computed for. Match conditions see no namespace.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'v> {

@@ -11,11 +11,13 @@ pub mod object;
 mod params;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::Object;
 use api::status::{Cause, Reason, Status};
 use cel::admission::Inputs;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 pub use self::bound::{Bound, Misconfigured, bound};
 use self::evaluator::{Evaluator, Refusal, Request, Verdict};
@@ -25,12 +27,14 @@ use super::facts::Facts;
 use super::matching::Form;
 use super::{Admission, Attributes, Verdict as Step, questions};
 use crate::authorizer::Authorizer;
+use crate::metrics::Admissions;
 use crate::registry::Registry;
 
 pub struct ValidatingAdmissionPolicy {
     pub index: Arc<Index<Evaluator>>,
     pub registry: Arc<Registry>,
     pub authorizer: Arc<dyn Authorizer>,
+    pub(crate) admissions: Arc<Admissions>,
 }
 
 impl Admission for ValidatingAdmissionPolicy {
@@ -129,15 +133,21 @@ impl Round<'_> {
                 authorizer: Some(&authorizer),
             };
             let of_conditions = Inputs { request: &of_conditions, namespace: &Value::Null, ..inputs };
+            let began = Instant::now();
             let verdict = policy.evaluator().evaluate(&Request { inputs, of_conditions }, policy.fails);
-            self.act(policy, binding, verdict);
+            self.act(policy, binding, verdict, began.elapsed());
         }
         Ok(())
     }
 
-    fn act(&mut self, policy: &Policy<Evaluator>, binding: &Binding, verdict: Verdict) {
+    fn act(&mut self, policy: &Policy<Evaluator>, binding: &Binding, verdict: Verdict, took: Duration) {
+        let step = self.step;
+        let count = |refusal: &Refusal, action: &str| {
+            step.admissions.checked(&policy.name, &binding.name, refusal.error_type(), action, took);
+        };
         for refusal in &verdict.refusals {
             for action in &binding.actions {
+                count(refusal, action.counted());
                 match action {
                     Action::Deny => self.refuse(policy, Some(binding), refusal),
                     Action::Warn => self.facts.cx.warnings.add(format!(
@@ -149,6 +159,7 @@ impl Round<'_> {
             }
         }
         for error in &verdict.errors {
+            count(error, Action::Deny.counted());
             self.refuse(policy, Some(binding), error);
         }
         if let Some(record) = self.facts.cx.warnings.record() {

@@ -69,6 +69,17 @@ pub enum Action {
     Audit,
 }
 
+impl Action {
+    /// What metrics call it.
+    pub fn counted(self) -> &'static str {
+        match self {
+            Self::Deny => "deny",
+            Self::Warn => "warn",
+            Self::Audit => "audit",
+        }
+    }
+}
+
 /// Which objects are the parameters.
 #[derive(Clone, Debug)]
 pub struct ParamRef {

@@ -23,7 +23,7 @@ pub fn row<E>(policy: &Policy<E>, registry: &Registry) -> Result<Option<std::syn
 ///
 /// # Errors
 /// The reference is wrong for the kind, or what it refers to is not there and has to be.
-pub fn collect(
+pub async fn collect(
     row: Option<&Descriptor>,
     reference: Option<&ParamRef>,
     namespace: &str,
@@ -43,14 +43,14 @@ pub fn collect(
             return Err("paramRef.namespace must not be provided for a cluster-scoped `paramKind`".to_owned());
         }
     };
-    let found = match &reference.wanted {
-        Wanted::Named(name) => reader.cached(row, namespace, name).map(|found| found.into_iter().collect()),
-        Wanted::Selected(selector) => reader.all_cached(row, namespace).map(|mut all| {
-            all.retain(|object| selector.matches_object(object));
-            all
-        }),
+    let name = match &reference.wanted {
+        Wanted::Named(name) => Some(name.as_str()),
+        Wanted::Selected(_) => None,
     };
-    let mut found: Vec<Object> = found.map_err(|status| status.message)?;
+    let mut found = reader.shown(row, namespace, name).await.map_err(|status| status.message)?;
+    if let Wanted::Selected(selector) = &reference.wanted {
+        found.retain(|object| selector.matches_object(object));
+    }
     found.sort_by(|a, b| (a.namespace(), a.name()).cmp(&(b.namespace(), b.name())));
     if found.is_empty() && reference.required {
         return Err("no params found for policy binding with `Deny` parameterNotFoundAction".to_owned());

@@ -1,8 +1,10 @@
 //! Admission webhooks: services that are asked about requests (`k8s.io/apiserver/pkg/admission/plugin/webhook`).
 //!
-//! [`Index`] knows them, [`object`] is how they are read, `review` and `rejection` are what is asked and answered, [`crate::outbound`] sends. The steps
+//! [`Index`] knows them, [`object`] is how they are read, `review` and `rejection` are what is asked and answered, `annotations` what the audit
+//! log is told, [`crate::outbound`] sends. The steps
 //! are `mutating`, one webhook after the other, and `validating`, all at once; what both do is here.
 
+mod annotations;
 mod index;
 mod mutating;
 pub mod object;
@@ -13,7 +15,9 @@ mod validating;
 use api::status::{Qualified, Status};
 use cel::admission::Inputs;
 use serde_json::Value;
+use tokio::time::Instant;
 
+use self::annotations::Place;
 pub use self::index::Index;
 pub use self::mutating::MutatingAdmissionWebhook;
 use self::object::Webhook;
@@ -22,6 +26,7 @@ pub use self::validating::ValidatingAdmissionWebhook;
 use super::facts::Facts;
 use super::matching::Form;
 use super::{Attributes, Surroundings, conditions, questions};
+use crate::metrics::Phase;
 
 const CONFIGURATIONS: [&str; 6] = [
     "ValidatingWebhookConfiguration",
@@ -75,13 +80,38 @@ async fn wants(hook: &Webhook, facts: &Facts<'_>, surroundings: &Surroundings) -
     }
 }
 
-/// Asks, and says the warnings of the answer.
+/// Asks, says the warnings of the answer, and counts.
 async fn ask(
     hook: &Webhook,
     facts: &Facts<'_>,
     form: &Form,
     surroundings: &Surroundings,
-    mutating: bool,
+    phase: Phase,
+) -> Result<Answer, Failure> {
+    let began = Instant::now();
+    let asked = answer(hook, facts, form, surroundings, phase).await;
+    let (code, refused) = match &asked {
+        Ok(_) => (200, false),
+        Err(Failure::Refused(status)) => (status.code, true),
+        Err(Failure::Unasked(_)) => (0, hook.fails),
+    };
+    let operation = facts.cx.operation;
+    surroundings.admissions.asked(&hook.name, phase, operation, code, refused, began.elapsed());
+    if refused {
+        let error = if code == 0 { "calling_webhook_error" } else { "no_error" };
+        surroundings.admissions.refused(&hook.name, phase, operation, error, code);
+    } else if asked.is_err() {
+        surroundings.admissions.passed_over(&hook.name, phase);
+    }
+    asked
+}
+
+async fn answer(
+    hook: &Webhook,
+    facts: &Facts<'_>,
+    form: &Form,
+    surroundings: &Surroundings,
+    phase: Phase,
 ) -> Result<Answer, Failure> {
     let cx = facts.cx;
     if cx.dry_run && !hook.knows_dry_run {
@@ -106,7 +136,8 @@ async fn ask(
     let body = review.to_string();
     let answered = surroundings.webhooks.post(&hook.client, &query, hook.timeout, body, service).await;
     let answered = answered.map_err(|why| unasked(format!("failed to call webhook: {why}")))?;
-    let answer = version.answer(&uid, &answered, mutating).map_err(|refused| unasked(refused.to_string()))?;
+    let answer =
+        version.answer(&uid, &answered, phase == Phase::Admit).map_err(|refused| unasked(refused.to_string()))?;
     cx.warnings.extend(answer.warnings.iter().cloned());
     if let Some(record) = cx.warnings.record() {
         for (key, value) in &answer.annotations {
@@ -120,12 +151,14 @@ async fn ask(
 }
 
 /// What comes of a failure: nothing, or the refusal of the request.
-fn judge(hook: &Webhook, failure: Failure) -> Result<(), Status> {
+fn judge(place: Place<'_>, phase: Phase, failure: Failure) -> Result<(), Status> {
+    let hook = place.hook;
     match failure {
         Failure::Refused(status) => Err(status),
         Failure::Unasked(why) if hook.fails => Err(Status::internal(why)),
         Failure::Unasked(why) => {
             tracing::warn!(webhook = hook.name, why, "a webhook is passed over");
+            place.passed_over(phase == Phase::Admit);
             Ok(())
         }
     }

@@ -7,12 +7,13 @@ use api::Object;
 use api::status::Status;
 use serde_json::Value;
 
-use super::object::Webhook;
+use super::annotations::Place;
 use super::review::Answer;
 use super::{Index, ask, is_exempt, judge, wants};
 use crate::admission::facts::Facts;
 use crate::admission::matching::Form;
 use crate::admission::{Admission, Attributes, Operation, Surroundings, Verdict};
+use crate::metrics::Phase;
 
 pub struct MutatingAdmissionWebhook {
     pub index: Arc<Index>,
@@ -57,22 +58,26 @@ impl MutatingAdmissionWebhook {
         if is_second {
             asked.compare(object.as_deref());
         }
-        for hook in &*hooks {
+        for (index, hook) in hooks.iter().enumerate() {
             let facts = Facts::new(cx, object.as_deref(), registry);
             let Some(form) = wants(hook, &facts, &self.surroundings).await? else { continue };
             if is_second && !asked.is_due(&hook.id) {
                 continue;
             }
-            let changed = match ask(hook, &facts, &form, &self.surroundings, true).await {
-                Ok(answer) => match made(hook, &facts, &form, answer).await? {
-                    Some(new) => object.as_deref_mut().is_some_and(|object| std::mem::replace(object, new) != *object),
-                    None => false,
-                },
-                Err(failure) => {
-                    judge(hook, failure)?;
-                    false
-                }
+            let place = Place { record: cx.warnings.record(), hook, second_round: is_second, index };
+            let outcome = match ask(hook, &facts, &form, &self.surroundings, Phase::Admit).await {
+                Ok(answer) => made(place, &facts, &form, answer).await,
+                Err(failure) => judge(place, Phase::Admit, failure).map(|()| None),
             };
+            drop(facts);
+            let changed = match &outcome {
+                Ok(Some(new)) => object.as_deref().is_some_and(|object| object != new),
+                _ => false,
+            };
+            place.mutated(changed);
+            if let (Some(new), Some(object)) = (outcome?, object.as_deref_mut()) {
+                *object = new;
+            }
             if changed {
                 asked.changed();
                 cx.rounds.want_second();
@@ -87,13 +92,13 @@ impl MutatingAdmissionWebhook {
 }
 
 /// The object that the answer's patch makes; `None` without one.
-async fn made(hook: &Webhook, facts: &Facts<'_>, form: &Form, answer: Answer) -> Result<Option<Object>, Status> {
+async fn made(place: Place<'_>, facts: &Facts<'_>, form: &Form, answer: Answer) -> Result<Option<Object>, Status> {
     let Some(patch) = answer.patch.filter(|patch| !patch.is_empty()) else { return Ok(None) };
     let mut object: Value = facts.shown_object(form).await?.into_owned();
     if object.is_null() {
         let why = format!(
             "admission webhook {:?} attempted to modify the object, which is not supported for this operation",
-            hook.name
+            place.hook.name
         );
         return Err(Status::internal(why));
     }
@@ -101,5 +106,7 @@ async fn made(hook: &Webhook, facts: &Facts<'_>, form: &Form, answer: Answer) ->
     if let Some(error) = facts.conform(&mut object, form).error {
         return Err(Status::internal(error));
     }
-    facts.taken_back(object, form).await.map(Some)
+    let made = facts.taken_back(object, form).await?;
+    place.patched(&answer.operations);
+    Ok(Some(made))
 }

@@ -15,6 +15,8 @@ use crate::outbound::Client;
 /// One webhook of a configuration.
 pub struct Webhook {
     pub name: String,
+    /// The name of the object that it stands in.
+    pub configuration: String,
     /// Tells it from all others, also from those of the same name.
     pub id: String,
     /// `matchPolicy`, rules and selectors.
@@ -41,14 +43,18 @@ impl Webhook {
         let about_something =
             |(_, hook): &(usize, &Value)| hook["rules"].as_array().is_some_and(|rules| !rules.is_empty());
         let id = |index: usize| format!("{}/{configuration}/{index}", object.uid());
-        hooks.filter(about_something).map(|(index, hook)| Arc::new(Self::read(id(index), hook))).collect()
+        hooks
+            .filter(about_something)
+            .map(|(index, hook)| Arc::new(Self::read(configuration, id(index), hook)))
+            .collect()
     }
 
-    fn read(id: String, hook: &Value) -> Self {
+    fn read(configuration: &str, id: String, hook: &Value) -> Self {
         let seconds = hook["timeoutSeconds"].as_u64().unwrap_or(10);
         let rules = hook["rules"].as_array().into_iter().flatten().map(Rule::read).collect();
         let versions = hook["admissionReviewVersions"].as_array().into_iter().flatten();
         Self {
+            configuration: configuration.to_owned(),
             name: hook["name"].as_str().unwrap_or_default().to_owned(),
             id,
             resources: Resources {

@@ -19,6 +19,8 @@ pub enum Version {
 pub struct Answer {
     pub allowed: bool,
     pub patch: Option<Patch>,
+    /// What the patch was read from.
+    pub operations: Value,
     /// A Status; null when there is none.
     pub result: Value,
     pub warnings: Vec<String>,
@@ -61,12 +63,16 @@ impl Version {
         if self == Self::V1 {
             check(uid, review, response, &encoded, mutating).map_err(Refused::Invalid)?;
         }
-        let patch = if mutating && !encoded.is_empty() { Some(patch(response, &encoded)?) } else { None };
+        let (patch, operations) = match mutating && !encoded.is_empty() {
+            true => patch(response, &encoded).map(|(patch, operations)| (Some(patch), operations))?,
+            false => (None, Value::Null),
+        };
         let warnings = response["warnings"].as_array().into_iter().flatten();
         let annotations = response["auditAnnotations"].as_object().into_iter().flatten();
         Ok(Answer {
             allowed: response["allowed"] == true,
             patch,
+            operations,
             result: response["status"].clone(),
             warnings: warnings.filter_map(Value::as_str).map(str::to_owned).collect(),
             annotations: annotations.map(|(key, _)| (key.clone(), text(&response["auditAnnotations"], key))).collect(),
@@ -109,7 +115,7 @@ fn check(uid: &str, review: &Value, response: &Value, patch: &str, mutating: boo
     }
 }
 
-fn patch(response: &Value, encoded: &str) -> Result<Patch, Refused> {
+fn patch(response: &Value, encoded: &str) -> Result<(Patch, Value), Refused> {
     let undecodable = |error: &dyn std::fmt::Display| Refused::Patch(error.to_string());
     match response["patchType"].as_str() {
         None | Some("JSONPatch") => {}
@@ -117,7 +123,8 @@ fn patch(response: &Value, encoded: &str) -> Result<Patch, Refused> {
     }
     let bytes = STANDARD.decode(encoded).map_err(|error| undecodable(&error))?;
     let operations: Value = serde_json::from_slice(&bytes).map_err(|error| undecodable(&error))?;
-    Patch::decode(operations, &UNCHECKED).map_err(|error| undecodable(&error))
+    let patch = Patch::decode(operations.clone(), &UNCHECKED).map_err(|error| undecodable(&error))?;
+    Ok((patch, operations))
 }
 
 #[cfg(test)]

@@ -6,9 +6,11 @@ use api::Object;
 use api::status::Status;
 use futures::future::join_all;
 
+use super::annotations::Place;
 use super::{Index, ask, is_exempt, judge, wants};
 use crate::admission::facts::Facts;
 use crate::admission::{Admission, Attributes, Surroundings, Verdict};
+use crate::metrics::Phase;
 
 pub struct ValidatingAdmissionWebhook {
     pub index: Arc<Index>,
@@ -39,16 +41,19 @@ impl ValidatingAdmissionWebhook {
             return Err(facts.forbidden("not yet ready to handle request"));
         };
         let mut relevant = Vec::new();
-        for hook in &*hooks {
+        for (index, hook) in hooks.iter().enumerate() {
             if let Some(form) = wants(hook, &facts, &self.surroundings).await? {
-                relevant.push((hook, form));
+                relevant.push((index, hook, form));
             }
         }
-        let asked = relevant.iter().map(|(hook, form)| ask(hook, &facts, form, &self.surroundings, false));
+        let asked = relevant.iter().map(|(_, hook, form)| ask(hook, &facts, form, &self.surroundings, Phase::Validate));
         let answers = join_all(asked).await;
-        let mut judged = relevant.iter().zip(answers).map(|((hook, _), answer)| match answer {
+        let mut judged = relevant.iter().zip(answers).map(|((index, hook, _), answer)| match answer {
             Ok(_) => Ok(()),
-            Err(failure) => judge(hook, failure),
+            Err(failure) => {
+                let place = Place { record: cx.warnings.record(), hook, second_round: false, index: *index };
+                judge(place, Phase::Validate, failure)
+            }
         });
         judged.find(Result::is_err).unwrap_or(Ok(()))
     }

@@ -94,8 +94,9 @@ impl Making<'_> {
     }
 
     fn shape(&mut self, schema: &Structural) -> Shape {
+        // It has no type in the document: only validation says what it may be.
         if schema.int_or_string {
-            return Shape::Scalar(Scalar::IntOrString);
+            return Shape::Scalar(Scalar::Any);
         }
         match schema.kind.as_str() {
             "object" => match schema.additional.as_deref() {

@@ -5,8 +5,11 @@ use serde_json::{Map, Value};
 use super::quantities::parse_value;
 
 /// Maps whose empty form says the same as their absence; elsewhere `{}` is a struct that somebody set.
-const MAPS: [&str; 15] = [
+const MAPS: [&str; 20] = [
+    "allocatedResourceStatuses",
+    "allocatedResources",
     "annotations",
+    "attachmentMetadata",
     "attributes",
     "binaryData",
     "capacity",
@@ -16,16 +19,29 @@ const MAPS: [&str; 15] = [
     "limits",
     "matchLabels",
     "nodeSelector",
+    "options",
     "overhead",
     "requests",
     "resources",
     "selector",
+    "volumeAttributes",
     "allocatable",
 ];
 
 /// Maps of texts, in which an empty one is as good as any.
-const TEXTS: [&str; 7] =
-    ["annotations", "binaryData", "data", "deprecatedTopology", "labels", "matchLabels", "nodeSelector"];
+const TEXTS: [&str; 11] = [
+    "annotations",
+    "attachmentMetadata",
+    "binaryData",
+    "data",
+    "deprecatedTopology",
+    "labels",
+    "matchLabels",
+    "nodeSelector",
+    "options",
+    "parameters",
+    "volumeAttributes",
+];
 
 const AMOUNTS: [&str; 5] = ["limits", "requests", "overhead", "capacity", "allocatable"];
 

@@ -1,11 +1,13 @@
 //! Two answers beside each other: what differs that should not.
 
-use serde_json::Value;
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
 
 use super::failures::{self, Said};
 use super::pairs::{Pairs, Side};
 use super::peer::{Answer, Events};
-use super::text::{general, neutral};
+use super::text::{TOKEN_VOLUME, general, neutral};
 
 /// Where addresses of Services are from.
 pub const RANGES: [&str; 3] = ["10.96.", "10.200.", "10.201."];
@@ -234,6 +236,7 @@ impl Comparison<'_> {
     fn values(&mut self, place: &str, ours: &Value, theirs: &Value) {
         match (ours, theirs) {
             (Value::Object(a), Value::Object(b)) => {
+                let (a, b) = (&without_random_keys(a), &without_random_keys(b));
                 let mut keys: Vec<_> = a.keys().chain(b.keys()).collect();
                 keys.sort();
                 keys.dedup();
@@ -315,6 +318,18 @@ impl Comparison<'_> {
             }
         }
     }
+}
+
+/// Managers name elements of lists by what is in them: the volume of a pod's token has a name of its server's.
+fn without_random_keys(members: &Map<String, Value>) -> Cow<'_, Map<String, Value>> {
+    if !members.keys().any(|key| key.contains(TOKEN_VOLUME)) {
+        return Cow::Borrowed(members);
+    }
+    let plain = |key: &String| key.split(TOKEN_VOLUME).next().unwrap_or_default().to_owned() + TOKEN_VOLUME;
+    let rename = |(key, value): (&String, &Value)| {
+        (if key.contains(TOKEN_VOLUME) { plain(key) } else { key.clone() }, value.clone())
+    };
+    Cow::Owned(members.iter().map(rename).collect())
 }
 
 const MANAGERS: &str = "metadata.managedFields";

@@ -28,6 +28,9 @@ fn without_structs(text: &str) -> String {
     if depth > 0 { text.to_owned() } else { kept }
 }
 
+/// What the name of the volume begins with that a pod's token is in; the rest of it is random.
+pub const TOKEN_VOLUME: &str = "kube-api-access-";
+
 /// Longer ones are no words of a sentence.
 const LONG: usize = 100;
 
@@ -44,6 +47,10 @@ pub fn neutral(text: &str, side: Side, pairs: &Pairs) -> String {
         // A prefix that is no name, with what was generated behind it.
         let of_bad_prefix = before == "!" && token.len() == 5;
         before = token;
+        let volume = token.split_once(TOKEN_VOLUME).filter(|(_, end)| end.len() == 5);
+        if let Some((name, _)) = volume {
+            neutral.push_str(name);
+        }
         let number = token.parse::<u64>().ok().filter(|_| token.bytes().all(|byte| byte.is_ascii_digit()));
         let is_revision = number.is_some_and(|number| of_revisions && number > 9);
         neutral.push_str(if is_uid(token) {
@@ -58,7 +65,7 @@ pub fn neutral(text: &str, side: Side, pairs: &Pairs) -> String {
             "<name>"
         } else if token.starts_with("scheme.go:") {
             "<scheme>"
-        } else if token.strip_prefix("kube-api-access-").is_some_and(|end| end.len() == 5) {
+        } else if volume.is_some() {
             "<volume of the token>"
         } else if pairs.addresses.knows(side, token) || allocates && RANGES.iter().any(|range| token.starts_with(range))
         {
@@ -174,6 +181,7 @@ mod tests {
             ("resource version 123 of g-x2z4b", "resource version <revision> of <name>"),
             ("\"Not Valid!nt4bv\": no name", "\"Not Valid!<name>\": no name"),
             ("10.96.0.7, taken", "<address>, taken"),
+            ("[name:kube-api-access-x2z4b x]", "[name:<volume of the token> x]"),
             ("may not change\n@@ -1,2 +1,2 @@\n- a", "may not change"),
             ("failed to allocate IP: 10.96.9.9", "failed to allocate IP: <address>"),
             ("Invalid value: {\"a\":{\"b\":1}}: wrong", "Invalid value: {..}: wrong"),

@@ -82,13 +82,25 @@ pub fn events(ours: &Events, theirs: &Events, pairs: &mut Pairs) -> Vec<Differen
         if ours["type"] == "BOOKMARK" {
             found.places(&ours["object"], &theirs["object"]);
         } else {
-            found.bodies(&ours["object"], &theirs["object"]);
+            found.bodies(&ours["object"], &as_read(&theirs["object"]));
         }
     }
     if ours.ended != theirs.ended {
         found.add(Class::Events, "end", format!("ended: {}, upstream: {}", ours.ended, theirs.ended), String::new());
     }
     found.found
+}
+
+/// A Service that became an ExternalName keeps its traffic policy in upstream's store. Reads there leave it out, watches forget to.
+fn as_read(object: &Value) -> Cow<'_, Value> {
+    if object["kind"] != "Service" || object["spec"]["type"] != "ExternalName" {
+        return Cow::Borrowed(object);
+    }
+    let mut object = object.clone();
+    if let Some(spec) = object["spec"].as_object_mut() {
+        spec.remove("internalTrafficPolicy");
+    }
+    Cow::Owned(object)
 }
 
 /// Upstream ends the initial events when its cache has heard from the store, so later writes may come before that.

@@ -46,8 +46,8 @@ impl Key {
 impl Causes {
     pub fn add(&mut self, difference: &Difference, wire: &Wire, scenario: &Scenario) {
         let mut key = Key::of(difference, wire);
-        if matches!(key.class, Class::Revision | Class::Events) && has_empty_bytes(&wire.target, scenario) {
-            key.what.push_str(", after empty bytes");
+        if matches!(key.class, Class::Revision | Class::Events) && has_what_a_store_keeps(&wire.target, scenario) {
+            key.what.push_str(", after what only a store keeps");
         }
         let cause = self.by_key.entry(key).or_insert_with(|| Cause {
             count: 0,
@@ -80,11 +80,12 @@ impl Causes {
     }
 }
 
-/// Upstream forgets empty bytes at the next write, and counts that as a change: see accepted.md.
-fn has_empty_bytes(target: &str, scenario: &Scenario) -> bool {
+/// Upstream stores empty bytes and nulls that its next reader does not see, and counts that as a change: see accepted.md.
+fn has_what_a_store_keeps(target: &str, scenario: &Scenario) -> bool {
     let empty = match resource(target).as_str() {
         "validatingwebhookconfigurations" | "mutatingwebhookconfigurations" => r#""caBundle":"""#,
         "certificatesigningrequests" => r#""certificate":"""#,
+        "widgets" | "gadgets" => r#""labels":null"#,
         _ => return false,
     };
     scenario.steps.iter().any(|step| match &step.action {

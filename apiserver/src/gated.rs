@@ -7,7 +7,7 @@ use serde_json::Value;
 const OF_LEASES: [&str; 2] = ["strategy", "preferredHolder"];
 /// Fields of a Node's status. Its `declaredFeatures` are dropped on creation only: upstream's strategy of the status does not.
 const OF_NODES: [&str; 1] = ["config"];
-const OF_POD_STATUS: [&str; 1] = ["extendedResourceClaimStatus"];
+const OF_POD_STATUS: [&str; 3] = ["allocatedResources", "extendedResourceClaimStatus", "resources"];
 /// Of what a claim or a template of one asks for.
 const OF_DEVICE_REQUESTS: [&str; 2] = ["tolerations", "capacity"];
 /// Of a device that was given.
@@ -134,7 +134,7 @@ mod tests {
                 json!({"kind": "Pod", "spec": {"containers": [{"lifecycle": {}}, {}]}}),
             ),
             (
-                json!({"kind": "Pod", "status": {"extendedResourceClaimStatus": {}, "phase": "Running"}}),
+                json!({"kind": "Pod", "status": {"extendedResourceClaimStatus": {}, "resources": {}, "phase": "Running"}}),
                 json!({"kind": "Pod", "status": {"phase": "Running"}}),
             ),
             (

@@ -189,6 +189,20 @@ fn what_is_wrong_is_told_in_upstreams_words() {
 }
 
 #[test]
+fn who_keeps_unknown_fields_neither_converts_nor_fills_in() {
+    let mut object = with(SCHEMA, json!({"type": "object", "properties": {"a": {"type": "string", "default": "b"}}}));
+    object["spec"]["preserveUnknownFields"] = true.into();
+    object["spec"]["conversion"]["strategy"] = "b".into();
+    let said = said(&object);
+    for expected in [
+        "spec.preserveUnknownFields: Invalid value: true: must be false in order to use defaults in the schema",
+        "spec.conversion.strategy: Invalid value: \"b\": must be None if spec.preserveUnknownFields is true",
+    ] {
+        assert!(said.iter().any(|one| one == expected), "{said:?}");
+    }
+}
+
+#[test]
 fn a_definition_is_called_by_what_it_defines() {
     let wrong = |name: &str| CustomResourceDefinition.wrong_name(&definition(), name, vec!["no name".to_owned()]);
     assert_eq!(wrong("widgets.example.com"), ["no name"]);

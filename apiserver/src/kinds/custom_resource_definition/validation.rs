@@ -60,6 +60,10 @@ fn spec(path: &Path, spec: &Value, old: Option<&Object>) -> Vec<FieldError> {
     }
     let versions = Versions::read(path, spec, old);
     errors.extend(versions.without_schema());
+    if spec["preserveUnknownFields"] == true && versions.have_defaults() {
+        let detail = "must be false in order to use defaults in the schema";
+        errors.push(FieldError::invalid(&path.child("preserveUnknownFields"), true, detail));
+    }
     versions.each(&mut errors);
     versions.together(path, &mut errors);
     for key in ["plural", "singular", "kind", "listKind"] {
@@ -69,6 +73,11 @@ fn spec(path: &Path, spec: &Value, old: Option<&Object>) -> Vec<FieldError> {
     }
     errors.extend(self::names(&path.child("names"), &spec["names"]));
     versions.shared(path, &mut errors);
+    let strategy = text(&spec["conversion"], "strategy");
+    if spec["preserveUnknownFields"] == true && strategy != "None" {
+        let at = path.child("conversion").child("strategy");
+        errors.push(FieldError::invalid(&at, strategy, "must be None if spec.preserveUnknownFields is true"));
+    }
     errors.extend(conversion::validate(&path.child("conversion"), &spec["conversion"]));
     errors
 }
@@ -103,6 +112,11 @@ impl<'v> Versions<'v> {
         without.map(|(index, _)| {
             FieldError::required(&self.path.index(index).child("schema").child("openAPIV3Schema"), "")
         })
+    }
+
+    fn have_defaults(&self) -> bool {
+        let has_default = |schema: &Value| !schema["default"].is_null();
+        self.all.iter().any(|version| schema::has(&version["schema"]["openAPIV3Schema"], &has_default))
     }
 
     fn each(&self, errors: &mut Vec<FieldError>) {

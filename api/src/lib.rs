@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod discovery;
+pub mod exposition;
 pub mod field;
 pub mod gvk;
 pub mod jsonpath;

@@ -25,6 +25,9 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// 64 random bits, injected: uids, generated names and address allocation come from it.
 pub type Random = Arc<dyn Fn() -> u64 + Send + Sync>;
 
+/// Adds lines to what `/metrics` answers.
+pub type Figures = Arc<dyn Fn(&mut String) + Send + Sync>;
+
 /// An IPv4 network, such as 10.96.0.0/16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cidr {
@@ -65,6 +68,8 @@ pub struct Config {
     /// Cluster addresses of Services. The first one is that of `default/kubernetes`.
     pub service_cidr: Cidr,
     pub node_ports: RangeInclusive<u16>,
+    /// What other components of the process tell at `/metrics`, in the text format of Prometheus.
+    pub figures: Vec<Figures>,
     /// Where pods reach this server: the endpoint of `default/kubernetes`. Never a loopback address, which endpoints may not
     /// have. The default is of a network for documentation, where nobody is.
     pub advertise: SocketAddr,
@@ -93,6 +98,7 @@ impl Config {
             login: Arc::default(),
             front_proxy: None,
             components: &[],
+            figures: Vec::new(),
             service_cidr: Cidr { address: Ipv4Addr::new(10, 96, 0, 0), prefix: 16 },
             node_ports: 30000..=32767,
             advertise: SocketAddr::from(([192, 0, 2, 1], 6443)),

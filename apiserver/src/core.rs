@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::discovered::Discovered;
 use crate::flowcontrol::{FlowControl, Size};
 use crate::managed::{Managers, read_stored};
-use crate::metrics::{Admissions, Requests};
+use crate::metrics::{Admissions, EtcdRequests, Requests, Watches};
 use crate::openapi::Documents;
 use crate::outbound::Webhooks;
 use crate::registry::{Descriptor, Registry};
@@ -39,6 +39,9 @@ pub(crate) struct Core {
     pub admissions: Arc<Admissions>,
     /// What `/metrics` tells of requests.
     pub requests: Arc<Requests>,
+    pub watches: Watches,
+    /// `None`: the state is not in etcd.
+    pub etcd: Option<Arc<EtcdRequests>>,
     /// `None`: requests are not limited.
     pub flow_control: Option<Arc<FlowControl>>,
     pub allocator: Allocator,
@@ -343,7 +346,9 @@ pub(crate) fn qualified_kind(row: &Descriptor) -> Qualified<'_> {
 pub(crate) fn store_error(error: store::Error) -> Status {
     match error {
         store::Error::Compacted { .. } => Status::expired(EXPIRED),
-        store::Error::Unavailable(_) | store::Error::Open(_) => Status::service_unavailable(error.to_string()),
+        store::Error::Unavailable(_) | store::Error::Open(_) | store::Error::KeyGone { .. } => {
+            Status::service_unavailable(error.to_string())
+        }
         store::Error::Conflict { .. } | store::Error::Future { .. } | store::Error::Lagged { .. } => {
             Status::internal(error)
         }

@@ -31,6 +31,7 @@ use crate::discovered::Discovered;
 use crate::features::MUTATING_ADMISSION_POLICY;
 use crate::flowcontrol::{self, FlowControl, Seat};
 use crate::media::{Accepted, SUPPORTED, View};
+use crate::metrics::{Counted, Watches};
 use crate::openapi::Documents;
 use crate::query::Query;
 use crate::registry::{Descriptor, Registry, Role};
@@ -48,7 +49,12 @@ pub struct ApiServer {
 }
 
 impl ApiServer {
-    pub fn new(config: Config) -> Self {
+    pub fn new(mut config: Config) -> Self {
+        let etcd = config.store.is_shared().then(|| {
+            let (counted, requests) = Counted::new(config.store.clone());
+            config.store = Arc::new(counted);
+            requests
+        });
         let registry = Arc::new(Registry::with(&config.features));
         // Without the policies there is nothing to go by, and nothing to wait for.
         let mutating_policies = config.features.has(MUTATING_ADMISSION_POLICY)
@@ -68,6 +74,8 @@ impl ApiServer {
             admission: admission::chain(&surroundings),
             admissions: surroundings.admissions.clone(),
             requests: Arc::default(),
+            watches: Watches::default(),
+            etcd,
             flow_control,
             allocator: Allocator::new(config.service_cidr, config.node_ports.clone()),
             discovered: Discovered::default(),

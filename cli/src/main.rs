@@ -131,7 +131,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     let runtime = builder.enable_all().build()?;
     let outcome = runtime.block_on(async {
         match arguments.command {
-            Command::Up(up) => up.run().await,
+            Command::Up(up) => up.run(arguments.connection.kubeconfig).await,
             Command::Down(down) => down.run().await.map(|()| ExitCode::SUCCESS),
             Command::Node(node) => node.run().await,
             Command::Server(server) => server.run().await,

@@ -65,8 +65,7 @@ impl Server {
         preflight::raise_file_limit();
         let data = std::path::absolute(&self.data_dir).context("make the data directory's path absolute")?;
         let keys = data.join("pki");
-        private_folder(&data)?;
-        private_folder(&keys)?;
+        private_folder(&data).and_then(|()| private_folder(&keys))?;
         let _lock = match lock::acquire(&data.join("lock"))? {
             Ok(lock) => lock,
             Err(holder) => bail!("process {} has {}", holder.pid, data.display()),
@@ -103,6 +102,7 @@ impl Server {
             service_network: networks.services,
             compaction_interval: self.compaction_interval,
             node_grace_period: None,
+            host_paths: false,
             authentication: self.authentication_config.clone(),
             pod_ranges: networks.node_prefix.map(|prefix| PodRanges {
                 cluster: networks.pods,

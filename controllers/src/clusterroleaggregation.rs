@@ -17,6 +17,7 @@ pub struct ClusterRoleAggregation;
 
 impl Controller for ClusterRoleAggregation {
     const NAME: &'static str = "clusterrole-aggregation-controller";
+    const QUEUE: &'static str = "ClusterRoleAggregator";
     type Root = ClusterRole;
     /// All ClusterRoles, by name.
     type View = Vec<Arc<ClusterRole>>;

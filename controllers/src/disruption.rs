@@ -34,6 +34,7 @@ const CONDITION: &str = "DisruptionAllowed";
 
 impl Controller for Disruptions {
     const NAME: &'static str = "disruption-controller";
+    const QUEUE: &'static str = "disruption";
     type Root = PodDisruptionBudget;
     type View = View;
 

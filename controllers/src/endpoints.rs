@@ -33,6 +33,7 @@ const CAPACITY: usize = 1000;
 
 impl Controller for Endpoints {
     const NAME: &'static str = NAME;
+    const QUEUE: &'static str = "endpoint";
     type Root = Service;
     type View = View;
 

@@ -44,6 +44,7 @@ const BY_SERVICE: &str = "mirrored service";
 impl Controller for EndpointSliceMirroring {
     const NAME: &'static str = "endpoint-slice-mirroring-controller";
     const ACCOUNT: &'static str = "endpointslicemirroring-controller";
+    const QUEUE: &'static str = "endpoint_slice_mirroring";
     type Root = Endpoints;
     type View = View;
 

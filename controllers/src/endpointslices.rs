@@ -36,6 +36,7 @@ const SLICE_SIZE: usize = 100;
 impl Controller for EndpointSlices {
     const NAME: &'static str = "endpoint-slice-controller";
     const ACCOUNT: &'static str = "endpointslice-controller";
+    const QUEUE: &'static str = "endpoint_slice";
     type Root = Service;
     type View = View;
 

@@ -31,6 +31,7 @@ pub mod replicationcontroller;
 pub mod resourcequota;
 pub mod rootca;
 pub mod serviceaccount;
+pub mod storage;
 pub mod tainteviction;
 pub mod tokencleaner;
 pub mod ttlafterfinished;
@@ -47,6 +48,8 @@ pub struct Config {
     pub node_lifecycle: nodelifecycle::Config,
     /// `None`: nodes come with their ranges of pod addresses.
     pub node_ranges: Option<nodeipam::Config>,
+    /// What makes volumes for claims, and deletes them.
+    pub provisioners: storage::Provisioners,
     /// `None`: nobody signs certificates.
     pub certificates: Option<certificates::Config>,
 }
@@ -93,6 +96,7 @@ pub fn start(manager: &Manager, config: Config) {
     manager.add(vacprotection::VacProtection);
     customresourcedefinition::start(manager);
     namespace::start(manager);
+    storage::start(manager, &config.provisioners);
     resourcequota::start(manager);
     garbagecollector::start(manager);
 }

@@ -34,6 +34,7 @@ const QUARANTINE: Duration = Duration::from_secs(40);
 impl Controller for PodGc {
     const NAME: &'static str = "pod-garbage-collector-controller";
     const ACCOUNT: &'static str = "pod-garbage-collector";
+    const QUEUE: &'static str = "orphaned_pods_nodes";
     type Root = Pod;
     type View = View;
 

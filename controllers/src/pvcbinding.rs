@@ -1,9 +1,9 @@
 //! Owns:    which PersistentVolume a claim has.
 //! Watches: PersistentVolumeClaims, PersistentVolumes; reads StorageClasses.
-//! Writes:  PersistentVolumes (claim, annotation), PersistentVolumeClaims (volume, annotations, status).
+//! Writes:  PersistentVolumes (claim, annotation), PersistentVolumeClaims (volume, annotations, status), events.
 //!
-//! A claim gets the smallest volume that is enough, of those that somebody made; none is made for it. First the volume is
-//! taken, which only one can do, then the claim is told.
+//! A claim gets the smallest volume that is enough, of those that are there; `storage` makes one where there is none. First the
+//! volume is taken, which only one can do, then the claim is told.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Amount;
 use reconcile::informer::Caches;
-use reconcile::{Action, Controller, Key, Plan, Watch, mapped, read};
+use reconcile::{Action, Controller, Key, Plan, PlanEvent, Watch, mapped, read};
 use serde_json::json;
 
 use crate::common::selector;
@@ -21,19 +21,21 @@ use crate::common::volumes::{claim_key, claim_ref, class_of_claim, class_of_volu
 
 const COMPLETED: &str = "pv.kubernetes.io/bind-completed";
 const BY_CONTROLLER: &str = "pv.kubernetes.io/bound-by-controller";
+const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 
 pub struct ClaimBinding;
 
 pub struct View {
     /// The one that the claim names, or all.
     volumes: Vec<Arc<PersistentVolume>>,
-    /// Its volumes are chosen together with a node, which nobody does here.
+    /// Its volumes are chosen together with a node, which nobody does here, and no pod's node is known.
     waits: bool,
 }
 
 impl Controller for ClaimBinding {
     const NAME: &'static str = "persistentvolume-binder-controller";
     const ACCOUNT: &'static str = "persistent-volume-binder";
+    const QUEUE: &'static str = "claims";
     type Root = PersistentVolumeClaim;
     type View = View;
 
@@ -49,7 +51,7 @@ impl Controller for ClaimBinding {
         };
         let class = caches.get::<StorageClass>().find(None, &class_of_claim(root));
         let mode = class.as_ref().and_then(|class| class.volume_binding_mode.as_deref());
-        View { volumes, waits: mode == Some("WaitForFirstConsumer") }
+        View { volumes, waits: mode == Some("WaitForFirstConsumer") && !has(root, SELECTED_NODE) }
     }
 
     fn decide(&self, root: &PersistentVolumeClaim, view: &View, _now: Timestamp) -> Plan {
@@ -70,10 +72,25 @@ impl Controller for ClaimBinding {
             None if named && has(root, COMPLETED) && phase(root) != "Lost" => {
                 plan.push(Action::patch_status(root, json!({"phase": "Lost"})).same_uid(root));
             }
+            None if named => {}
+            None if view.waits => {
+                let text = "waiting for first consumer to be created before binding";
+                plan.events.push(PlanEvent::normal("WaitForFirstConsumer", text));
+            }
+            None if class_of_claim(root).is_empty() => {
+                let text = "no persistent volumes available for this claim and no storage class is set";
+                plan.events.push(PlanEvent::normal("FailedBinding", text));
+            }
             None => {}
         }
         plan
     }
+}
+
+/// Whether a claim without a volume has one already, or finds one of these.
+pub fn finds(claim: &PersistentVolumeClaim, volumes: &[Arc<PersistentVolume>]) -> bool {
+    let own = |volume: &Arc<PersistentVolume>| claim_ref(volume).is_some_and(|of| is_for(of, claim));
+    volumes.iter().any(own) || smallest(claim, volumes).is_some()
 }
 
 /// The claim that a volume is for, or all that look for one.

@@ -20,6 +20,7 @@ pub struct ClaimProtection;
 impl Controller for ClaimProtection {
     const NAME: &'static str = "persistentvolumeclaim-protection-controller";
     const ACCOUNT: &'static str = "pvc-protection-controller";
+    const QUEUE: &'static str = "pvcprotection";
     type Root = PersistentVolumeClaim;
     /// The pods that name the claim. Upstream asks the server once more before it lets a claim go; here the cache's word is
     /// enough as long as no node mounts claims.

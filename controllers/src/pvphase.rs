@@ -3,9 +3,9 @@
 //! Writes:  PersistentVolume status.
 //!
 //! ```text
-//! Pending -> Available -> Bound -> Released
+//! Pending -> Available -> Bound -> Released -> Failed
 //! ```
-//! A volume that is released stays as it is: nothing deletes or recycles what is on it.
+//! What becomes of a volume that is released, `storage` decides.
 
 use std::sync::Arc;
 
@@ -22,6 +22,7 @@ pub struct VolumePhases;
 impl Controller for VolumePhases {
     const NAME: &'static str = "persistentvolume-phase-controller";
     const ACCOUNT: &'static str = "persistent-volume-binder";
+    const QUEUE: &'static str = "volumes";
     type Root = PersistentVolume;
     /// The claim of the name that the volume is for.
     type View = Option<Arc<PersistentVolumeClaim>>;

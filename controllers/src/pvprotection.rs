@@ -16,6 +16,7 @@ pub struct VolumeProtection;
 impl Controller for VolumeProtection {
     const NAME: &'static str = "persistentvolume-protection-controller";
     const ACCOUNT: &'static str = "pv-protection-controller";
+    const QUEUE: &'static str = "pvprotection";
     type Root = PersistentVolume;
     type View = ();
 

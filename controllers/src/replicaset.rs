@@ -36,6 +36,7 @@ const REPLICA_FAILURE: &str = "ReplicaFailure";
 
 impl Controller for ReplicaSets {
     const NAME: &'static str = "replicaset-controller";
+    const QUEUE: &'static str = "replicaset";
     type Root = ReplicaSet;
     type View = View;
 

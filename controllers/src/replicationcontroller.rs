@@ -21,6 +21,7 @@ pub struct ReplicationControllers;
 
 impl Controller for ReplicationControllers {
     const NAME: &'static str = "replication-controller";
+    const QUEUE: &'static str = "replicationmanager";
     type Root = ReplicationController;
     type View = View;
 

@@ -27,6 +27,7 @@ const DESCRIPTION: &str = "kubernetes.io/description";
 impl Controller for RootCa {
     const NAME: &'static str = "root-ca-certificate-publisher-controller";
     const ACCOUNT: &'static str = "root-ca-cert-publisher";
+    const QUEUE: &'static str = "root_ca_cert_publisher";
     type Root = Namespace;
     type View = Option<Arc<ConfigMap>>;
 

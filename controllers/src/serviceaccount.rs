@@ -15,6 +15,7 @@ const DEFAULT: &str = "default";
 impl Controller for ServiceAccounts {
     const NAME: &'static str = "serviceaccount-controller";
     const ACCOUNT: &'static str = "service-account-controller";
+    const QUEUE: &'static str = "serviceaccount";
     type Root = Namespace;
     /// Whether it is there.
     type View = bool;

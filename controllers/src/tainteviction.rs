@@ -32,6 +32,7 @@ pub struct View {
 impl Controller for TaintEviction {
     const NAME: &'static str = "taint-eviction-controller";
     const ACCOUNT: &'static str = "node-controller";
+    const QUEUE: &'static str = "noexec_taint_pod";
     type Root = Pod;
     type View = View;
 

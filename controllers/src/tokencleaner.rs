@@ -20,6 +20,7 @@ pub struct TokenCleaner;
 impl Controller for TokenCleaner {
     const NAME: &'static str = "token-cleaner-controller";
     const ACCOUNT: &'static str = "token-cleaner";
+    const QUEUE: &'static str = "token_cleaner";
     /// Other Secrets are nobody's business here.
     const ROOTS: Option<&'static str> = Some(SELECTED);
     type Root = Secret;

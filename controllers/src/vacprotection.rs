@@ -18,6 +18,7 @@ pub struct VacProtection;
 
 impl Controller for VacProtection {
     const NAME: &'static str = "volumeattributesclass-protection-controller";
+    const QUEUE: &'static str = "vacprotection";
     type Root = VolumeAttributesClass;
     /// Whether a volume or a claim names it.
     type View = bool;

@@ -2,6 +2,7 @@
 
 use std::any::TypeId;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -16,6 +17,8 @@ pub trait Controller: Send + Sync + 'static {
     const NAME: &'static str;
     /// As whom it comes to the server: the service account in kube-system that upstream's has, or a user's whole name.
     const ACCOUNT: &'static str = Self::NAME;
+    /// What its work queue is called in metrics: upstream's name.
+    const QUEUE: &'static str = Self::NAME;
     /// The field selector of the roots. `None`: all of the kind.
     const ROOTS: Option<&'static str> = None;
     type Root: Kind;
@@ -32,6 +35,11 @@ pub trait Controller: Send + Sync + 'static {
     /// What to do for a key whose root is not there (any more). Its children are the garbage collector's.
     fn absent(&self, _key: &Key, _caches: &Caches) -> Plan {
         Plan::default()
+    }
+
+    /// How long a change of the root rests before it is decided on; it may be decided on earlier for another reason.
+    fn rest(_old: &Self::Root, _new: &Self::Root, _now: Timestamp) -> Duration {
+        Duration::ZERO
     }
 
     /// The roots worked on at the same time.
@@ -99,7 +107,7 @@ pub fn owner_key<Root: Kind>(meta: &kube::core::ObjectMeta) -> Option<Key> {
         .then(|| Key::new(meta.namespace.as_deref(), &owner.name))
 }
 
-pub(crate) fn enqueue_on_change<K: Kind>(
+fn enqueue_on_change<K: Kind>(
     store: &Store<K>,
     queue: Arc<Queue<Key>>,
     keys_of: impl Fn(&K) -> Vec<Key> + Send + Sync + 'static,

@@ -14,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info_span, warn};
 
-use crate::controller::{Controller, enqueue_on_change};
+use crate::controller::Controller;
 use crate::events::Recorder;
 use crate::execute::{Executor, Performed, Root};
 use crate::expectation::Expectation;
-use crate::informer::{Informers, Progress, Store, all_synced};
+use crate::informer::{Change, Informers, Progress, Store, all_synced};
 use crate::metrics::{Counters, Metrics};
 use crate::{Error, Key, Queue};
 
@@ -63,13 +63,13 @@ impl Manager {
     /// For a process that has informers already; all controllers come to the server as the informers do.
     pub fn with_informers(informers: Informers, cancel: CancellationToken) -> Self {
         let client = informers.client().clone();
-        Self::with_clients(informers, Arc::new(move |_| client.clone()), cancel)
+        Self::with_clients(informers, Arc::new(move |_| client.clone()), Metrics::default(), cancel)
     }
 
     /// The informers are shared, what each controller asks and writes goes by a client of its own.
-    pub fn with_clients(informers: Informers, clients: Clients, cancel: CancellationToken) -> Self {
+    pub fn with_clients(informers: Informers, clients: Clients, metrics: Metrics, cancel: CancellationToken) -> Self {
         let recorder = Recorder::start(informers.client().clone(), "setpoint", None, cancel.clone());
-        Self { informers, clients, recorder, metrics: Metrics::default(), cancel, tasks: TaskTracker::new() }
+        Self { informers, clients, recorder, metrics, cancel, tasks: TaskTracker::new() }
     }
 
     /// The client of an account.
@@ -111,15 +111,29 @@ impl Manager {
             kinds.push(watch.kind);
             (watch.connect)(&self.informers, queue.clone());
         }
-        enqueue_on_change(&roots, queue.clone(), |root| vec![Key::of(root)]);
+        enqueue_roots::<C>(&roots, queue.clone());
         let workers = controller.workers();
         let adapter = Adapter { controller, roots, executor: self.executor(C::NAME, C::ACCOUNT) };
         let waits_for = self.informers.caches().progress(|kind| kinds.contains(kind));
-        self.add_reconciler(C::NAME, queue, workers, Arc::new(adapter), waits_for);
+        self.metrics.watch(C::QUEUE, &queue);
+        self.start_work(C::NAME, queue, workers, Arc::new(adapter), waits_for);
     }
 
-    /// The loop begins when the stores of `waits_for` have their first list.
+    /// A controller's name and that of its queue in metrics. The loop begins when the stores of `waits_for` have their first
+    /// list.
     pub fn add_reconciler(
+        &self,
+        [name, queue_name]: [&'static str; 2],
+        queue: Arc<Queue<Key>>,
+        workers: usize,
+        reconciler: Arc<dyn Reconciler>,
+        waits_for: Vec<watch::Receiver<Progress>>,
+    ) {
+        self.metrics.watch(queue_name, &queue);
+        self.start_work(name, queue, workers, reconciler, waits_for);
+    }
+
+    fn start_work(
         &self,
         name: &'static str,
         queue: Arc<Queue<Key>>,
@@ -151,6 +165,19 @@ impl Manager {
         self.tasks.close();
         self.tasks.wait().await;
     }
+}
+
+fn enqueue_roots<C: Controller>(roots: &Store<C::Root>, queue: Arc<Queue<Key>>) {
+    roots.on_change(move |change| {
+        let (rest, root) = match change {
+            Change::Applied { old: Some(old), new } => (C::rest(old, new, now()), new),
+            Change::Applied { old: None, new: root } | Change::Deleted(root) => (Duration::ZERO, root),
+        };
+        match rest {
+            Duration::ZERO => queue.add(Key::of(&**root)),
+            rest => queue.add_after(Key::of(&**root), rest),
+        }
+    });
 }
 
 struct Work {

@@ -1,6 +1,6 @@
 //! The work queue: a key is in it once, is worked on by one worker, and comes back later when that failed.
 //!
-//! A pure state machine with the semantics of client-go's `workqueue`, and a handle that waits.
+//! A pure state machine with the semantics of client-go's `workqueue` and what that counts, and a handle that waits.
 //!
 //! ```text
 //!            add                next                 done
@@ -10,13 +10,15 @@
 //!  delayed ----------+
 //! ```
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::metrics::Work;
 
 /// First and longest wait of a key that fails again and again (client-go's default for controllers).
 const BACKOFF_BASE: Duration = Duration::from_millis(5);
@@ -25,28 +27,45 @@ const BACKOFF_MAX: Duration = Duration::from_secs(1000);
 /// Times are since any fixed moment.
 struct Core<T> {
     ready: VecDeque<T>,
-    /// Ready or to be made ready again when the worker is done.
-    dirty: HashSet<T>,
-    processing: HashSet<T>,
+    /// Ready or to be made ready again when the worker is done, and since when.
+    dirty: HashMap<T, Duration>,
+    /// And since when.
+    processing: HashMap<T, Duration>,
     due: BTreeSet<(Duration, T)>,
     due_of: HashMap<T, Duration>,
     failures: HashMap<T, u32>,
+    work: Arc<Work>,
+}
+
+/// What is true of a queue at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Standing {
+    pub depth: usize,
+    /// For how long what is under way has been, all together and the longest.
+    pub unfinished: Duration,
+    pub longest: Duration,
 }
 
 impl<T: Clone + Ord + Hash> Core<T> {
     fn new() -> Self {
         Self {
             ready: VecDeque::new(),
-            dirty: HashSet::new(),
-            processing: HashSet::new(),
+            dirty: HashMap::new(),
+            processing: HashMap::new(),
             due: BTreeSet::new(),
             due_of: HashMap::new(),
             failures: HashMap::new(),
+            work: Arc::default(),
         }
     }
 
-    fn add(&mut self, item: T) {
-        if self.dirty.insert(item.clone()) && !self.processing.contains(&item) {
+    fn add(&mut self, item: T, now: Duration) {
+        if self.dirty.contains_key(&item) {
+            return;
+        }
+        self.dirty.insert(item.clone(), now);
+        Work::count(&self.work.adds);
+        if !self.processing.contains_key(&item) {
             self.ready.push_back(item);
         }
     }
@@ -76,22 +95,34 @@ impl<T: Clone + Ord + Hash> Core<T> {
             && let Some((_, item)) = self.due.pop_first()
         {
             self.due_of.remove(&item);
-            self.add(item);
+            self.add(item, now);
         }
         match self.ready.pop_front() {
             Some(item) => {
-                self.dirty.remove(&item);
-                self.processing.insert(item.clone());
+                let since = self.dirty.remove(&item).unwrap_or(now);
+                self.work.waited.observe(now.saturating_sub(since));
+                self.processing.insert(item.clone(), now);
                 Ok(item)
             }
             None => Err(self.due.first().map(|(at, _)| *at)),
         }
     }
 
-    fn done(&mut self, item: &T) {
-        self.processing.remove(item);
-        if self.dirty.contains(item) {
+    fn done(&mut self, item: &T, now: Duration) {
+        if let Some(since) = self.processing.remove(item) {
+            self.work.worked.observe(now.saturating_sub(since));
+        }
+        if self.dirty.contains_key(item) {
             self.ready.push_back(item.clone());
+        }
+    }
+
+    fn standing(&self, now: Duration) -> Standing {
+        let under_way = || self.processing.values().map(|since| now.saturating_sub(*since));
+        Standing {
+            depth: self.dirty.len(),
+            unfinished: under_way().sum(),
+            longest: under_way().max().unwrap_or_default(),
         }
     }
 }
@@ -111,12 +142,15 @@ impl<T: Clone + Ord + Hash> Default for Queue<T> {
 
 impl<T: Clone + Ord + Hash> Queue<T> {
     pub fn add(&self, item: T) {
-        self.lock().add(item);
+        self.lock().add(item, self.start.elapsed());
         self.wake.notify_one();
     }
 
     pub fn add_after(&self, item: T, wait: Duration) {
-        self.lock().add_at(item, self.start.elapsed() + wait);
+        let mut core = self.lock();
+        Work::count(&core.work.retries);
+        core.add_at(item, self.start.elapsed() + wait);
+        drop(core);
         self.wake.notify_one();
     }
 
@@ -158,8 +192,16 @@ impl<T: Clone + Ord + Hash> Queue<T> {
     }
 
     pub fn done(&self, item: &T) {
-        self.lock().done(item);
+        self.lock().done(item, self.start.elapsed());
         self.wake.notify_one();
+    }
+
+    pub(crate) fn work(&self) -> Arc<Work> {
+        self.lock().work.clone()
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        self.lock().standing(self.start.elapsed())
     }
 
     fn lock(&self) -> MutexGuard<'_, Core<T>> {
@@ -169,6 +211,8 @@ impl<T: Clone + Ord + Hash> Queue<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use super::*;
 
     const fn seconds(seconds: u64) -> Duration {
@@ -178,14 +222,14 @@ mod tests {
     #[test]
     fn an_item_is_worked_on_once_at_a_time() {
         let mut queue = Core::new();
-        queue.add("a");
-        queue.add("a");
+        queue.add("a", seconds(0));
+        queue.add("a", seconds(0));
         assert_eq!(queue.next(seconds(0)), Ok("a"));
-        queue.add("a");
+        queue.add("a", seconds(0));
         assert_eq!(queue.next(seconds(0)), Err(None), "it is being worked on");
-        queue.done(&"a");
+        queue.done(&"a", seconds(0));
         assert_eq!(queue.next(seconds(0)), Ok("a"), "it was added meanwhile");
-        queue.done(&"a");
+        queue.done(&"a", seconds(0));
         assert_eq!(queue.next(seconds(0)), Err(None));
     }
 
@@ -197,8 +241,26 @@ mod tests {
         queue.add_at("a", seconds(20));
         assert_eq!(queue.next(seconds(4)), Err(Some(seconds(5))));
         assert_eq!(queue.next(seconds(5)), Ok("a"));
-        queue.done(&"a");
+        queue.done(&"a", seconds(5));
         assert_eq!(queue.next(seconds(30)), Err(None));
+    }
+
+    #[test]
+    fn what_is_done_is_counted_as_client_go_counts_it() {
+        let mut queue = Core::new();
+        queue.add("a", seconds(0));
+        queue.add("a", seconds(1));
+        queue.add("b", seconds(2));
+        assert_eq!(queue.standing(seconds(2)).depth, 2);
+        assert_eq!((queue.next(seconds(4)), queue.next(seconds(4))), (Ok("a"), Ok("b")));
+        queue.add("a", seconds(5));
+        let standing = Standing { depth: 1, unfinished: seconds(4), longest: seconds(2) };
+        assert_eq!(queue.standing(seconds(6)), standing);
+        queue.done(&"a", seconds(6));
+        queue.done(&"b", seconds(7));
+        let counted = [queue.work.waited.count(), queue.work.worked.count(), queue.work.adds.load(Ordering::Relaxed)];
+        assert_eq!(counted, [2, 2, 3]);
+        assert_eq!(queue.standing(seconds(9)), Standing { depth: 1, ..Standing::default() });
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::framework::{Change, Profile};
+use crate::metrics::Tried;
 use crate::pod::{PodInfo, PodKey, PostedRefusal, Uid};
 use crate::queue::{Lengths, Queue};
 use crate::schedule::{Decision, schedule};
@@ -38,13 +39,11 @@ pub enum Effect {
     Bind {
         pod: Arc<PodInfo>,
         node: String,
+        /// What it took, if that is known.
+        tried: Option<Tried>,
     },
     /// Tell why the pod waits: an event, and the condition if it does not say so already.
-    Refuse {
-        pod: Arc<PodInfo>,
-        refusal: PostedRefusal,
-        posted: bool,
-    },
+    Refuse { pod: Arc<PodInfo>, refusal: PostedRefusal, posted: bool },
 }
 
 impl Core {
@@ -122,7 +121,8 @@ impl Core {
                 self.snapshot.add_pod(&node, pod.clone());
                 let placed = Placed { node: node.clone(), pod: pod.clone(), assumed: true };
                 self.placed.insert(pod.uid.clone(), placed);
-                Effect::Bind { pod, node }
+                let tried = self.queue.tried(&pod.uid);
+                Effect::Bind { pod, node, tried }
             }
             Decision::Unschedulable(diagnosis) => {
                 let refusal = PostedRefusal { reason: "Unschedulable".to_owned(), message: diagnosis.message() };
@@ -216,7 +216,7 @@ mod tests {
             let mut effects = Vec::new();
             while let Some(effect) = self.core.step(self.now, 7) {
                 effects.push(match effect {
-                    Effect::Bind { pod, node } => format!("{} -> {node}", pod.key.name),
+                    Effect::Bind { pod, node, .. } => format!("{} -> {node}", pod.key.name),
                     Effect::Refuse { pod, posted, .. } => format!("{} refused, posted: {posted}", pod.key.name),
                 });
             }

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::core::{Core, Effect};
+use crate::metrics::{Metrics, Outcome, Tried};
 use crate::plugins::default_profile;
 use crate::pod::{PodInfo, PodKey, PostedRefusal, Uid};
 use crate::schedule::mix;
@@ -27,11 +28,13 @@ pub struct Config {
     pub scheduler_name: String,
     /// Decides ties between equally good nodes.
     pub seed: u64,
+    /// Where is counted what it does.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Default for Config {
     fn default() -> Config {
-        Config { scheduler_name: "default-scheduler".to_owned(), seed: 0 }
+        Config { scheduler_name: "default-scheduler".to_owned(), seed: 0, metrics: Arc::default() }
     }
 }
 
@@ -67,6 +70,7 @@ pub async fn run_with_informers(informers: &Informers, config: Config, cancel: C
         last: HashMap::new(),
         serial: 0,
         tie: config.seed,
+        metrics: config.metrics.clone(),
     };
     info!(scheduler = config.scheduler_name, "scheduling");
     driver.run(&cancel).await;
@@ -84,6 +88,7 @@ struct Driver {
     last: HashMap<Uid, (u64, oneshot::Receiver<()>)>,
     serial: u64,
     tie: u64,
+    metrics: Arc<Metrics>,
 }
 
 /// A request that has ended.
@@ -92,6 +97,9 @@ struct Done {
     serial: u64,
     /// Of a binding.
     bound: Option<Result<String, BindError>>,
+    /// When the attempt began that it ends, and what the pod took before.
+    began: Instant,
+    tried: Option<Tried>,
 }
 
 impl Driver {
@@ -100,12 +108,14 @@ impl Driver {
             self.take_news();
             for _ in 0..BURST {
                 self.tie = mix(self.tie);
-                match self.core.step(Instant::now(), self.tie) {
-                    Some(effect) => self.perform(effect),
+                let began = Instant::now();
+                match self.core.step(began, self.tie) {
+                    Some(effect) => self.perform(effect, began),
                     None => break,
                 }
             }
             if self.core.is_idle() {
+                self.metrics.pending(self.core.lengths());
                 if !self.wait(cancel).await {
                     return;
                 }
@@ -174,15 +184,20 @@ impl Driver {
         }
     }
 
-    fn perform(&mut self, effect: Effect) {
+    fn perform(&mut self, effect: Effect, began: Instant) {
         let client = self.client.clone();
         match effect {
-            Effect::Bind { pod, node } => {
+            Effect::Bind { pod, node, tried } => {
                 debug!(pod = %pod.key, node, "assumed");
                 let about = pod.clone();
-                self.request(about, async move { Some(writes::bind(&client, &pod, &node).await.map(|()| node)) });
+                self.request(
+                    about,
+                    tried,
+                    async move { Some(writes::bind(&client, &pod, &node).await.map(|()| node)) },
+                );
             }
             Effect::Refuse { pod, refusal, posted } => {
+                self.metrics.attempted(Outcome::Unschedulable, began.elapsed());
                 debug!(pod = %pod.key, reason = refusal.message, "no node fits");
                 self.tell_refused(&pod, &refusal.message);
                 if !posted {
@@ -194,7 +209,7 @@ impl Driver {
 
     fn post(&mut self, pod: Arc<PodInfo>, refusal: PostedRefusal) {
         let client = self.client.clone();
-        self.request(pod.clone(), async move {
+        self.request(pod.clone(), None, async move {
             if let Err(error) = writes::post_refusal(&client, &pod, &refusal).await {
                 warn!(pod = %pod.key, %error, "condition not written");
             }
@@ -208,12 +223,12 @@ impl Driver {
     }
 
     /// Starts a request that is carried out after all earlier ones about the same pod.
-    fn request<F>(&mut self, pod: Arc<PodInfo>, work: F)
+    fn request<F>(&mut self, pod: Arc<PodInfo>, tried: Option<Tried>, work: F)
     where
         F: Future<Output = Option<Result<String, BindError>>> + Send + 'static,
     {
         self.serial += 1;
-        let serial = self.serial;
+        let (serial, began) = (self.serial, Instant::now());
         let (ended, next) = oneshot::channel();
         let before = self.last.insert(pod.uid.clone(), (serial, next));
         let permits = self.permits.clone();
@@ -225,12 +240,12 @@ impl Driver {
             let permit = permits.acquire().await;
             let bound = work.await;
             drop((permit, ended));
-            Done { pod, serial, bound }
+            Done { pod, serial, bound, began, tried }
         });
     }
 
     fn request_done(&mut self, done: Result<Done, tokio::task::JoinError>) {
-        let Done { pod, serial, bound } = match done {
+        let Done { pod, serial, bound, began, tried } = match done {
             Ok(done) => done,
             Err(error) => return warn!(%error, "a request panicked"),
         };
@@ -240,11 +255,19 @@ impl Driver {
         match bound {
             None => {}
             Some(Ok(node)) => {
+                let now = Instant::now();
+                self.metrics.attempted(Outcome::Scheduled, now.saturating_duration_since(began));
+                if let Some(tried) = tried {
+                    self.metrics.bound(tried, now);
+                }
                 let message = format!("Successfully assigned {} to {node}", pod.key);
                 self.recorder.event_about(&pod.reference(), EventType::Normal, "Scheduled", &message);
                 self.core.bound(&pod.uid);
             }
-            Some(Err(error)) => self.bind_failed(pod, &error),
+            Some(Err(error)) => {
+                self.metrics.attempted(Outcome::Error, began.elapsed());
+                self.bind_failed(pod, &error);
+            }
         }
     }
 

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::framework::{Change, Profile};
+use crate::metrics::Tried;
 use crate::pod::{PodInfo, Uid};
 
 /// Upstream's defaults: podInitialBackoffSeconds, podMaxBackoffSeconds.
@@ -34,6 +35,7 @@ pub struct Queue {
     errors: BTreeSet<(Instant, Uid)>,
     /// By the time of the refusal.
     unschedulable: BTreeSet<(Instant, Uid)>,
+    gated: usize,
     sequence: u64,
 }
 
@@ -43,6 +45,9 @@ struct Entry {
     /// Since when it waits, and its number among all that came.
     since: Instant,
     sequence: u64,
+    /// When it was active for the first time, and how often it was popped.
+    first: Option<Instant>,
+    attempts: u32,
     refusals: u32,
     errors: u32,
     /// Which plugins refused it last.
@@ -75,10 +80,20 @@ impl Queue {
         let Some(entry) = self.entries.get_mut(&uid) else {
             self.sequence += 1;
             let (since, sequence) = (now, self.sequence);
-            let entry =
-                Entry { pod, place: Place::Gated, since, sequence, refusals: 0, errors: 0, plugins: Vec::new() };
+            let (first, plugins) = (None, Vec::new());
+            let entry = Entry {
+                pod,
+                place: Place::Gated,
+                since,
+                sequence,
+                first,
+                attempts: 0,
+                refusals: 0,
+                errors: 0,
+                plugins,
+            };
             self.entries.insert(uid.clone(), entry);
-            self.activate(&uid);
+            self.activate(&uid, now);
             return;
         };
         let same = entry.pod.same_wishes(&pod);
@@ -113,7 +128,15 @@ impl Queue {
         let uid = next.or_else(|| self.backoff.first().map(|(_, uid)| uid))?.clone();
         self.leave(&uid);
         self.place(&uid, Place::InFlight);
-        self.entries.get(&uid).map(|entry| entry.pod.clone())
+        let entry = self.entries.get_mut(&uid)?;
+        entry.attempts += 1;
+        Some(entry.pod.clone())
+    }
+
+    /// What it took so far to decide about a pod that was popped.
+    pub fn tried(&self, uid: &str) -> Option<Tried> {
+        let entry = self.entries.get(uid)?;
+        Some(Tried { first: entry.first?, attempts: entry.attempts })
     }
 
     /// No node fits. Without plugins nothing but a new node helps, or whatever else happens.
@@ -168,7 +191,7 @@ impl Queue {
             active: self.active.len(),
             backoff: self.backoff.len() + self.errors.len(),
             unschedulable: self.unschedulable.len(),
-            gated: self.entries.values().filter(|entry| entry.place == Place::Gated).count(),
+            gated: self.gated,
         }
     }
 
@@ -181,7 +204,7 @@ impl Queue {
         due.extend(expired(&self.unschedulable, LONGEST_WAIT));
         for uid in due {
             self.leave(&uid);
-            self.activate(&uid);
+            self.activate(&uid, now);
         }
     }
 
@@ -192,12 +215,16 @@ impl Queue {
         if entry.pod.gates.is_empty() && now < until {
             self.place(uid, Place::Backoff(until));
         } else {
-            self.activate(uid);
+            self.activate(uid, now);
         }
     }
 
-    fn activate(&mut self, uid: &str) {
-        let gated = self.entries.get(uid).is_some_and(|entry| !entry.pod.gates.is_empty());
+    fn activate(&mut self, uid: &str, now: Instant) {
+        let Some(entry) = self.entries.get_mut(uid) else { return };
+        let gated = !entry.pod.gates.is_empty();
+        if !gated {
+            entry.first.get_or_insert(now);
+        }
         self.place(uid, if gated { Place::Gated } else { Place::Active });
     }
 
@@ -206,7 +233,8 @@ impl Queue {
         entry.place = place;
         let uid = uid.to_owned();
         match place {
-            Place::Gated | Place::InFlight => {}
+            Place::InFlight => {}
+            Place::Gated => self.gated += 1,
             Place::Active => {
                 self.active.insert((Reverse(entry.pod.priority), entry.since, entry.sequence, uid));
             }
@@ -227,7 +255,8 @@ impl Queue {
         let Some(entry) = self.entries.get(uid) else { return };
         let uid = uid.to_owned();
         match entry.place {
-            Place::Gated | Place::InFlight => {}
+            Place::InFlight => {}
+            Place::Gated => self.gated -= 1,
             Place::Active => {
                 self.active.remove(&(Reverse(entry.pod.priority), entry.since, entry.sequence, uid));
             }

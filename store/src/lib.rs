@@ -171,6 +171,9 @@ pub enum Error {
     /// this state.
     #[error("reach the store: {0}")]
     Unavailable(String),
+    /// A value is encrypted with a key that [`Sealed`] was not given.
+    #[error("decrypt {name}: none of the keys has the id {id}")]
+    KeyGone { name: String, id: String },
     /// The data directory cannot be used (locked by a running process, damaged, unwritable); says what to do.
     #[error("open the store: {0}")]
     Open(String),

@@ -31,6 +31,10 @@ impl Admission for NamespaceLifecycle {
         "NamespaceLifecycle"
     }
 
+    fn sees_below(&self) -> bool {
+        true
+    }
+
     fn mutate<'a>(&'a self, cx: &'a Attributes<'a>, _object: &'a mut Object) -> Verdict<'a> {
         Box::pin(check(cx))
     }

@@ -1,7 +1,7 @@
 //! Follows the store and feeds the caches.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
@@ -46,6 +46,8 @@ pub struct Caches {
     /// All caches are complete up to this revision; `None` before the first load.
     complete: watch::Sender<Option<u64>>,
     followers: Vec<Arc<dyn Follower>>,
+    /// The past needs a key that was taken away when the present did not need it any more: it is not read.
+    past_is_sealed: AtomicBool,
 }
 
 /// The caches did not reach a revision in time.
@@ -68,6 +70,7 @@ impl Caches {
             loaded: AtomicU64::new(0),
             complete: watch::Sender::new(None),
             followers: Vec::new(),
+            past_is_sealed: AtomicBool::new(false),
         }
     }
 
@@ -118,7 +121,12 @@ impl Caches {
             };
             match broken {
                 Ok(()) => tracing::warn!("store watch ended, reading anew"),
-                Err(error) => tracing::warn!(%error, "store watch broke, reading anew"),
+                Err(error) => {
+                    if let Error::KeyGone { .. } = error {
+                        self.past_is_sealed.store(true, Ordering::Release);
+                    }
+                    tracing::warn!(%error, "store watch broke, reading anew");
+                }
             }
             tokio::select! {
                 () = cancel.cancelled() => return,
@@ -150,7 +158,7 @@ impl Caches {
     /// Everything, as it was a while before `newest` when this server starts: the changes since then are followed, so that
     /// clients of the server that was here before, or of another one, resume at this one.
     async fn page_before(&self, newest: Revision) -> store::Result<Page> {
-        if self.is_ready() {
+        if self.is_ready() || self.past_is_sealed.load(Ordering::Acquire) {
             return self.store.range(prefix_range(ROOT), None, 0).await;
         }
         let before = Revision(newest.0.saturating_sub(HISTORY));

@@ -38,6 +38,8 @@ struct State {
     revision: u64,
     /// Grows when the state was loaded anew: watchers of an older load cannot go on.
     generation: u64,
+    /// How many changes were applied, over all loads.
+    applied: u64,
 }
 
 /// The objects of a list and the revision that they show exactly.
@@ -97,8 +99,8 @@ impl Cache {
     /// Replaces everything. Watchers end, for what happened between the old and the new state is not known.
     pub(super) fn load(&self, objects: BTreeMap<Box<str>, Arc<Stored>>, revision: u64) {
         let mut state = self.write();
-        let generation = state.generation + 1;
-        *state = State::new(state.selectable.clone(), objects, revision, generation);
+        let (generation, applied) = (state.generation + 1, state.applied);
+        *state = State { applied, ..State::new(state.selectable.clone(), objects, revision, generation) };
         drop(state);
         self.newest.send_replace(revision);
     }
@@ -113,6 +115,7 @@ impl Cache {
         state.bytes += current.as_ref().map_or(0, |current| current.json.len() as u64);
         state.bytes -= previous.as_ref().map_or(0, |previous| previous.json.len() as u64);
         state.revision = revision;
+        state.applied += 1;
         if current.is_none() && previous.is_none() {
             return;
         }
@@ -185,6 +188,12 @@ impl Cache {
         self.len() == 0
     }
 
+    /// How many changes were applied, and the revision of the newest one or of the load.
+    pub fn progress(&self) -> (u64, u64) {
+        let state = self.read();
+        (state.applied, state.revision)
+    }
+
     /// Changes after `after`, which may lie in the future.
     pub fn watch(self: &Arc<Self>, after: u64) -> Result<Watcher, TooOld> {
         // Subscribed before the state is read, so no change falls in between.
@@ -208,7 +217,8 @@ impl State {
     ) -> Self {
         let window = VecDeque::new();
         let bytes = objects.values().map(|object| object.json.len() as u64).sum();
-        Self { selectable, objects, bytes, window, window_bytes: 0, forgotten: revision, revision, generation }
+        let (window_bytes, forgotten, applied) = (0, revision, 0);
+        Self { selectable, objects, bytes, window, window_bytes, forgotten, revision, generation, applied }
     }
 
     /// The objects whose keys begin with `prefix` and are not before `start`.

@@ -1,39 +1,34 @@
 //! What `/metrics` tells, in upstream's names and in the text format of Prometheus: what is counted here, and what is true at the moment.
 //!
 //! - [`requests`] counts requests and how long they took, [`admission`] what of that was admission, and what it refused.
+//! - [`etcd`] counts what etcd is asked, [`watches`] what watches send and watch caches receive.
 //! - [`process`] reads what the kernel knows of this process.
 
 mod admission;
+mod etcd;
 mod process;
 mod requests;
-
-use std::fmt::Write;
+mod watches;
 
 pub(crate) use admission::{Admissions, Phase};
+pub(crate) use api::exposition::family;
+pub(crate) use etcd::{Counted, Requests as EtcdRequests};
 pub(crate) use requests::Requests;
+pub(crate) use watches::{Tally, Watches};
 
 use crate::core::Core;
 use crate::routes;
-
-/// One family: its type, then its lines.
-pub(crate) fn family(text: &mut String, name: &str, kind: &str, lines: impl IntoIterator<Item = (String, f64)>) {
-    let mut lines = lines.into_iter().peekable();
-    if lines.peek().is_none() {
-        return;
-    }
-    // A string takes everything.
-    let _ = writeln!(text, "# TYPE {name} {kind}");
-    for (labels, value) in lines {
-        let braces = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
-        let _ = writeln!(text, "{name}{braces} {value}");
-    }
-}
 
 pub(crate) fn render(core: &Core) -> String {
     let mut text = String::new();
     core.requests.render(&mut text);
     core.admissions.render(&mut text);
     storage(core, &mut text);
+    core.watches.render(&mut text);
+    watches::caches(core, &mut text);
+    if let Some(requests) = &core.etcd {
+        requests.render(&mut text);
+    }
     if let Some(control) = &core.flow_control {
         control.figures(&mut text);
     }
@@ -46,11 +41,12 @@ pub(crate) fn render(core: &Core) -> String {
     let (major, minor, version) = (routes::MAJOR, routes::MINOR, routes::GIT_VERSION);
     let build = format!("git_version=\"{version}\",major=\"{major}\",minor=\"{minor}\"");
     family(&mut text, "kubernetes_build_info", "gauge", [(build, 1.0)]);
+    core.config.figures.iter().for_each(|figures| figures(&mut text));
     process::render(&mut text);
     text
 }
 
-/// Of each stored kind, how many objects there are and how large they are on average.
+/// Of each stored kind, how many objects there are and how large all of them are.
 fn storage(core: &Core, text: &mut String) {
     let (mut counts, mut objects, mut sizes) = (Vec::new(), Vec::new(), Vec::new());
     for row in core.registry.all().filter(|row| row.shape.is_none()) {
@@ -60,8 +56,7 @@ fn storage(core: &Core, text: &mut String) {
         let name = if group.is_empty() { plural.clone() } else { format!("{plural}.{group}") };
         counts.push((format!("resource=\"{name}\""), size.objects as f64));
         objects.push((format!("group=\"{group}\",resource=\"{plural}\""), size.objects as f64));
-        let average = size.bytes.checked_div(size.objects).unwrap_or_default();
-        sizes.push((format!("group=\"{group}\",resource=\"{plural}\""), average as f64));
+        sizes.push((format!("group=\"{group}\",resource=\"{plural}\""), size.bytes as f64));
     }
     family(text, "apiserver_storage_objects", "gauge", counts);
     family(text, "apiserver_resource_objects", "gauge", objects);

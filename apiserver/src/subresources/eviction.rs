@@ -136,7 +136,7 @@ async fn leave(call: &Call, pod: &Object, dry_run: bool) -> Result<Leave, Status
         _ => {
             let why =
                 "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
-            return Err(Status::internal(why));
+            return Err(Status::plain(why));
         }
     };
     if !is_ready(pod) && spares_only_healthy(budget) {

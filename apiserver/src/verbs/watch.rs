@@ -23,6 +23,7 @@ use crate::call::Call;
 use crate::core::Core;
 use crate::flowcontrol::{Lent, Seat};
 use crate::media::View;
+use crate::metrics::Tally;
 use crate::options::ListOptions;
 use crate::query::Query;
 use crate::registry::Descriptor;
@@ -69,6 +70,7 @@ pub(crate) async fn watch(call: &Call) -> Result<Reply, Status> {
         table_begun: false,
         seat: None,
         last: false,
+        tally: call.core.watches.begin(&call.row),
     };
     // From here on errors are events: the request itself was fine.
     if let Err(status) = events.begin(&options, version).await {
@@ -79,6 +81,7 @@ pub(crate) async fn watch(call: &Call) -> Result<Reply, Status> {
     }
     let body = stream::unfold(events, |mut events| async move {
         let frame = events.next().await?;
+        events.tally.sent(frame.len());
         Some((Ok::<_, BoxError>(Frame::data(frame)), events))
     });
     let body: Body = StreamBody::new(body).boxed_unsync();
@@ -116,6 +119,7 @@ struct Events {
     seat: Option<Lent>,
     /// The kind is not served like this any more: what is there is sent, then the stream ends.
     last: bool,
+    tally: Tally,
 }
 
 impl Events {
@@ -166,6 +170,7 @@ impl Events {
                 return Some(self.bookmark(revision, true));
             }
             self.seat = None;
+            self.tally.tell();
             // Read before the changes are, so that everything up to it is among them.
             let complete = self.core.caches.complete();
             let watcher = self.watcher.as_mut()?;

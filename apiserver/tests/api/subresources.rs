@@ -86,6 +86,46 @@ async fn evictions_ask_the_budget() {
     server.post(&format!("{PODS}/q/eviction"), &json!({"metadata": {"name": "q"}})).await.expect(201);
     let after = server.get(&format!("{budgets}/b")).await.expect(200);
     assert_eq!(after["metadata"]["resourceVersion"], spent["metadata"]["resourceVersion"]);
+
+    let mut second = budget.clone();
+    second["metadata"]["name"] = "c".into();
+    server.post(budgets, &second).await.expect(201);
+    labelled["metadata"]["name"] = "r".into();
+    server.post(PODS, &labelled).await.expect(201);
+    server.patch(&format!("{PODS}/r/status"), "merge", &phase("True")).await.expect(200);
+    server.until(&format!("{PODS}/r?resourceVersion=0"), |answer| answer.body["status"]["phase"] == "Running").await;
+    let answer = server.post(&format!("{PODS}/r/eviction"), &json!({"metadata": {"name": "r"}})).await;
+    let why = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+    assert_eq!((answer.code, answer.message(), answer.body.get("reason")), (500, why, None));
+}
+
+#[tokio::test]
+async fn nothing_is_made_below_what_is_in_a_namespace_that_goes() {
+    let server = Server::start().await;
+    server.namespace("n").await;
+    server.post(PODS, &pod("p")).await.expect(201);
+    let accounts = "/api/v1/namespaces/n/serviceaccounts";
+    let request = json!({"spec": {"expirationSeconds": 600}});
+    let token = async |path: &str| {
+        let answer = server.post(&format!("{path}/robot/token"), &request).await;
+        (answer.code, answer.message().to_owned())
+    };
+    assert_eq!(token(accounts).await, (404, "serviceaccounts \"robot\" not found".to_owned()));
+    let nowhere = token("/api/v1/namespaces/nowhere/serviceaccounts").await;
+    assert_eq!(nowhere, (404, "namespaces \"nowhere\" not found".to_owned()));
+    server.delete("/api/v1/namespaces/n", &Value::Null).await.expect(200);
+    server
+        .until("/api/v1/namespaces/n?resourceVersion=0", |answer| answer.body["status"]["phase"] == "Terminating")
+        .await;
+    let why = |what: &str| {
+        format!("{what} is forbidden: unable to create new content in namespace n because it is being terminated")
+    };
+    assert_eq!(token(accounts).await, (403, why("serviceaccounts \"robot\"")));
+    let binding = json!({"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "x"}});
+    for (subresource, body) in [("binding", binding), ("eviction", json!({"metadata": {"name": "p"}}))] {
+        let answer = server.post(&format!("{PODS}/p/{subresource}"), &body).await;
+        assert_eq!((answer.code, answer.message()), (403, &*why("pods \"p\"")), "{subresource}");
+    }
 }
 
 /// Remembers what was asked.

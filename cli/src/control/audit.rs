@@ -8,8 +8,9 @@ use anyhow::{Context, Result, ensure};
 use apiserver::audit::Audit;
 use apiserver::audit::log::{Limits, LogFile};
 use apiserver::audit::policy::Policy;
+use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Serialize, Deserialize)]
 pub struct AuditFlags {
     /// Which requests are audited, and how much of them is told: a Policy of audit.k8s.io/v1
     #[arg(long, value_name = "FILE", requires = "audit_log_path")]
@@ -29,12 +30,15 @@ pub struct AuditFlags {
 }
 
 impl AuditFlags {
-    /// Files are named from the root, for a daemon.
-    pub fn named(self) -> Result<Self> {
+    /// `None` when nothing was said. Files are named from the root, for a daemon and for later starts.
+    pub fn named(self) -> Result<Option<Self>> {
+        if self == Self::default() {
+            return Ok(None);
+        }
         let absolute =
             |file: Option<PathBuf>| file.map(std::path::absolute).transpose().context("find a file for audit");
         let (audit_policy_file, audit_log_path) = (absolute(self.audit_policy_file)?, absolute(self.audit_log_path)?);
-        Ok(Self { audit_policy_file, audit_log_path, ..self })
+        Ok(Some(Self { audit_policy_file, audit_log_path, ..self }))
     }
 
     /// The same flags for another process.
@@ -84,7 +88,7 @@ mod tests {
     #[test]
     fn flags_come_back_as_they_were() {
         let text = "x --audit-policy-file /p --audit-log-path /l --audit-log-maxage 3 --audit-log-maxsize 7";
-        let audit = Line::try_parse_from(text.split(' ')).unwrap().audit.named().unwrap();
+        let audit = Line::try_parse_from(text.split(' ')).unwrap().audit.named().unwrap().unwrap();
         assert_eq!(audit.arguments().join(" ".as_ref()), &text[2..]);
         for text in ["x --audit-policy-file /p", "x --audit-log-path /l", "x --audit-log-maxage 3"] {
             assert!(Line::try_parse_from(text.split(' ')).is_err(), "{text}");

@@ -88,7 +88,7 @@ impl EtcdFlags {
     pub async fn connect(&self) -> Result<Arc<dyn Store>> {
         let store: Arc<dyn Store> = Arc::new(Etcd::connect(&self.options()?).await?);
         match &self.encryption_provider_config {
-            Some(path) => encryption::config::seal(store, path),
+            Some(path) => encryption::config::seal(store, path).await,
             None => Ok(store),
         }
     }
@@ -98,6 +98,6 @@ impl EtcdFlags {
 pub async fn open(etcd: Option<&EtcdFlags>, folder: &Path, keys: &Path) -> Result<Arc<dyn Store>> {
     match etcd {
         Some(etcd) => etcd.connect().await,
-        None => encryption::seal(Embedded::open(folder, store::Options::default())?, keys),
+        None => encryption::seal(Embedded::open(folder, store::Options::default())?, keys).await,
     }
 }

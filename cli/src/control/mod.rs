@@ -27,6 +27,8 @@ use apiserver::front::request_header::FrontProxies;
 use apiserver::front::serve::{Front, serve};
 use apiserver::front::tokens::ServiceAccountTokens;
 use apiserver::{ApiServer, UserInfo};
+use controllers::storage::Provisioners;
+use controllers::storage::hostpath::HostPath;
 use jiff::Timestamp;
 use reconcile::informer::Informers;
 use tokio::net::TcpListener;
@@ -37,6 +39,8 @@ pub use cluster_info::{ClusterInfo, NAME as CLUSTER_INFO_NAME, NAMESPACE as CLUS
 pub use credentials::{Credentials, Serving};
 pub use election::Candidate;
 
+/// The scheduler's name in pods.
+const PROFILE: &str = "default-scheduler";
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
 pub struct Config {
@@ -56,6 +60,8 @@ pub struct Config {
     pub features: apiserver::features::Features,
     /// `None`: there is no audit log.
     pub audit: Option<Arc<apiserver::audit::Audit>>,
+    /// Whether claims of `kubernetes.io/host-path` get directories of this machine.
+    pub host_paths: bool,
     /// Who logs in by tokens of other issuers: an AuthenticationConfiguration.
     pub authentication: Option<PathBuf>,
     /// How it takes part in the elections of several control planes.
@@ -78,12 +84,15 @@ pub struct ControlPlane {
     authority: Arc<Authority>,
     pod_ranges: Option<PodRanges>,
     node_grace_period: Option<Duration>,
+    host_paths: bool,
     advertise: SocketAddr,
     services: Network,
     /// No node may serve there.
     own_addresses: Vec<IpAddr>,
     /// `None`: there is no other control plane.
     candidate: Option<Candidate>,
+    /// What controllers and scheduler do, as `/metrics` tells it.
+    figures: (reconcile::metrics::Metrics, Arc<scheduler::metrics::Metrics>),
 }
 
 impl ControlPlane {
@@ -111,6 +120,10 @@ impl ControlPlane {
         api.advertise = config.advertise;
         api.components = &["controller-manager", "scheduler"];
         api.front_proxy = Some(credentials.front_proxy.clone());
+        let figures = (reconcile::metrics::Metrics::default(), Arc::<scheduler::metrics::Metrics>::default());
+        let (queues, scheduling) = figures.clone();
+        api.figures.push(Arc::new(move |text: &mut String| queues.render(text)));
+        api.figures.push(Arc::new(move |text: &mut String| scheduling.render(PROFILE, text)));
         api.compaction_interval = config.compaction_interval.unwrap_or(api.compaction_interval);
         let server = Arc::new(ApiServer::new(api));
 
@@ -132,10 +145,12 @@ impl ControlPlane {
             authority: credentials.authority.clone(),
             pod_ranges: config.pod_ranges,
             node_grace_period: config.node_grace_period,
+            host_paths: config.host_paths,
             advertise: config.advertise,
             services: config.service_network,
             own_addresses,
             candidate,
+            figures,
         })
     }
 
@@ -156,18 +171,19 @@ impl ControlPlane {
                 reserved: self.own_addresses.clone(),
             }),
             node_ranges: self.pod_ranges.as_ref().map(node_ranges),
+            provisioners: Provisioners(vec![Arc::new(HostPath::new(self.host_paths))]),
         };
         let info =
             self.pod_ranges.as_ref().map(|ranges| ClusterInfo::new(self.advertise, ranges.cluster, self.services));
         let authority = self.authority.certificate().to_owned();
         let manager = "kube-controller-manager";
         let client = client::component(&self.server, manager);
-        let server = self.server.clone();
+        let (server, (queues, scheduling)) = (self.server.clone(), self.figures.clone());
         let clients: reconcile::Clients = Arc::new(move |account| client::account(&server, account));
         election::run(manager, self.candidate.as_ref(), client.clone(), parts, move |cancel| {
             // The informers are the manager's and shared; what a controller asks and writes beside them it does by itself.
             let informers = Informers::new(client.clone(), cancel.clone());
-            let manager = reconcile::Manager::with_clients(informers, clients.clone(), cancel.clone());
+            let manager = reconcile::Manager::with_clients(informers, clients.clone(), queues.clone(), cancel.clone());
             controllers::start(&manager, config.clone());
             // Machines join at the leader.
             let signer = || clients(cluster_info::ACCOUNT);
@@ -183,7 +199,8 @@ impl ControlPlane {
         let scheduler = "kube-scheduler";
         let client = client::component(&self.server, scheduler);
         election::run(scheduler, self.candidate.as_ref(), client.clone(), parts, move |cancel| {
-            let config = scheduler::Config { seed: crate::random(), ..scheduler::Config::default() };
+            let (scheduler_name, metrics) = (PROFILE.to_owned(), scheduling.clone());
+            let config = scheduler::Config { scheduler_name, seed: crate::random(), metrics };
             scheduler::run(client.clone(), config, cancel)
         });
     }

@@ -62,7 +62,7 @@ struct Layer {
 }
 
 /// The store with what the file says encrypted.
-pub fn seal(store: Arc<dyn Store>, path: &Path) -> Result<Arc<dyn Store>> {
+pub async fn seal(store: Arc<dyn Store>, path: &Path) -> Result<Arc<dyn Store>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
     let layers = read(&text).with_context(|| format!("read {}", path.display()))?;
     let (mut store, mut except) = (store, Vec::new());
@@ -70,6 +70,7 @@ pub fn seal(store: Arc<dyn Store>, path: &Path) -> Result<Arc<dyn Store>> {
         let prefixes: Vec<_> = prefixes.into_iter().map(Into::into).collect();
         let scope = Scope { prefixes: prefixes.clone(), except: except.clone(), seals: encrypts };
         let sealed = Arc::new(Sealed::within(store, keys, scope));
+        super::has_all_keys(&sealed, path).await?;
         if encrypts {
             super::seal_again(sealed.clone());
         }
@@ -194,23 +195,28 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("encryption.yaml");
         let inner: Arc<dyn Store> = Arc::new(Memory::new());
-        let open = |providers: &str| {
+        let open = async |providers: &str| {
             std::fs::write(&path, configuration("[secrets, widgets.example.com]", providers)).unwrap();
-            seal(inner.clone(), &path).unwrap()
+            seal(inner.clone(), &path).await
         };
         let (secret, widget, map) =
             ("/registry/core/secrets/n/a", "/registry/example.com/widgets/n/a", "/registry/core/configmaps/n/a");
         write(&*inner, "/registry/core/secrets/n/before", "hunter2").await;
-        let store = open(&format!("[{{aesgcm: {{keys: [{}]}}}}, {{identity: {{}}}}]", key("a")));
+        let store = open(&format!("[{{aesgcm: {{keys: [{}]}}}}, {{identity: {{}}}}]", key("a"))).await.unwrap();
         for key in [secret, widget, map, shared::RECORD] {
             write(&*store, key, "hunter2").await;
             assert_eq!(value(&*store, key).await, "hunter2", "{key}");
             assert_eq!(value(&*inner, key).await.contains("hunter2"), key == map, "{key}");
         }
         assert_eq!(value(&*store, "/registry/core/secrets/n/before").await, "hunter2");
-        let rotated = open(&format!("[{{aesgcm: {{keys: [{}, {}]}}}}]", key("b"), key("a")));
+        let gone = open(&format!("[{{aesgcm: {{keys: [{}]}}}}]", key("c"))).await.err().unwrap();
+        let gone = format!("{gone:#}");
+        assert!(gone.contains("encryption.yaml that is still needed: put it back"), "{gone}");
+        assert!(gone.contains("decrypt /registry/core/secrets/n/a: none of the keys has the id"), "{gone}");
+        let rotated = open(&format!("[{{aesgcm: {{keys: [{}, {}]}}}}]", key("b"), key("a"))).await.unwrap();
         assert_eq!(value(&*rotated, secret).await, "hunter2");
-        let back = open(&format!("[{{identity: {{}}}}, {{aesgcm: {{keys: [{}, {}]}}}}]", key("b"), key("a")));
+        let back =
+            open(&format!("[{{identity: {{}}}}, {{aesgcm: {{keys: [{}, {}]}}}}]", key("b"), key("a"))).await.unwrap();
         assert_eq!(value(&*back, widget).await, "hunter2");
         write(&*back, widget, "hunter3").await;
         assert_eq!(value(&*inner, widget).await, "hunter3", "it is not encrypted any more");

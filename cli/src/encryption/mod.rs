@@ -58,7 +58,7 @@ fn read(path: &Path) -> Result<Option<Keys>> {
 }
 
 /// The store with its Secrets sealed by the keys in the file, which are made at the first start.
-pub fn seal(store: Embedded, path: &Path) -> Result<Arc<dyn Store>> {
+pub async fn seal(store: Embedded, path: &Path) -> Result<Arc<dyn Store>> {
     let keys = match read(path)? {
         Some(keys) => keys,
         None => {
@@ -69,8 +69,20 @@ pub fn seal(store: Embedded, path: &Path) -> Result<Arc<dyn Store>> {
     };
     let prefix = format!("{}{SECRETS}", apiserver::cache::ROOT);
     let sealed = Arc::new(Sealed::new(Arc::new(store), keys, vec![prefix.into()]));
+    has_all_keys(&sealed, path).await?;
     seal_again(sealed.clone());
     Ok(sealed)
+}
+
+/// Before anything is read: a server without a key for what is there would try for ever.
+async fn has_all_keys(sealed: &Sealed, path: &Path) -> Result<()> {
+    sealed.has_all_keys().await.with_context(|| {
+        format!(
+            "a key was taken from {} that is still needed: put it back, behind the others, and take it away once the cluster \
+             has run with the new ones",
+            path.display()
+        )
+    })
 }
 
 /// In the background: what older keys have encrypted is encrypted with the newest one.

@@ -45,11 +45,40 @@ pub struct Settings {
     /// Where the state is; `None`: where it was at the last start, or in a store of its own.
     pub etcd: Option<EtcdFlags>,
     /// Which requests are told to whom.
-    pub audit: AuditFlags,
+    pub audit: Setting<AuditFlags>,
     /// What is on beside what every server has.
     pub features: apiserver::features::Features,
+    /// Whether claims get directories of this machine; `None`: as at the last start, or not.
+    pub host_paths: Option<bool>,
     /// Who logs in by tokens of other issuers.
-    pub authentication: Option<PathBuf>,
+    pub authentication: Setting<PathBuf>,
+}
+
+/// What is kept from one start to the next.
+#[derive(Clone, Debug, Default)]
+pub enum Setting<T> {
+    #[default]
+    AsBefore,
+    None,
+    To(T),
+}
+
+impl<T> Setting<T> {
+    pub fn new(given: Option<T>, none: bool) -> Self {
+        match given {
+            Some(given) => Self::To(given),
+            None if none => Self::None,
+            None => Self::AsBefore,
+        }
+    }
+
+    fn after(self, before: Option<T>) -> Option<T> {
+        match self {
+            Self::AsBefore => before,
+            Self::None => None,
+            Self::To(given) => Some(given),
+        }
+    }
 }
 
 /// A running control plane and node. Dropping it without `stop` is a crash, which it survives.
@@ -94,7 +123,7 @@ async fn assemble(
     progress: &(dyn Fn(&str) + Sync),
 ) -> Result<Parts> {
     preflight::port_is_free(facts.api_port)?;
-    let audit = settings.audit.open()?;
+    let audit = facts.audit.as_ref().map(AuditFlags::open).transpose()?.flatten();
     progress("opening the store");
     let store = backend::open(facts.etcd.as_ref(), &layout.store(), &layout.encryption_keys()).await?;
     if store.is_shared() {
@@ -115,6 +144,10 @@ async fn assemble(
     node::prepare_network(&node)?;
     let mut parts = Parts::new();
     let control = ControlPlane::start(control_config(facts, settings, store, audit), &credentials, &mut parts).await?;
+    // With what this start was told and has been found good: it holds for the next ones.
+    if Facts::load(&layout.facts())?.as_ref() != Some(facts) {
+        facts.save(&layout.facts())?;
+    }
     write_kubeconfig(layout, facts, &credentials)?;
     progress("starting the node");
     let name = format!("system:node:{}", facts.node_name);
@@ -157,7 +190,8 @@ fn control_config(
         service_network: facts.service_network,
         compaction_interval: settings.compaction_interval,
         node_grace_period: settings.node_grace_period,
-        authentication: settings.authentication.clone(),
+        authentication: facts.authentication.clone(),
+        host_paths: facts.host_paths,
         pod_ranges: facts.node_prefix.map(|prefix| control::PodRanges {
             cluster: facts.pod_network,
             node_prefix: prefix,
@@ -201,16 +235,26 @@ fn facts(layout: &Layout, settings: &Settings) -> Result<(Facts, bool)> {
         facts.open_to_others(address)?;
     }
     facts.always_tunnel |= settings.always_tunnel;
+    facts.host_paths = settings.host_paths.unwrap_or(facts.host_paths);
     anyhow::ensure!(
         settings.etcd.is_none() || facts.etcd.is_some() || known.is_none(),
         "the cluster in {} has a store of its own: start one on etcd with another --data-dir",
         layout.data.display()
     );
-    facts.etcd = settings.etcd.clone().or(facts.etcd);
+    facts.etcd = match (settings.etcd.clone(), facts.etcd) {
+        // Without it nothing that is there could be read.
+        (Some(now), Some(before)) => Some(EtcdFlags {
+            encryption_provider_config: now.encryption_provider_config.or(before.encryption_provider_config),
+            ..now
+        }),
+        (now, before) => now.or(before),
+    };
     facts.grow(settings.nodes.unwrap_or(facts.nodes), &routes)?;
     if known.as_ref() != Some(&facts) {
         facts.save(&path)?;
     }
+    facts.audit = settings.audit.clone().after(facts.audit);
+    facts.authentication = settings.authentication.clone().after(facts.authentication);
     Ok((facts, known.is_none()))
 }
 

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::addresses::Network;
+use crate::control::audit::AuditFlags;
 use crate::control::backend::EtcdFlags;
 use crate::node::Place;
 
@@ -90,12 +91,21 @@ pub struct Facts {
     /// Whether pods' packets between nodes are always wrapped.
     #[serde(default)]
     pub always_tunnel: bool,
+    /// Whether claims of `kubernetes.io/host-path` get directories of this machine.
+    #[serde(default)]
+    pub host_paths: bool,
     /// The machine's address at which other machines reach its node and the API. `None`: nothing is open to others.
     #[serde(default)]
     pub advertise: Option<Ipv4Addr>,
     /// The etcd that has the state. `None`: it is in a store below the data directory.
     #[serde(default)]
     pub etcd: Option<EtcdFlags>,
+    /// Which requests are told to whom. `None`: there is no audit log.
+    #[serde(default)]
+    pub audit: Option<AuditFlags>,
+    /// Who logs in by tokens of other issuers, a file. `None`: nobody does.
+    #[serde(default)]
+    pub authentication: Option<PathBuf>,
 }
 
 fn one() -> u32 {
@@ -161,8 +171,11 @@ impl Facts {
             nodes: 1,
             link: None,
             always_tunnel: false,
+            host_paths: false,
             advertise: None,
             etcd: None,
+            audit: None,
+            authentication: None,
         })
     }
 

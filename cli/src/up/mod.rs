@@ -19,7 +19,7 @@ use crate::control::features::FeatureFlags;
 use crate::output::{self, Progress};
 use crate::session::{DEFAULT_DATA_DIR, Session};
 use crate::{daemon, kubeconfig, lock, preflight, signals, yaml};
-use cluster::{Cluster, Settings};
+use cluster::{Cluster, Setting, Settings};
 use layout::Facts;
 pub use layout::Layout;
 pub use stop::{DEFAULT_GRACE, Down};
@@ -50,13 +50,22 @@ pub struct Up {
     /// Address of this machine at which other machines may reach the API and the node, so that they can join
     #[arg(long, value_name = "IP")]
     advertise_address: Option<std::net::Ipv4Addr>,
+    /// Make directories below /tmp/hostpath_pv for claims of the provisioner kubernetes.io/host-path [default: no, or as at the last start]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    enable_hostpath_provisioner: Option<bool>,
     /// Who logs in by tokens of other issuers (an AuthenticationConfiguration, YAML); read again when it changes
     #[arg(long, value_name = "FILE")]
     authentication_config: Option<PathBuf>,
+    /// Nobody logs in by tokens of other issuers any more
+    #[arg(long, conflicts_with = "authentication_config")]
+    no_authentication_config: bool,
     #[command(flatten)]
     etcd: EtcdFlags,
     #[command(flatten)]
     audit: AuditFlags,
+    /// There is no audit log any more
+    #[arg(long, conflicts_with = "audit_log_path")]
+    no_audit_log: bool,
     #[command(flatten)]
     features: FeatureFlags,
     /// How often history is compacted [default: 5m]
@@ -79,11 +88,17 @@ impl Up {
             nodes: self.nodes,
             always_tunnel: self.vxlan,
             advertise: self.advertise_address,
+            host_paths: self.enable_hostpath_provisioner,
             etcd: self.etcd.clone().named()?,
-            audit: self.audit.clone().named()?,
+            audit: Setting::new(self.audit.clone().named()?, self.no_audit_log),
+            authentication: Setting::new(self.authentication_file()?, self.no_authentication_config),
             features: self.features.open()?,
-            authentication: self.authentication_config.clone(),
         })
+    }
+
+    fn authentication_file(&self) -> Result<Option<PathBuf>> {
+        let absolute = self.authentication_config.as_ref().map(std::path::absolute);
+        absolute.transpose().context("find the authentication configuration")
     }
 
     /// What a daemon is started with: everything that this process does not do itself.
@@ -98,23 +113,29 @@ impl Up {
         add("--node-monitor-grace-period", grace.map(|grace| format!("{}ns", grace.as_nanos())));
         add("--nodes", self.nodes.map(|nodes| nodes.to_string()));
         add("--advertise-address", self.advertise_address.map(|address| address.to_string()));
-        if let Some(path) = &self.authentication_config {
-            let path = std::path::absolute(path).context("find the authentication configuration")?;
+        if let Some(path) = self.authentication_file()? {
             arguments.extend(["--authentication-config".into(), path.into()]);
         }
-        if self.vxlan {
-            arguments.push("--vxlan".into());
+        if let Some(enabled) = self.enable_hostpath_provisioner {
+            arguments.push(format!("--enable-hostpath-provisioner={enabled}").into());
         }
+        let switches = [
+            ("--vxlan", self.vxlan),
+            ("--no-authentication-config", self.no_authentication_config),
+            ("--no-audit-log", self.no_audit_log),
+        ];
+        arguments.extend(switches.into_iter().filter(|(_, on)| *on).map(|(switch, _)| switch.into()));
         arguments.extend(self.etcd.clone().named()?.iter().flat_map(EtcdFlags::arguments));
-        arguments.extend(self.audit.clone().named()?.arguments());
+        arguments.extend(self.audit.clone().named()?.iter().flat_map(AuditFlags::arguments));
         arguments.extend(self.features.arguments());
         Ok(arguments)
     }
 
-    pub async fn run(self) -> Result<ExitCode> {
+    /// `kubeconfig` is the file that gets the context; `None`: the user's.
+    pub async fn run(self, kubeconfig: Option<PathBuf>) -> Result<ExitCode> {
         match self.ready_fd {
             Some(fd) => self.run_daemon(daemon::Parent::from_fd(fd)?).await,
-            None => self.run_for_person().await,
+            None => self.run_for_person(kubeconfig).await,
         }
     }
 
@@ -134,7 +155,7 @@ impl Up {
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn run_for_person(self) -> Result<ExitCode> {
+    async fn run_for_person(self, kubeconfig: Option<PathBuf>) -> Result<ExitCode> {
         preflight::check()?;
         let layout = Layout::new(&self.data_dir)?;
         if let Some(holder) = lock::settled_holder(&layout.lock())? {
@@ -154,7 +175,7 @@ impl Up {
         } else {
             Some(Cluster::start(&layout, &self.settings()?, &|step| progress.step(step)).await?)
         };
-        let outcome = self.greet(&layout, &progress).await;
+        let outcome = self.greet(&layout, kubeconfig, &progress).await;
         progress.finish();
         let Some(cluster) = cluster else { return outcome.map(|()| ExitCode::SUCCESS) };
         if let Err(error) = &outcome {
@@ -170,16 +191,19 @@ impl Up {
     }
 
     /// Merges the kubeconfig, applies what was asked for, waits, and says how to go on.
-    async fn greet(&self, layout: &Layout, progress: &Progress) -> Result<()> {
+    async fn greet(&self, layout: &Layout, kubeconfig: Option<PathBuf>, progress: &Progress) -> Result<()> {
         let text = std::fs::read_to_string(layout.kubeconfig()).context("read the cluster's kubeconfig")?;
         let own = yaml::documents(&text)?.into_iter().next().context("the cluster's kubeconfig is empty")?;
-        let merged = kubeconfig::users_file().and_then(|path| match kubeconfig::merge_into(&path, &own) {
-            Ok(()) => Some(path),
-            Err(error) => {
-                progress.done(&format!("Warning: the context was not added to your kubeconfig: {error:#}"));
-                None
-            }
-        });
+        let merged = match kubeconfig {
+            Some(path) => kubeconfig::merge_into(&path, &own).map(|()| Some(path))?,
+            None => kubeconfig::users_file().and_then(|path| match kubeconfig::merge_into(&path, &own) {
+                Ok(()) => Some(path),
+                Err(error) => {
+                    progress.done(&format!("Warning: the context was not added to your kubeconfig: {error:#}"));
+                    None
+                }
+            }),
+        };
         let connection = crate::session::Connection { kubeconfig: Some(layout.kubeconfig()), ..Default::default() };
         let session = Session::open(&connection).await?;
         wait_for_nodes(layout, &session, progress).await?;

@@ -27,6 +27,7 @@ pub struct AdmissionPolicies;
 
 impl Controller for AdmissionPolicies {
     const NAME: &'static str = "validatingadmissionpolicy-status-controller";
+    const QUEUE: &'static str = "validatingadmissionpolicy-status";
     type Root = ValidatingAdmissionPolicy;
     type View = Vec<Arc<CustomResourceDefinition>>;
 

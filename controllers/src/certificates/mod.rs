@@ -78,6 +78,7 @@ impl Certificates {
 
 impl Controller for Certificates {
     const NAME: &'static str = "certificate-controller";
+    const QUEUE: &'static str = "certificate";
     type Root = CertificateSigningRequest;
     type View = Vec<Arc<Node>>;
 

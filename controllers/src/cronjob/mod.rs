@@ -41,6 +41,7 @@ const PADDING: Duration = Duration::from_millis(100);
 
 impl Controller for CronJobs {
     const NAME: &'static str = "cronjob-controller";
+    const QUEUE: &'static str = "cronjob";
     type Root = CronJob;
     /// The CronJob's Jobs.
     type View = Vec<Arc<Job>>;
@@ -51,6 +52,18 @@ impl Controller for CronJobs {
 
     fn view(&self, root: &CronJob, caches: &Caches) -> Vec<Arc<Job>> {
         caches.get::<Job>().controlled_by(root.metadata.uid.as_deref().unwrap_or(""))
+    }
+
+    /// A schedule that has changed is for what comes: times that it would have had are not made up for.
+    fn rest(old: &CronJob, new: &CronJob, now: Timestamp) -> Duration {
+        let told = |cron: &CronJob| cron.spec.as_ref().map(|spec| (spec.schedule.clone(), spec.time_zone.clone()));
+        if told(old) == told(new) {
+            return Duration::ZERO;
+        }
+        let spec = new.spec.clone().unwrap_or_default();
+        let zone = zone(&spec).unwrap_or(TimeZone::UTC);
+        let next = Schedule::parse(&spec.schedule, zone).and_then(|schedule| schedule.next(now));
+        next.map_or(Duration::ZERO, |next| schedule::until(next, now) + PADDING)
     }
 
     fn decide(&self, root: &CronJob, jobs: &Vec<Arc<Job>>, now: Timestamp) -> Plan {
@@ -151,10 +164,9 @@ fn act(
     now: Timestamp,
     plan: &mut Plan,
 ) {
-    let zone = match spec.time_zone.as_deref().map(TimeZone::get) {
-        None => TimeZone::UTC,
-        Some(Ok(zone)) => zone,
-        Some(Err(error)) => {
+    let zone = match zone(spec) {
+        Ok(zone) => zone,
+        Err(error) => {
             let text = format!("invalid timeZone: {:?}: {error}", spec.time_zone.as_deref().unwrap_or(""));
             return plan.events.push(PlanEvent::warning("UnknownTimeZone", text));
         }
@@ -201,6 +213,10 @@ fn act(
             status.last_schedule_time = Some(Time(at));
         }
     }
+}
+
+fn zone(spec: &CronJobSpec) -> Result<TimeZone, jiff::Error> {
+    spec.time_zone.as_deref().map_or(Ok(TimeZone::UTC), TimeZone::get)
 }
 
 fn is_active(job: &Job, status: &CronJobStatus) -> bool {

@@ -106,3 +106,21 @@ fn jobs_that_ended_are_told_and_cleaned_up() {
     assert_eq!(reasons(&plan), ["SawCompletedJob", "UnexpectedJob", "MissingJob"]);
     assert_eq!(written(&plan), json!({"active": null, "lastSuccessfulTime": "2024-01-05T10:02:00Z"}));
 }
+
+#[test]
+fn a_changed_schedule_is_for_what_comes() {
+    let rest = |edit: Value, now: &str| {
+        let (old, new) = (object(cron(&json!({}))), object(cron(&edit)));
+        CronJobs::rest(&old, &new, at(now)).as_secs()
+    };
+    let table = [
+        ("nothing", json!({}), 0),
+        ("something else", json!({"spec": {"suspend": true}}), 0),
+        ("another schedule", json!({"spec": {"schedule": "*/5 * * * *"}}), 180),
+        ("another zone", json!({"spec": {"timeZone": "Asia/Kolkata"}}), 1_080),
+        ("never", json!({"spec": {"schedule": "0 0 31 2 *"}}), 0),
+    ];
+    for (name, edit, expected) in table {
+        assert_eq!(rest(edit, "11:12"), expected, "{name}");
+    }
+}

@@ -22,6 +22,7 @@ use crate::discovery::{Meta, Resource};
 
 const NAME: &str = "crd-finalizer-controller";
 const ACCOUNT: &str = "system:apiserver";
+const QUEUE: &str = "crd_finalizer";
 const FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
 
 /// While finalizers of the objects do their part; the objects are of a kind that no informer of ours watches.
@@ -45,7 +46,7 @@ pub fn start(manager: &Manager) {
         }
     });
     let reconciler = Cleanup { client: manager.client(ACCOUNT), executor: manager.executor(NAME, ACCOUNT) };
-    manager.add_reconciler(NAME, queue, 5, Arc::new(reconciler), waits_for);
+    manager.add_reconciler([NAME, QUEUE], queue, 5, Arc::new(reconciler), waits_for);
 }
 
 impl Reconciler for Cleanup {

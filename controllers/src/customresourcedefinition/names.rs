@@ -19,6 +19,7 @@ pub struct CustomResourceNames;
 impl Controller for CustomResourceNames {
     const NAME: &'static str = "crd-naming-condition-controller";
     const ACCOUNT: &'static str = "system:apiserver";
+    const QUEUE: &'static str = "crd_naming_condition_controller";
     type Root = CustomResourceDefinition;
     /// All definitions of the group.
     type View = Vec<Arc<CustomResourceDefinition>>;

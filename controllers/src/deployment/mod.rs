@@ -40,6 +40,7 @@ pub struct View {
 
 impl Controller for Deployments {
     const NAME: &'static str = "deployment-controller";
+    const QUEUE: &'static str = "deployment";
     type Root = Deployment;
     type View = View;
 

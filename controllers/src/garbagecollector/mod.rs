@@ -32,6 +32,7 @@ use monitors::Monitors;
 
 const NAME: &str = "garbage-collector-controller";
 const ACCOUNT: &str = "generic-garbage-collector";
+const QUEUE: &str = "garbage_collector_attempt_to_delete";
 const WORKERS: usize = 20;
 /// Until an object is looked at again whose owner is there but not in the graph yet.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -53,7 +54,7 @@ pub fn start(manager: &Manager) {
     manager.informers().start::<CustomResourceDefinition>().on_change(move |_| told.kinds_changed());
     let executor = manager.executor(NAME, ACCOUNT);
     let collector = GarbageCollector { monitors, queue: queue.clone(), client, executor, absent: Mutex::default() };
-    manager.add_reconciler(NAME, queue, WORKERS, Arc::new(collector), Vec::new());
+    manager.add_reconciler([NAME, QUEUE], queue, WORKERS, Arc::new(collector), Vec::new());
 }
 
 impl Reconciler for GarbageCollector {

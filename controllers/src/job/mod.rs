@@ -43,6 +43,7 @@ const SUSPENDED: &str = "Suspended";
 
 impl Controller for Jobs {
     const NAME: &'static str = "job-controller";
+    const QUEUE: &'static str = "job";
     type Root = Job;
     /// The Job's pods and the orphans beside them.
     type View = Vec<Arc<Pod>>;

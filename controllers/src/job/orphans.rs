@@ -18,6 +18,7 @@ pub struct JobOrphans;
 impl Controller for JobOrphans {
     const NAME: &'static str = "job-orphans-controller";
     const ACCOUNT: &'static str = "job-controller";
+    const QUEUE: &'static str = "job_orphan_pod";
     type Root = Pod;
     /// The Job of the name that the pod's owner has.
     type View = Option<Arc<Job>>;

@@ -24,6 +24,7 @@ use conditions::{Content, Found};
 
 const NAME: &str = "namespace-controller";
 const ACCOUNT: &str = "namespace-controller";
+const QUEUE: &str = "namespace";
 const FINALIZER: &str = "kubernetes";
 
 /// While others (the kubelet, finalizers) do their part. A pod that goes wakes us before.
@@ -57,7 +58,7 @@ pub fn start(manager: &Manager) {
         }
     });
     let reconciler = Namespaces { client: manager.client(ACCOUNT), executor: manager.executor(NAME, ACCOUNT) };
-    manager.add_reconciler(NAME, queue, 10, Arc::new(reconciler), waits_for);
+    manager.add_reconciler([NAME, QUEUE], queue, 10, Arc::new(reconciler), waits_for);
 }
 
 impl Reconciler for Namespaces {

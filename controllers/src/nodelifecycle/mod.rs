@@ -71,6 +71,7 @@ impl NodeLifecycle {
 impl Controller for NodeLifecycle {
     const NAME: &'static str = "node-lifecycle-controller";
     const ACCOUNT: &'static str = "node-controller";
+    const QUEUE: &'static str = "node_lifecycle_controller";
     type Root = Node;
     type View = View;
 

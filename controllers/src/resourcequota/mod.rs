@@ -30,6 +30,7 @@ use monitors::Monitors;
 
 const NAME: &str = "resource-quota-controller";
 const ACCOUNT: &str = "resourcequota-controller";
+const QUEUE: &str = "resourcequota_primary";
 
 /// Upstream's `--resource-quota-sync-period`.
 const COUNT_AGAIN: Duration = Duration::from_secs(5 * 60);
@@ -63,7 +64,7 @@ pub fn start(manager: &Manager) {
     let waits_for = vec![quotas.progress(), pods.progress()];
     let reconciler =
         Quotas { client, executor: manager.executor(NAME, ACCOUNT), quotas, pods, monitors: Arc::new(monitors) };
-    manager.add_reconciler(NAME, queue, 5, Arc::new(reconciler), waits_for);
+    manager.add_reconciler([NAME, QUEUE], queue, 5, Arc::new(reconciler), waits_for);
 }
 
 /// Somebody wrote a limit that is not in effect, or one without what is used of it.

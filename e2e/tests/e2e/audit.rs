@@ -63,8 +63,26 @@ fn each_controller_is_told_by_its_name_and_none_is_refused() -> Result<()> {
         let set = &cluster.api().items("/apis/apps/v1/namespaces/default/replicasets")?[0];
         let managers = set["metadata"]["managedFields"].as_array().context("managed fields")?;
         ensure!(managers.iter().all(|one| one["manager"] == "kube-controller-manager"), "{managers:?}");
-        Ok(())
+        metrics_tell_of_it(cluster)
     })
+}
+
+/// Of what has happened here at least once.
+fn metrics_tell_of_it(cluster: &Cluster) -> Result<()> {
+    let (_, metrics) = cluster.api().request("GET", "/metrics", None)?;
+    let metrics = metrics.as_str().context("text")?;
+    for name in [
+        "workqueue_adds_total{name=\"deployment\"}",
+        "workqueue_work_duration_seconds_count{name=\"garbage_collector_attempt_to_delete\"}",
+        "scheduler_schedule_attempts_total{profile=\"default-scheduler\",result=\"scheduled\"}",
+        "scheduler_pod_scheduling_sli_duration_seconds_count{attempts=\"1\"}",
+        "apiserver_watch_events_total{group=\"\",resource=\"pods\",version=\"v1\"}",
+        "apiserver_watch_cache_events_received_total{group=\"apps\",resource=\"deployments\"}",
+    ] {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse::<f64>().ok());
+        ensure!(line.is_some_and(|value| value > 0.0), "{name} {line:?}");
+    }
+    Ok(())
 }
 
 /// Something for each controller to do; a Deployment and a Service are there.

@@ -9,6 +9,7 @@ mod conformance;
 mod crash;
 mod custom;
 mod encryption;
+mod flags;
 mod forward;
 mod healing;
 mod helm;

@@ -63,6 +63,23 @@ impl Sealed {
         Self { inner, seal: Arc::new(Seal { keys, scope, random: ring::rand::SystemRandom::new() }) }
     }
 
+    /// Whether there is a key for each value, as they are now; nothing is decrypted.
+    ///
+    /// # Errors
+    /// [`Error::KeyGone`] of the first value without one, or the store's.
+    pub async fn has_all_keys(&self) -> Result<()> {
+        for prefix in &self.seal.scope.prefixes {
+            for found in self.inner.range(Range::prefix(prefix.clone()), None, 0).await?.items {
+                let id = found.value.strip_prefix(&MARK[..]).and_then(|rest| rest.get(..ID));
+                if let Some(id) = id.filter(|id| self.seal.covers(&found.key) && self.seal.keys.by_id(id).is_none()) {
+                    let name = String::from_utf8_lossy(&found.key).into_owned();
+                    return Err(Error::KeyGone { name, id: keys::show(id) });
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Seals with the first key what another key has sealed. Answers with how many values those were; others may write
     /// meanwhile. Plaintext stays: it does not tell where its stamp is.
     ///
@@ -125,9 +142,8 @@ impl Seal {
         let broken = || Error::Unavailable(format!("decrypt {}: it is damaged, or not its own", name()));
         let (head, text) = found.value.split_at_checked(HEAD).ok_or_else(broken)?;
         let id = &head[MARK.len()..MARK.len() + ID];
-        let key = self.keys.by_id(id).ok_or_else(|| {
-            Error::Unavailable(format!("decrypt {}: none of the keys has the id {}", name(), keys::show(id)))
-        })?;
+        let gone = || Error::KeyGone { name: name(), id: keys::show(id) };
+        let key = self.keys.by_id(id).ok_or_else(gone)?;
         let nonce = Nonce::try_assume_unique_for_key(&head[MARK.len() + ID..]).map_err(|_| broken())?;
         let mut text = text.to_vec();
         let plain = key.cipher().open_in_place(nonce, Aad::from(&found.key[..]), &mut text).map_err(|_| broken())?;
@@ -272,6 +288,9 @@ mod tests {
         assert_eq!(store.seal_again().await.unwrap(), 0);
         assert_eq!(text(&store, "secret/a").await.unwrap(), "x:3", "the stamp tells the newest write");
         assert_eq!(text(&store, "secret/before").await.unwrap(), "plain");
+        assert!(store.has_all_keys().await.is_ok());
+        let told = sealed(&inner, &old).has_all_keys().await.unwrap_err();
+        assert!(matches!(&told, Error::KeyGone { name, .. } if name == "secret/a"), "{told}");
         let gone = text(&sealed(&inner, &old), "secret/a").await.unwrap_err();
         assert!(gone.contains("decrypt secret/a: none of the keys has the id"), "{gone}");
     }

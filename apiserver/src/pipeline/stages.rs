@@ -13,6 +13,7 @@ use store::{Durability, Expect, Revision, Write};
 
 use super::serialize::{serialize, stamped};
 use super::{Committed, Target};
+use crate::admission::policy::writers;
 use crate::admission::{Operation, Reader};
 use crate::allocation::Reservation;
 use crate::core::{Existing, key, qualified_kind, store_error};
@@ -145,6 +146,9 @@ impl Admitted {
         let errors = (row.strategy.validate(object), row.strategy.validate_create(object));
         let mut errors = metadata::of_create(row, object, errors, self.managers.errors());
         errors.splice(..0, refused(target, object, None).await);
+        if errors.is_empty() {
+            errors.extend(writers::refused(target, object, None).await);
+        }
         if !errors.is_empty() {
             return Err(invalid(row, object, &errors));
         }
@@ -204,6 +208,9 @@ impl Admitted {
         let managers = self.managers.errors();
         let mut errors = metadata::of_update(row, target.subresource, (object, old), errors, managers);
         errors.splice(..0, refused(target, object, Some(old)).await);
+        if errors.is_empty() {
+            errors.extend(writers::refused(target, object, Some(old)).await);
+        }
         if !errors.is_empty() {
             return Err(invalid(row, object, &errors));
         }

@@ -445,3 +445,56 @@ async fn a_start_restores_what_the_bootstrap_roles_grant() {
         "nothing to restore is nothing to write"
     );
 }
+
+#[tokio::test]
+async fn who_writes_a_policy_must_be_able_to_read_its_parameters() {
+    const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
+    const BINDINGS: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings";
+    let server = server().await;
+    let jane = person("jane");
+    let role = |name: &str, rule: Value| json!({"metadata": {"name": name}, "rules": [rule]});
+    let roles = format!("{GROUP}/clusterroles");
+    let all = rule(json!(["*"]), "admissionregistration.k8s.io", json!(["*"]));
+    server.post(&roles, &role("policies", all)).await.expect(201);
+    server.bind("policies", "jane").await;
+    let policy = |name: &str, kind: &str| {
+        json!({"metadata": {"name": name}, "spec": {
+            "paramKind": {"apiVersion": "v1", "kind": kind}, "validations": [{"expression": "true"}],
+            "matchConstraints": {"resourceRules": [
+                {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}]}}})
+    };
+    let binding = |name: &str, policy: &str, mut reference: Value| {
+        reference["parameterNotFoundAction"] = "Deny".into();
+        json!({"metadata": {"name": name}, "spec": {
+            "policyName": policy, "validationActions": ["Deny"], "paramRef": reference}})
+    };
+    let (post_policy, post_binding) = (format!("POST {POLICIES}"), format!("POST {BINDINGS}"));
+    let refused = server.ask_until(&jane, &post_policy, &policy("p", "ConfigMap"), 422).await;
+    assert_eq!(
+        refused.body["details"]["causes"][0],
+        json!({"field": "spec.paramKind", "reason": "FieldValueForbidden", "message": "Forbidden: user &{jane  \
+            [system:authenticated] map[]} must have \"get\" permission on all objects of the referenced paramKind \
+            (kind=ConfigMap, apiVersion=v1)"})
+    );
+    let reads = rule(json!(["get"]), "", json!(["configmaps"]));
+    server.post(&roles, &role("maps", reads)).await.expect(201);
+    server.bind("maps", "jane").await;
+    server.ask_until(&jane, &post_policy, &policy("p", "ConfigMap"), 201).await;
+    server.ask(&jane, &post_policy, &policy("q", "Secret")).await.expect(422);
+    let by_name = json!({"name": "x", "namespace": "n"});
+    server.ask(&jane, &post_binding, &binding("b", "p", by_name.clone())).await.expect(201);
+    let by_label = binding("c", "p", json!({"selector": {"matchLabels": {"a": "b"}}}));
+    let cases = [
+        (by_label, "does not have \"list\" permission on the object referenced by paramRef"),
+        (binding("c", "absent", by_name), "unable to get policy absent to determine minimum required permissions"),
+    ];
+    for (binding, why) in cases {
+        let refused = server.ask(&jane, &post_binding, &binding).await;
+        let cause = &refused.body["details"]["causes"][0];
+        assert!(cause["field"] == "spec.paramRef" && cause["message"].as_str().unwrap().contains(why), "{cause}");
+        server.ask(&UserInfo::admin(), &format!("{post_binding}?dryRun=All"), &binding).await.expect(201);
+    }
+    server.post(POLICIES, &policy("q", "Secret")).await.expect(201);
+    let unchanged = json!({"metadata": {"labels": {"a": "b"}}});
+    server.ask(&jane, &format!("PATCH {POLICIES}/q"), &unchanged).await.expect(200);
+}

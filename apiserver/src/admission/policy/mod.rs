@@ -9,6 +9,7 @@ pub mod evaluator;
 mod index;
 pub mod object;
 mod params;
+pub(crate) mod writers;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,6 +8,7 @@ pub mod gvk;
 pub mod jsonpath;
 pub mod meta;
 pub mod names;
+pub mod nesting;
 pub mod openapi;
 pub mod patch;
 pub mod protobuf;

@@ -34,12 +34,21 @@ pub enum EvaluateError {
     CompareKind,
     #[error("unrecognized filter operator {0}")]
     Operator(String),
+    #[error("more than {MAX_WALKED} values on the way")]
+    TooMany,
+    #[error("more than {MAX_RANGES} ranges inside one another")]
+    TooDeep,
 }
+
+/// Of one evaluation: unions, descents and ranges multiply, and whoever defines a kind writes the paths of its columns.
+const MAX_WALKED: usize = 2_000_000;
+/// Each is a call inside a call.
+const MAX_RANGES: u32 = 100;
 
 type Result<T> = std::result::Result<T, EvaluateError>;
 
 pub(super) fn evaluate<'a>(nodes: &[Node], allow_missing_keys: bool, data: &'a Value) -> Result<Vec<Found<'a>>> {
-    Evaluation { nodes, allow_missing_keys, opened: 0, ranges: 0, closed: 0, last_end: 0 }.run(0, data)
+    Evaluation { nodes, allow_missing_keys, opened: 0, ranges: 0, closed: 0, last_end: 0, walked: 0 }.run(0, data)
 }
 
 /// `range` and `end` are found while walking, so the state of the loops is kept beside the walk.
@@ -54,6 +63,8 @@ struct Evaluation<'n> {
     closed: u32,
     /// Where the innermost loop ended.
     last_end: usize,
+    /// Values, of all nodes that were walked.
+    walked: usize,
 }
 
 impl Evaluation<'_> {
@@ -71,6 +82,9 @@ impl Evaluation<'_> {
             if self.opened > 0 {
                 self.opened -= 1;
                 self.ranges += 1;
+                if self.ranges > MAX_RANGES {
+                    return Err(EvaluateError::TooDeep);
+                }
                 for value in &found {
                     all.extend(match value {
                         Cow::Borrowed(value) => self.run(at + 1, value)?,
@@ -92,6 +106,10 @@ impl Evaluation<'_> {
     }
 
     fn walk<'a>(&mut self, input: Found<'a>, node: &Node) -> Result<Found<'a>> {
+        self.walked += 1 + input.len();
+        if self.walked > MAX_WALKED {
+            return Err(EvaluateError::TooMany);
+        }
         let constant = |value: Value| Ok(input.iter().map(|_| Cow::Owned(value.clone())).collect());
         match node {
             Node::List(nodes) => self.list(input, nodes),

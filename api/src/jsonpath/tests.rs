@@ -169,3 +169,15 @@ fn relaxed_paths() {
         assert_eq!(relaxed(text), Err(ParseError::Relaxed), "{text}");
     }
 }
+
+#[test]
+fn evaluations_end() {
+    let nested = (0..30).fold(json!("x"), |inner, _| json!([inner]));
+    let unions = format!("{{@{}}}", "[0,0]".repeat(30));
+    let cases =
+        [(json!({}), "{range .a}".repeat(100_000), EvaluateError::TooDeep), (nested, unions, EvaluateError::TooMany)];
+    for (data, template, error) in cases {
+        let path = JsonPath::parse(&template).unwrap().allow_missing_keys(true);
+        assert_eq!(path.find(&data).unwrap_err(), error, "{}", &template[..20]);
+    }
+}

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::nesting::{self, MAX_UNSEEN, Nesting};
 use crate::schema::check::json_type;
 
 /// Upstream's limit on operations in one request.
@@ -49,6 +50,9 @@ pub enum ApplyError {
     Test(String),
     #[error("Unexpected kind: {0}")]
     Kind(String),
+    /// Ours: what is deeper could not be read again. Go's reader goes to 10,000.
+    #[error("the patched object is nested too deep")]
+    TooDeep,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -124,7 +128,17 @@ impl Patch {
     /// All operations, or an error and an object of no use.
     pub fn apply(&self, object: &mut Value) -> Result<(), JsonPatchError> {
         let mut copied = 0;
-        self.0.iter().try_for_each(|operation| apply(object, operation, &mut copied).map_err(JsonPatchError::Apply))
+        let mut nesting = Nesting::of(object);
+        for operation in &self.0 {
+            let levels = levels(operation);
+            let applied =
+                if levels > MAX_UNSEEN { Err(ApplyError::TooDeep) } else { apply(object, operation, &mut copied) };
+            applied.map_err(JsonPatchError::Apply)?;
+            if !nesting.grow(levels, object) {
+                return Err(JsonPatchError::Apply(ApplyError::TooDeep));
+            }
+        }
+        if nesting.fits(object) { Ok(()) } else { Err(JsonPatchError::Apply(ApplyError::TooDeep)) }
     }
 }
 
@@ -133,6 +147,12 @@ fn check_members(operation: &Value) -> Result<(), JsonPatchError> {
     let wrong =
         texts.map(|member| (member, &operation[member])).find(|(_, value)| !value.is_null() && !value.is_string());
     wrong.map_or(Ok(()), |(member, value)| Err(JsonPatchError::DecodeMember { found: json_type(value), member }))
+}
+
+/// How much deeper an operation can make an object.
+fn levels(operation: &Map<String, Value>) -> usize {
+    let path = operation.get("path").and_then(Value::as_str).unwrap_or_default();
+    path.matches('/').count() + operation.get("value").map_or(0, nesting::depth)
 }
 
 fn apply(object: &mut Value, operation: &Map<String, Value>, copied_bytes: &mut usize) -> Result<(), ApplyError> {
@@ -384,6 +404,11 @@ mod tests {
         }
         let unchecked = Patch::decode(json!({}), &UNCHECKED).unwrap_err().to_string();
         assert_eq!(unchecked, "json: cannot unmarshal object into Go value of type jsonpatch.Patch");
+        // Each copy goes to the end of what the last one made.
+        let deeper = |times: u32| json!({"op": "copy", "from": "/a", "path": format!("/a{}", "/b".repeat(1 << times))});
+        let deep: Vec<Value> = (0..17).map(deeper).collect();
+        let error = patched(json!({"a": {"b": {}}}), deep.into()).unwrap_err();
+        assert_eq!(error.to_string(), "the patched object is nested too deep");
         let double = json!({"op": "copy", "from": "/a", "path": "/a/-"});
         let error = patched(json!({"a": [1]}), vec![double; 64].into()).unwrap_err();
         assert!(error.to_string().starts_with("Unable to complete the copy, the accumulated size"), "{error}");

@@ -49,6 +49,8 @@ struct Token {
     literal: String,
 }
 
+const LONGEST_OPERATOR: usize = 2;
+
 fn keyword(text: &str) -> Option<Kind> {
     Some(match text {
         ")" => Kind::Close,
@@ -84,7 +86,8 @@ fn next_token(text: &str) -> (Token, &str) {
         return (Token { kind, literal: literal.to_owned() }, rest);
     }
     // The longest operator wins; symbols are read until the operator cannot grow.
-    let end = text.find(|c| !is_special(c)).unwrap_or(text.len());
+    // No operator is longer than two; to look for the end of each run would take quadratic time.
+    let end = text.chars().take(LONGEST_OPERATOR + 1).take_while(|c| is_special(*c)).count();
     let mut found = None;
     for length in 1..=end {
         match keyword(&text[..length]) {

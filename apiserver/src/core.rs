@@ -105,7 +105,7 @@ impl Core {
         let found = self.config.store.get(key(row, namespace, name)).await.map_err(store_error)?;
         let Some(found) = found else { return Ok(None) };
         let mut existing = self.decode(row, found.value, found.modified.0).await?;
-        existing.stale |= row.completed_by_reads && found.created == found.modified;
+        existing.stale |= found.created == found.modified && (row.completed_by_reads)(&existing.object);
         Ok(Some(existing))
     }
 

@@ -29,7 +29,7 @@ mod event;
 pub(crate) mod flow_control;
 mod ingress;
 mod ingress_class;
-mod job;
+pub mod job;
 mod lease;
 mod limit_range;
 pub(crate) mod mutating_policy;

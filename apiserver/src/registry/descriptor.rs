@@ -89,9 +89,9 @@ pub struct Descriptor {
     pub unconditional_update: bool,
     /// DELETE answers with the object and not with a Status.
     pub returns_deleted: bool,
-    /// Upstream stores a new one without a default that it fills in when it reads it: the first write of the same is no empty
+    /// Upstream stores such a new one without a default that it fills in when it reads it: the first write of the same is no empty
     /// one.
-    pub completed_by_reads: bool,
+    pub completed_by_reads: fn(&Object) -> bool,
     /// A warning in every answer; empty for none.
     pub deprecation: &'static str,
     /// Acknowledged before it is on disk: heartbeats.
@@ -137,7 +137,7 @@ pub(crate) fn row(group: &str, version: &str, kind: &str, plural: &str) -> Descr
         create_on_update: false,
         unconditional_update: true,
         returns_deleted: false,
-        completed_by_reads: false,
+        completed_by_reads: |_| false,
         deprecation: "",
         relaxed: false,
         collects_dependents: true,
@@ -266,8 +266,8 @@ impl Descriptor {
         self
     }
 
-    pub(super) fn completed_by_reads(mut self) -> Self {
-        self.completed_by_reads = true;
+    pub(super) fn completed_by_reads(mut self, which: fn(&Object) -> bool) -> Self {
+        self.completed_by_reads = which;
         self
     }
 

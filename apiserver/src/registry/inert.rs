@@ -84,7 +84,7 @@ fn storage() -> Vec<Descriptor> {
     let driver = "is stored, but CSI drivers are not called yet";
     let core = |kind, plural| row("", "v1", kind, plural).status().returns_deleted().inert(NOT_MOUNTED);
     vec![
-        core("PersistentVolumeClaim", "persistentvolumeclaims").short(&["pvc"]).completed_by_reads(),
+        core("PersistentVolumeClaim", "persistentvolumeclaims").short(&["pvc"]).completed_by_reads(|_| true),
         core("PersistentVolume", "persistentvolumes").short(&["pv"]).cluster(),
         storage("CSIDriver", "csidrivers").cluster().versioned_update().returns_deleted().inert(driver),
         storage("CSINode", "csinodes").cluster().versioned_update().returns_deleted().inert(driver),

@@ -6,7 +6,7 @@ use api::names;
 use super::descriptor::{Descriptor, Selectable, row};
 use super::inert;
 use crate::events::EVENTS_V1;
-use crate::kinds::replication_controller;
+use crate::kinds::{job, replication_controller};
 
 const POD_FIELDS: &[Selectable] = &[
     Selectable::plain("spec.nodeName"),
@@ -143,7 +143,12 @@ fn apps() -> Vec<Descriptor> {
 fn batch() -> Vec<Descriptor> {
     vec![
         row("batch", "v1", "CronJob", "cronjobs").short(&["cj"]).category("all").generation().status(),
-        row("batch", "v1", "Job", "jobs").category("all").generation().selectable(JOB_FIELDS).status(),
+        row("batch", "v1", "Job", "jobs")
+            .category("all")
+            .generation()
+            .selectable(JOB_FIELDS)
+            .status()
+            .completed_by_reads(job::has_generated_labels),
     ]
 }
 

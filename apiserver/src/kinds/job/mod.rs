@@ -126,6 +126,14 @@ pub fn condition_defaults(spec: &mut Value) {
     }
 }
 
+/// Its labels are its pods', and those are generated alone: it came without any, and so it is in upstream's store.
+pub fn has_generated_labels(job: &Object) -> bool {
+    let labels = &job["metadata"]["labels"];
+    let generated = |key: &String| NAME_LABELS.iter().chain(&UID_LABELS).any(|own| key == own);
+    labels.as_object().is_some_and(|labels| !labels.is_empty() && labels.keys().all(generated))
+        && *labels == job["spec"]["template"]["metadata"]["labels"]
+}
+
 /// The uid makes the selector unique; conflicting labels are left for validation to refuse.
 fn generate_selector(job: &mut Value) {
     let metadata = field(job, "metadata");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Job;
+use super::{Job, has_generated_labels};
 use super::policies::parse_indexes;
 use crate::strategy::Strategy;
 
@@ -148,5 +148,24 @@ fn indexes_are_rising_intervals() {
     ];
     for (text, expected) in table {
         assert_eq!(parse_indexes(text, 5), expected.map_err(str::to_owned), "{text}");
+    }
+}
+
+#[test]
+fn generated_labels_are_those_that_nobody_gave() {
+    let job = |labels: Value, template: Value| {
+        json!({"metadata": {"labels": labels}, "spec": {"template": {"metadata": {"labels": template}}}})
+    };
+    let generated = json!({"job-name": "j", "batch.kubernetes.io/controller-uid": "u"});
+    let given = json!({"job-name": "j", "app": "x"});
+    let cases = [
+        (job(generated.clone(), generated.clone()), true),
+        (job(given.clone(), given), false),
+        (job(json!({"app": "x"}), generated.clone()), false),
+        (job(json!({}), json!({})), false),
+        (json!({"metadata": {}, "spec": {}}), false),
+    ];
+    for (job, expected) in cases {
+        assert_eq!(has_generated_labels(&job), expected, "{job}");
     }
 }

@@ -12,13 +12,13 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use serde_json::Value;
-use serde_saphyr::options::DuplicateKeyPolicy;
 
 use crate::custom::CustomKind;
 use crate::empties;
 use crate::managed::keep_reset;
 use crate::media::{PROTOBUF, SUPPORTED};
 use crate::options::FieldValidation;
+use crate::yaml;
 
 /// There is no message of a kind that is not built in.
 const CUSTOM_SUPPORTED: [&str; 2] = ["application/json", "application/yaml"];
@@ -251,46 +251,15 @@ fn to_json(bytes: &[u8], content_type: &str) -> Result<Result<(Bytes, Vec<Strict
     let plain = |error: String| error.strip_prefix(CONVERTING).map_or(error.clone(), str::to_owned);
     match content_type {
         "" | "application/json" => Ok(Ok((Bytes::copy_from_slice(bytes), Vec::new()))),
-        "application/yaml" => Ok(match yaml(bytes) {
+        "application/yaml" => Ok(match yaml::strict(bytes) {
             Ok(value) => Ok((value.to_string().into(), Vec::new())),
-            Err(error) => lenient_yaml(bytes).map_err(plain).map(|value| {
+            Err(error) => yaml::lenient(bytes).map_err(plain).map(|value| {
                 let twice = plain(error).trim_start_matches("yaml: unmarshal errors:\n  ").to_owned();
                 (value.to_string().into(), vec![StrictError::Yaml(twice)])
             }),
         }),
         _ => Err(Status::unsupported_media_type(&SUPPORTED)),
     }
-}
-
-/// The one YAML reader of the server. Octal numbers as in YAML 1.1: file modes are written so.
-pub fn yaml(bytes: &[u8]) -> Result<Value, String> {
-    read_yaml(bytes, DuplicateKeyPolicy::Error)
-}
-
-/// As [`yaml`]; of a key that stands there twice, the last one counts.
-pub fn lenient_yaml(bytes: &[u8]) -> Result<Value, String> {
-    read_yaml(bytes, DuplicateKeyPolicy::LastWins)
-}
-
-fn read_yaml(bytes: &[u8], duplicate_keys: DuplicateKeyPolicy) -> Result<Value, String> {
-    let mut options = serde_saphyr::Options::default();
-    options.legacy_octal_numbers = true;
-    options.duplicate_keys = duplicate_keys;
-    // Bodies are limited in bytes already.
-    options.budget = None;
-    let converted = serde_saphyr::from_slice_with_options(bytes, options);
-    converted.map_err(|error| {
-        if let serde_saphyr::Error::DuplicateMappingKey { key: Some(key), location } = error.without_snippet() {
-            let line = location.line();
-            return format!(
-                "error converting YAML to JSON: yaml: unmarshal errors:\n  line {line}: key {key:?} already set in map"
-            );
-        }
-        // Without the excerpt that the parser draws below.
-        let text = error.to_string();
-        let line = text.lines().next().unwrap_or_default();
-        format!("error converting YAML to JSON: yaml: {}", line.strip_prefix("error: ").unwrap_or(line))
-    })
 }
 
 fn check_kind(object: &mut Object, expected: &GroupVersionKind) -> Result<(), Status> {
@@ -399,13 +368,6 @@ mod tests {
         assert_eq!(decoded.warnings, expected);
         assert_eq!(decoded.object["metadata"], json!({"name": "b"}));
         assert!(pod(body, "application/json", FieldValidation::Ignore).unwrap().warnings.is_empty());
-    }
-
-    #[test]
-    fn a_key_that_stands_twice_is_told_by_its_line() {
-        let expected = "error converting YAML to JSON: yaml: unmarshal errors:\n  line 2: key \"a\" already set in map";
-        assert_eq!(yaml(b"a: 1\na: 2\n").unwrap_err(), expected);
-        assert_eq!(lenient_yaml(b"a: 1\na: 2\n").unwrap(), json!({"a": 2}));
     }
 
     #[test]

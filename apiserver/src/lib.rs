@@ -72,6 +72,7 @@ pub mod token;
 pub mod user;
 mod verbs;
 mod warnings;
+mod yaml;
 
 pub use body::{Body, BoxError};
 pub use config::Config;

@@ -149,7 +149,7 @@ impl Policy {
     /// # Errors
     /// What is wrong with it.
     pub fn read(text: &[u8]) -> Result<Self, PolicyError> {
-        let value = crate::decode::yaml(text).map_err(PolicyError::Unreadable)?;
+        let value = crate::yaml::strict(text).map_err(PolicyError::Unreadable)?;
         let own = |key: &str| value[key].as_str().unwrap_or_default().to_owned();
         let (api_version, kind) = (own("apiVersion"), own("kind"));
         if (api_version.as_str(), kind.as_str()) != ("audit.k8s.io/v1", "Policy") {

@@ -12,7 +12,6 @@ use super::Audit;
 use super::event::{Event, micros};
 use super::policy::{Level, Stage, Telling};
 use crate::config::Clock;
-use crate::decode;
 use crate::media::PROTOBUF;
 
 pub struct Record {
@@ -163,5 +162,5 @@ pub(super) fn parse(bytes: &Bytes, content_type: &str) -> Option<Value> {
     if content_type == PROTOBUF {
         return protobuf::decode_object(SchemaSet::builtin(), bytes, None).ok();
     }
-    serde_json::from_slice(bytes).ok().or_else(|| decode::lenient_yaml(bytes).ok().filter(Value::is_object))
+    serde_json::from_slice(bytes).ok().or_else(|| crate::yaml::lenient(bytes).ok().filter(Value::is_object))
 }

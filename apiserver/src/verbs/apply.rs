@@ -18,6 +18,7 @@ use crate::options::{APPLY_OPTIONS, FieldValidation, WriteOptions};
 use crate::pipeline::{Change, Decoded, Target, Tracking};
 use crate::reply::Reply;
 use crate::warnings::Warnings;
+use crate::yaml;
 
 /// What the YAML reader puts before its errors.
 const YAML: &str = "error converting YAML to JSON: ";
@@ -84,14 +85,14 @@ fn parse(bytes: &[u8]) -> Result<(Object, Option<String>), Status> {
         whole_numbers(&mut object);
         return Ok((object, (!duplicates.is_empty()).then(|| duplicates.join("\n  "))));
     }
-    let mut object = decode::lenient_yaml(bytes).map_err(|error| wrong(&error))?;
+    let mut object = yaml::lenient(bytes).map_err(|error| wrong(&error))?;
     whole_numbers(&mut object);
     if !object.is_object() {
         return Err(wrong(
             &"error unmarshaling JSON: json: cannot unmarshal into Go value of type map[string]interface {}",
         ));
     }
-    Ok((object, decode::yaml(bytes).err().map(|error| error.trim_start_matches(YAML).to_owned())))
+    Ok((object, yaml::strict(bytes).err().map(|error| error.trim_start_matches(YAML).to_owned())))
 }
 
 /// Upstream reads YAML by way of JSON, in which a whole number has no fraction and is an integer where it fits.

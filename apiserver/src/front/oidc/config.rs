@@ -92,7 +92,7 @@ pub struct UserValidationRule {
 
 /// From YAML or JSON.
 pub fn read(text: &str) -> Result<Configuration, String> {
-    let tree = crate::decode::yaml(text.as_bytes())?;
+    let tree = crate::yaml::strict(text.as_bytes())?;
     let read: Configuration = serde_json::from_value(tree).map_err(|error| error.to_string())?;
     let version = read.api_version.strip_prefix(GROUP).unwrap_or_default();
     if !VERSIONS.contains(&version) || read.kind != "AuthenticationConfiguration" {

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Job, has_generated_labels};
 use super::policies::parse_indexes;
+use super::{Job, has_generated_labels};
 use crate::strategy::Strategy;
 
 fn job(more: Value) -> Value {
@@ -153,9 +153,7 @@ fn indexes_are_rising_intervals() {
 
 #[test]
 fn generated_labels_are_those_that_nobody_gave() {
-    let job = |labels: Value, template: Value| {
-        json!({"metadata": {"labels": labels}, "spec": {"template": {"metadata": {"labels": template}}}})
-    };
+    let job = |labels: Value, template: Value| json!({"metadata": {"labels": labels}, "spec": {"template": {"metadata": {"labels": template}}}});
     let generated = json!({"job-name": "j", "batch.kubernetes.io/controller-uid": "u"});
     let given = json!({"job-name": "j", "app": "x"});
     let cases = [

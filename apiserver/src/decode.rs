@@ -2,6 +2,7 @@
 
 use api::Object;
 use api::gvk::GroupVersionKind;
+use api::nesting;
 use api::protobuf;
 use api::schema::check::{Conformance, json_type};
 use api::schema::decode::{StrictError, strict_message};
@@ -22,8 +23,6 @@ use crate::yaml;
 
 /// There is no message of a kind that is not built in.
 const CUSTOM_SUPPORTED: [&str; 2] = ["application/json", "application/yaml"];
-/// What the reader of YAML puts before its errors, except about bodies.
-const CONVERTING: &str = "error converting YAML to JSON: ";
 /// How much of a body a message quotes.
 const QUOTED: usize = 30;
 
@@ -57,7 +56,12 @@ pub fn object(
     let (mut object, mut strict) = if content_type == PROTOBUF {
         // The format has no unknown names: it cannot be strict.
         let decoded = protobuf::decode_object(set, bytes, Some(expected));
-        (decoded.map_err(|error| unrecognized(error.to_string()))?, Vec::new())
+        let decoded = decoded.map_err(|error| unrecognized(error.to_string()))?;
+        // What could not be read again as JSON must not be stored as such.
+        if nesting::depth(&decoded) > nesting::MAX {
+            return Err(unrecognized("exceeded max depth".to_owned()));
+        }
+        (decoded, Vec::new())
     } else {
         let (json, mut strict) = to_json(bytes, content_type)?.map_err(&unrecognized)?;
         let decoded = api::schema::decode::json(&json, ty.map(|id| (set, id)))
@@ -248,7 +252,7 @@ pub fn options(bytes: &[u8], content_type: &str, kind: &str) -> Result<Value, St
 /// of YAML do not accept.
 #[allow(clippy::type_complexity, reason = "two kinds of failure and one answer")]
 fn to_json(bytes: &[u8], content_type: &str) -> Result<Result<(Bytes, Vec<StrictError>), String>, Status> {
-    let plain = |error: String| error.strip_prefix(CONVERTING).map_or(error.clone(), str::to_owned);
+    let plain = |error: String| error.strip_prefix(yaml::CONVERTING).map_or(error.clone(), str::to_owned);
     match content_type {
         "" | "application/json" => Ok(Ok((Bytes::copy_from_slice(bytes), Vec::new()))),
         "application/yaml" => Ok(match yaml::strict(bytes) {

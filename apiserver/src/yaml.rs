@@ -5,7 +5,7 @@ use serde_json::Value;
 use serde_saphyr::options::DuplicateKeyPolicy;
 
 /// What the reader of YAML puts before its errors, except about bodies.
-const CONVERTING: &str = "error converting YAML to JSON: yaml: ";
+pub(crate) const CONVERTING: &str = "error converting YAML to JSON: ";
 /// What aliases of one body may repeat: in nodes, and in bytes if each node were as long as the body.
 const MAX_REPEATED_NODES: usize = 100_000;
 const MAX_REPEATED_BYTES: usize = 128 << 20;
@@ -29,16 +29,16 @@ fn read(bytes: &[u8], duplicate_keys: DuplicateKeyPolicy) -> Result<Value, Strin
     let value = converted.map_err(|error| {
         if let serde_saphyr::Error::DuplicateMappingKey { key: Some(key), location } = error.without_snippet() {
             let line = location.line();
-            return format!("{CONVERTING}unmarshal errors:\n  line {line}: key {key:?} already set in map");
+            return format!("{CONVERTING}yaml: unmarshal errors:\n  line {line}: key {key:?} already set in map");
         }
         // Without the excerpt that the parser draws below.
         let text = error.to_string();
         let line = text.lines().next().unwrap_or_default();
-        format!("{CONVERTING}{}", line.strip_prefix("error: ").unwrap_or(line))
+        format!("{CONVERTING}yaml: {}", line.strip_prefix("error: ").unwrap_or(line))
     })?;
     // Aliases nest, too.
     if nesting::depth(&value) > nesting::MAX {
-        return Err(format!("{CONVERTING}exceeded max depth of {}", nesting::MAX));
+        return Err(format!("{CONVERTING}yaml: exceeded max depth of {}", nesting::MAX));
     }
     Ok(value)
 }

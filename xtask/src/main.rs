@@ -9,6 +9,7 @@ mod bench;
 mod conformance;
 mod diff;
 mod facts;
+mod fuzz;
 mod tidy;
 mod upstream;
 
@@ -25,6 +26,8 @@ enum Command {
     Diff(diff::Options),
     /// Write api/facts from the Go modules of Kubernetes
     Facts(facts::Options),
+    /// Throw mutated inputs at what reads requests, for long
+    Fuzz(fuzz::Options),
     /// Check what no compiler checks: dependency direction, lengths, registration, words
     Tidy,
     /// Kubernetes' own control plane: build it, run it
@@ -42,6 +45,7 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         Command::Diff(options) => diff::run(&options),
         Command::Facts(options) => facts::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Tidy => tidy::run(),
         Command::Upstream(command) => upstream::run(command),
     }?;

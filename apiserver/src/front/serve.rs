@@ -11,6 +11,8 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use rustls_pki_types::CertificateDer;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -83,7 +85,17 @@ async fn connection(front: Arc<Front>, acceptor: TlsAcceptor, stream: TcpStream,
         Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => return,
     };
-    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
+    converse(front, stream, &chain, address).await;
+}
+
+/// Serves one connection past its TLS handshake, in which the client showed `chain`, until it ends.
+pub async fn converse(
+    front: Arc<Front>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    chain: &[CertificateDer<'_>],
+    address: IpAddr,
+) {
     let peer = match front.proxies.as_ref().and_then(|proxies| proxies.knows(chain)) {
         Some(true) => Peer::Proxy,
         // That authority speaks of proxies only.

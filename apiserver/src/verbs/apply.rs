@@ -20,9 +20,6 @@ use crate::reply::Reply;
 use crate::warnings::Warnings;
 use crate::yaml;
 
-/// What the YAML reader puts before its errors.
-const YAML: &str = "error converting YAML to JSON: ";
-
 pub(crate) const APPLY: &str = "application/apply-patch+yaml";
 
 pub(crate) async fn apply(call: &Call, body: Body) -> Result<Reply, Status> {
@@ -62,7 +59,8 @@ impl<'a> Configuration<'a> {
     /// What is said of keys that stand twice, once the configuration has made an object.
     pub fn tell_duplicates(&self) -> Result<(), Status> {
         if let Some(duplicates) = &self.duplicates {
-            let message = format!("error strict decoding YAML: {YAML}yaml: unmarshal errors:\n  {duplicates}");
+            let message =
+                format!("error strict decoding YAML: {}yaml: unmarshal errors:\n  {duplicates}", yaml::CONVERTING);
             match self.validation {
                 FieldValidation::Strict => return Err(Status::bad_request(message)),
                 FieldValidation::Warn => self.warnings.extend([duplicates.clone()]),
@@ -92,7 +90,7 @@ fn parse(bytes: &[u8]) -> Result<(Object, Option<String>), Status> {
             &"error unmarshaling JSON: json: cannot unmarshal into Go value of type map[string]interface {}",
         ));
     }
-    Ok((object, yaml::strict(bytes).err().map(|error| error.trim_start_matches(YAML).to_owned())))
+    Ok((object, yaml::strict(bytes).err().map(|error| error.trim_start_matches(yaml::CONVERTING).to_owned())))
 }
 
 /// Upstream reads YAML by way of JSON, in which a whole number has no fraction and is an integer where it fits.

@@ -11,6 +11,7 @@ mod diff;
 mod facts;
 mod fuzz;
 mod tidy;
+mod triples;
 mod upstream;
 
 #[derive(Parser)]
@@ -30,6 +31,8 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Check what no compiler checks: dependency direction, lengths, registration, words
     Tidy,
+    /// Compare patches of three objects with those of Kubernetes' Go libraries
+    Triples(triples::Options),
     /// Kubernetes' own control plane: build it, run it
     #[command(subcommand)]
     Upstream(upstream::Command),
@@ -47,6 +50,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Facts(options) => facts::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Tidy => tidy::run(),
+        Command::Triples(options) => triples::run(&options),
         Command::Upstream(command) => upstream::run(command),
     }?;
     Ok(ExitCode::SUCCESS)

@@ -39,7 +39,8 @@ fn connect_options(kind: &GroupVersionKind, query: &Query) -> Object {
     match kind.kind.as_str() {
         "PodExecOptions" => options["command"] = query.all("command").collect::<Vec<_>>().into(),
         "PodPortForwardOptions" => {
-            let ports: Vec<i64> = query.all("ports").filter_map(|port| port.parse().ok()).collect();
+            let ports = query.all("ports").flat_map(|ports| ports.split(','));
+            let ports: Vec<u16> = ports.filter_map(|port| port.parse().ok()).collect();
             if !ports.is_empty() {
                 options["ports"] = ports.into();
             }
@@ -77,8 +78,8 @@ mod tests {
             ),
             (
                 "PodPortForwardOptions",
-                "ports=80&ports=8080",
-                json!({"kind": "PodPortForwardOptions", "apiVersion": "v1", "ports": [80, 8080]}),
+                "ports=80,443&ports=8080",
+                json!({"kind": "PodPortForwardOptions", "apiVersion": "v1", "ports": [80, 443, 8080]}),
             ),
         ];
         for (name, query, expected) in table {

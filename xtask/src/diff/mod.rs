@@ -13,12 +13,12 @@ mod causes;
 mod compare;
 mod definitions;
 mod failures;
-mod kinds;
-mod mutate;
+pub mod kinds;
+pub mod mutate;
 mod pairs;
 mod parts;
 mod peer;
-mod random;
+pub mod random;
 mod report;
 mod runner;
 #[cfg(test)]

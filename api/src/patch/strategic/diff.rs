@@ -55,7 +55,8 @@ impl<'a> Differ<'a> {
     ) {
         let field = self.field(shape, key);
         match (wanted, is) {
-            (Value::Object(wanted_map), Value::Object(is_map)) => {
+            // What is replaced whole is sent whole.
+            (Value::Object(wanted_map), Value::Object(is_map)) if !field.is_some_and(|field| field.patch.replace) => {
                 let none = Map::new();
                 let before = original.and_then(Value::as_object).unwrap_or(&none);
                 let inner = field.map(|field| &field.shape).or_else(|| map_item(shape));
@@ -238,6 +239,19 @@ mod tests {
         let after = apply(set, ty.unwrap(), &live, patch).unwrap();
         assert_eq!(after["spec"]["containers"].as_array().unwrap().len(), 2);
         assert_eq!(three_way(set, ty, &wanted, &wanted, &after), json!({}));
+    }
+
+    #[test]
+    fn what_is_replaced_whole_is_sent_whole() {
+        let set = SchemaSet::builtin();
+        let ty = set.of_kind(&GroupVersionKind::new("policy", "v1", "PodDisruptionBudget"));
+        let budget = |selector: Value| json!({"spec": {"minAvailable": 1, "selector": selector}});
+        let live = budget(json!({"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "c", "operator": "Exists"}]}));
+        let wanted = budget(json!({"matchLabels": {"a": "b"}}));
+        let patch = three_way(set, ty, &live, &wanted, &live);
+        assert_eq!(patch, json!({"spec": {"selector": {"matchLabels": {"a": "b"}}}}));
+        assert_eq!(apply(set, ty.unwrap(), &live, patch).unwrap()["spec"], wanted["spec"]);
+        assert_eq!(three_way(set, ty, &live, &live, &live), json!({}));
     }
 
     #[test]

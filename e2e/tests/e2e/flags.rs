@@ -50,7 +50,10 @@ fn who_logs_in_and_what_is_audited_holds_for_later_starts() -> Result<()> {
         told(cluster, &log, "first", true)?;
 
         restart(cluster, [])?;
-        ensure!(anonymous(cluster, "/version")? == 401 && anonymous(cluster, "/livez")? == 200);
+        let version = anonymous(cluster, "/version")?;
+        ensure!(version == 401, "{version}");
+        // On a busy machine a check of it may fail for a moment.
+        eventually("/livez is for everybody", || Ok((anonymous(cluster, "/livez")? == 200).then_some(())))?;
         told(cluster, &log, "second", true)?;
         a_claim_gets_a_directory(cluster)?;
 

@@ -21,6 +21,9 @@ const OF_WORKLOADS: Places = &[
     (Members, "/spec/template/metadata/labels"),
     (List, "/spec/template/spec/resources/claims"),
     (List, "/spec/template/spec/ephemeralContainers/*/ports"),
+    (List, "/spec/template/spec/ephemeralContainers/*/resources/claims"),
+    (Members, "/spec/template/spec/ephemeralContainers/*/resources/limits"),
+    (Members, "/spec/template/spec/ephemeralContainers/*/resources/requests"),
     (List, "/spec/template/spec/ephemeralContainers/*/resizePolicy"),
     (List, "/spec/template/spec/ephemeralContainers/*/restartPolicyRules"),
 ];
@@ -28,6 +31,9 @@ const OF_JOBS: Places = &[
     (Members, "/spec/template/metadata/labels"),
     (List, "/spec/template/spec/resources/claims"),
     (List, "/spec/template/spec/ephemeralContainers/*/ports"),
+    (List, "/spec/template/spec/ephemeralContainers/*/resources/claims"),
+    (Members, "/spec/template/spec/ephemeralContainers/*/resources/limits"),
+    (Members, "/spec/template/spec/ephemeralContainers/*/resources/requests"),
     (List, "/spec/template/spec/ephemeralContainers/*/resizePolicy"),
     (List, "/spec/template/spec/ephemeralContainers/*/restartPolicyRules"),
     (List, "/spec/podFailurePolicy/rules/*/onExitCodes/values"),
@@ -35,6 +41,9 @@ const OF_JOBS: Places = &[
 const OF_CRON_JOBS: Places = &[
     (List, "/spec/jobTemplate/spec/template/spec/resources/claims"),
     (List, "/spec/jobTemplate/spec/template/spec/ephemeralContainers/*/ports"),
+    (List, "/spec/jobTemplate/spec/template/spec/ephemeralContainers/*/resources/claims"),
+    (Members, "/spec/jobTemplate/spec/template/spec/ephemeralContainers/*/resources/limits"),
+    (Members, "/spec/jobTemplate/spec/template/spec/ephemeralContainers/*/resources/requests"),
     (List, "/spec/jobTemplate/spec/template/spec/ephemeralContainers/*/resizePolicy"),
     (List, "/spec/jobTemplate/spec/template/spec/ephemeralContainers/*/restartPolicyRules"),
     (List, "/spec/jobTemplate/spec/podFailurePolicy/rules/*/onExitCodes/values"),
@@ -43,12 +52,18 @@ const OF_PODS: Places = &[
     (Members, "/spec/overhead"),
     (List, "/spec/resources/claims"),
     (List, "/spec/ephemeralContainers/*/ports"),
+    (List, "/spec/ephemeralContainers/*/resources/claims"),
+    (Members, "/spec/ephemeralContainers/*/resources/limits"),
+    (Members, "/spec/ephemeralContainers/*/resources/requests"),
     (List, "/spec/ephemeralContainers/*/resizePolicy"),
     (List, "/spec/ephemeralContainers/*/restartPolicyRules"),
 ];
 const OF_POD_TEMPLATES: Places = &[
     (List, "/template/spec/resources/claims"),
     (List, "/template/spec/ephemeralContainers/*/ports"),
+    (List, "/template/spec/ephemeralContainers/*/resources/claims"),
+    (Members, "/template/spec/ephemeralContainers/*/resources/limits"),
+    (Members, "/template/spec/ephemeralContainers/*/resources/requests"),
     (List, "/template/spec/ephemeralContainers/*/resizePolicy"),
     (List, "/template/spec/ephemeralContainers/*/restartPolicyRules"),
 ];
@@ -79,12 +94,12 @@ const OF_TEMPLATES_OF_CLAIMS: Places = &[
     (List, "/spec/metadata/managedFields"),
 ];
 
-/// By kind: pointers to what such a rule looks at. A star is each element of a list.
+/// By kind: pointers to what such a rule looks at. A star is each element of a list, two are the value there and all that is in it.
 const PLACES: [(&str, Places); 23] = [
     ("ConfigMap", &[(Members, "/data"), (Members, "/binaryData")]),
     ("CronJob", OF_CRON_JOBS),
     // Not even an empty one is allowed.
-    ("CustomResourceDefinition", &[(Members, "/spec/versions/*/schema/openAPIV3Schema/dependencies")]),
+    ("CustomResourceDefinition", &[(Members, "/spec/versions/*/schema/openAPIV3Schema/**/dependencies")]),
     ("DaemonSet", OF_WORKLOADS),
     ("Deployment", OF_WORKLOADS),
     (
@@ -163,8 +178,33 @@ impl Form {
 /// A pointer for each element that the star stands for.
 fn each(object: &Object, place: &str) -> Vec<String> {
     let Some((list, rest)) = place.split_once("/*") else { return vec![place.to_owned()] };
+    if let Some(name) = rest.strip_prefix('*') {
+        let mut found = Vec::new();
+        if let Some(value) = object.pointer(list) {
+            below(value, list, &mut |at| found.push(format!("{at}{name}")));
+        }
+        return found;
+    }
     let count = object.pointer(list).and_then(Value::as_array).map_or(0, Vec::len);
     (0..count).flat_map(|index| each(object, &format!("{list}/{index}{rest}"))).collect()
+}
+
+/// Calls `with` with the pointer of each object in the value.
+fn below(value: &Value, at: &str, with: &mut impl FnMut(&str)) {
+    match value {
+        Value::Object(members) => {
+            with(at);
+            for (name, member) in members {
+                below(member, &format!("{at}/{}", name.replace('~', "~0").replace('/', "~1")), with);
+            }
+        }
+        Value::Array(elements) => {
+            for (index, element) in elements.iter().enumerate() {
+                below(element, &format!("{at}/{index}"), with);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// What `work` does to an object that has none of them; they are there again after it.
@@ -195,6 +235,16 @@ mod tests {
                 json!({"kind": "MutatingWebhookConfiguration", "webhooks": [{}, {"clientConfig": {}}]}),
             ),
             (json!({"kind": "Ingress", "spec": {"rules": []}}), json!({"kind": "Ingress", "spec": {}})),
+            (
+                json!({"kind": "Pod", "spec": {"ephemeralContainers": [{"resources": {"claims": [], "limits": {}}}]}}),
+                json!({"kind": "Pod", "spec": {"ephemeralContainers": [{"resources": {}}]}}),
+            ),
+            (
+                json!({"kind": "CustomResourceDefinition", "spec": {"versions": [{"schema": {"openAPIV3Schema": {
+                    "dependencies": {}, "definitions": {"a.com/b~": {"items": [{"dependencies": {}}]}}}}}]}}),
+                json!({"kind": "CustomResourceDefinition", "spec": {"versions": [{"schema": {"openAPIV3Schema": {
+                    "definitions": {"a.com/b~": {"items": [{}]}}}}}]}}),
+            ),
             (json!({"kind": "Role", "data": {}}), json!({"kind": "Role", "data": {}})),
         ];
         for (object, without_them) in table {

@@ -39,11 +39,20 @@ impl fmt::Display for Conflicts {
             by_manager.entry(&conflict.manager).or_default().push(conflict.field());
         }
         write!(f, "Apply failed with {} conflicts: ", self.0.len())?;
+        let mut by_manager: Vec<_> = by_manager.into_iter().collect();
+        by_manager.sort_by_key(|(manager, _)| as_upstream(manager));
         let part = |(manager, fields): (&ManagerId, Vec<String>)| {
             format!("conflicts with {}:\n- {}", Shown(manager), fields.join("\n- "))
         };
         f.write_str(&by_manager.into_iter().map(part).collect::<Vec<_>>().join("\n"))
     }
+}
+
+/// Upstream sorts by JSON of what managers are told apart by, which goes on after the version only where there is a subresource: a comma is
+/// less than the brace.
+fn as_upstream(manager: &ManagerId) -> impl Ord + use<> {
+    let ManagerId { manager, operation, api_version, subresource } = manager.clone();
+    (manager, operation, api_version, subresource.is_empty(), subresource)
 }
 
 struct Shown<'a>(&'a ManagerId);
@@ -82,6 +91,14 @@ mod tests {
             three.to_string(),
             "Apply failed with 3 conflicts: conflicts with \"a\":\n- .spec.x\n- .spec.y\nconflicts with \"b\" with \
              subresource \"scale\" using apps/v1:\n- .spec.z"
+        );
+        let of_one_name =
+            ["", "scale", "status"].map(|subresource| conflict("a", Operation::Update, subresource, "x")).to_vec();
+        assert_eq!(
+            Conflicts(of_one_name).to_string(),
+            "Apply failed with 3 conflicts: conflicts with \"a\" with subresource \"scale\" using apps/v1:\n- .spec.x\n\
+             conflicts with \"a\" with subresource \"status\" using apps/v1:\n- .spec.x\nconflicts with \"a\" using \
+             apps/v1:\n- .spec.x"
         );
     }
 }

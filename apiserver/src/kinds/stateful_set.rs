@@ -1,5 +1,7 @@
 //! StatefulSet.
 
+use std::collections::BTreeSet;
+
 use api::Object;
 use api::field::FieldError;
 use api::names;
@@ -275,7 +277,8 @@ fn update_strategy(at: &Cursor, errors: &mut Errors) {
 /// The spec as its pods will have it: names come from the set, claims are volumes.
 fn with_identity(spec: &Value) -> Value {
     let mut effective = spec.clone();
-    let claims: Vec<&str> =
+    // Of claims of one name there is one volume.
+    let claims: BTreeSet<&str> =
         list(spec, "volumeClaimTemplates").iter().map(|claim| text(field(claim, "metadata"), "name")).collect();
     let pod = get_mut(&mut effective, "template").and_then(|template| get_mut(template, "spec"));
     let Some(pod) = pod else { return effective };
@@ -342,6 +345,17 @@ mod tests {
                 "no claim",
                 json!({"volumeClaimTemplates": []}),
                 &["spec.template.spec.containers[0].volumeMounts[0].name: Not found: \"data\""],
+            ),
+            (
+                "claims without names make one volume",
+                json!({"volumeClaimTemplates": [{"spec": {
+                    "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}, {"spec": {
+                    "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}]}),
+                &[
+                    "spec.template.spec.volumes[0].persistentVolumeClaim.claimName: Required value",
+                    "spec.template.spec.volumes[0].name: Required value",
+                    "spec.template.spec.containers[0].volumeMounts[0].name: Not found: \"data\"",
+                ],
             ),
             (
                 "ordinals",

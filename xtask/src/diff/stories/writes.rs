@@ -28,13 +28,19 @@ impl Story {
             }
         }
         let spoiled = if self.random.percent(25) { mutate::spoil(&mut self.random, &mut object) } else { None };
+        let unnamed = spoiled.is_none() && is_named_by_server(&object);
         let request = Request::new("POST", self.kind.collection());
         let request = match spoiled {
             Some(text) => request.body("application/json", Content::Text(text)),
             None if !self.kind.custom && self.random.percent(8) => request.body(PROTOBUF, Content::Json(object)),
             None => request.json(object),
         };
-        let request = self.write_options(request);
+        let mut request = self.write_options(request);
+        if unnamed {
+            // It would be listed anywhere among the others.
+            request.query.retain(|(name, _)| name != "dryRun");
+            request = request.query("dryRun", "All");
+        }
         let request = self.accept(request);
         let label = self.send(request);
         self.objects.push((name, label));
@@ -102,4 +108,10 @@ impl Story {
         ];
         self.random.pick(&changes).clone()
     }
+}
+
+/// The one kind that gets a whole name of its server, not even with a prefix.
+fn is_named_by_server(object: &Value) -> bool {
+    let is_empty = |key: &str| matches!(&object["metadata"][key], Value::Null) || object["metadata"][key] == "";
+    object["kind"] == "LimitRange" && is_empty("name") && is_empty("generateName")
 }

@@ -42,6 +42,8 @@ fn build(root: &Path) -> Result<PathBuf> {
         .args(["build", "--package", "fuzz", "--features", "libfuzzer", "--profile", "fuzz", "--target-dir"])
         .arg(&folder)
         .env("RUSTC_WRAPPER", root.join("fuzz/instrument"))
+        // In place of those of `.cargo/config.toml`: libFuzzer's threads do not work in a static program.
+        .env("RUSTFLAGS", "-Ctarget-feature=-crt-static")
         .current_dir(root)
         .status()
         .context("start cargo")?;

@@ -8,7 +8,20 @@ use super::set::{Node, Set};
 
 /// All fields of `value`.
 pub fn field_set(place: Place<'_>, value: &Value) -> Result<Set, KeyError> {
-    Ok(owned(place, value)?.below)
+    Ok(owned(place, value, Unnamed::Refused)?.below)
+}
+
+/// All fields of what is left of a value after something was taken out of it: elements may have lost their names, or everything,
+/// and are nobody's then.
+pub(super) fn fields_left(place: Place<'_>, value: &Value) -> Set {
+    owned(place, value, Unnamed::Skipped).map(|owned| owned.below).unwrap_or_default()
+}
+
+/// What becomes of elements that their list cannot tell from others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unnamed {
+    Refused,
+    Skipped,
 }
 
 /// What one place contributes.
@@ -28,15 +41,15 @@ impl Owned {
     }
 }
 
-fn owned(place: Place<'_>, value: &Value) -> Result<Owned, KeyError> {
+fn owned(place: Place<'_>, value: &Value, unnamed: Unnamed) -> Result<Owned, KeyError> {
     if place.atomic {
         return Ok(Owned::leaf());
     }
     match (place.kind, value) {
         (Kind::Scalar(_), _) => Ok(Owned::leaf()),
-        (Kind::List(..), Value::Array(items)) => elements(place, items).map(Owned::inner),
+        (Kind::List(..), Value::Array(items)) => elements(place, items, unnamed).map(Owned::inner),
         (Kind::Struct(_) | Kind::Map(_) | Kind::Deduced, Value::Object(members)) => {
-            map_members(place, members).map(Owned::inner)
+            map_members(place, members, unnamed).map(Owned::inner)
         }
         (Kind::Deduced, Value::Null) => Ok(Owned::default()),
         (Kind::Deduced, _) => Ok(Owned::leaf()),
@@ -44,11 +57,11 @@ fn owned(place: Place<'_>, value: &Value) -> Result<Owned, KeyError> {
     }
 }
 
-fn map_members(place: Place<'_>, members: &Map<String, Value>) -> Result<Set, KeyError> {
+fn map_members(place: Place<'_>, members: &Map<String, Value>, unnamed: Unnamed) -> Result<Set, KeyError> {
     let mut set = Set::default();
     for (name, value) in members {
         let (member, declared) = place.member_or_leaf(name);
-        let Owned { itself, below } = owned(member, value)?;
+        let Owned { itself, below } = owned(member, value, unnamed)?;
         let empty = match value {
             Value::Null => true,
             Value::Object(members) => members.is_empty(),
@@ -60,16 +73,20 @@ fn map_members(place: Place<'_>, members: &Map<String, Value>) -> Result<Set, Ke
 }
 
 /// Of elements that stand there twice, only the elements themselves count.
-fn elements(place: Place<'_>, items: &[Value]) -> Result<Set, KeyError> {
+fn elements(place: Place<'_>, items: &[Value], unnamed: Unnamed) -> Result<Set, KeyError> {
     let mut named = Vec::with_capacity(items.len());
     for item in items {
-        named.push((place.element(item)?, item));
+        match place.element(item) {
+            Ok(element) => named.push((element, item)),
+            Err(error) if unnamed == Unnamed::Refused => return Err(error),
+            Err(_) => {}
+        }
     }
     named.sort_by(|(a, _), (b, _)| a.cmp(b));
     let mut set = Set::default();
     for group in named.chunk_by(|(a, _), (b, _)| a == b) {
         let (element, item) = &group[0];
-        let below = if group.len() == 1 { owned(place.item(), item)?.below } else { Set::default() };
+        let below = if group.len() == 1 { owned(place.item(), item, unnamed)?.below } else { Set::default() };
         set.push(Node::new(element.clone(), true, below));
     }
     Ok(set)

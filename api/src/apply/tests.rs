@@ -123,6 +123,21 @@ fn what_is_no_longer_applied_goes_unless_somebody_has_it() {
     assert_eq!((story.part("/data"), story.fields("two")), (json!({"c": "2"}), String::new()));
 }
 
+/// Of an element that is claimed without a field of its own, pruning leaves null, which is no error (structured-merge-diff takes it
+/// for an element without a name): it goes, the other's claim or not.
+#[test]
+fn an_element_without_fields_goes_with_one_of_its_managers() {
+    let mut story = story("apps/v1", "Deployment");
+    let containers = |containers: Value| json!({"spec": {"template": {"spec": {"containers": containers}}}});
+    story.apply("maker", containers(json!([{"name": "a"}]))).unwrap();
+    for manager in ["one", "two"] {
+        story.apply(manager, containers(json!([{}]))).unwrap();
+    }
+    story.apply("two", json!({})).unwrap();
+    assert_eq!(story.part("/spec/template/spec/containers"), json!([{"name": "a", "resources": {}}]));
+    assert_eq!((story.fields("one"), story.fields("two")), (String::new(), String::new()));
+}
+
 #[test]
 fn an_element_keeps_what_was_added_to_it_by_nobody() {
     let mut story = story("apps/v1", "Deployment");

@@ -101,7 +101,7 @@ impl<'a> Updater<'a> {
         let last = last.filter(drops);
         managers.insert(manager.clone(), Managed { fields, api_version: self.api_version.to_owned() });
         let new = match last {
-            Some(last) => prune(self, merged, managers, &last)?,
+            Some(last) => prune(self, merged, managers, &last),
             None => merged,
         };
         self.transfer(live, &new, managers, manager, force, Nulls::Explicit)?;

@@ -45,6 +45,41 @@ fn without_nulls(value: &Value) -> Value {
     }
 }
 
+/// The patch that `kubectl apply` sends for a kind that it knows nothing about: what must change in `current` so that it says all
+/// that `modified` says, and no longer says what `original` did and `modified` does not. `{}` when nothing must change.
+pub fn three_way(original: &Value, modified: &Value, current: &Value) -> Value {
+    let none = Map::new();
+    let [original, modified, current] = [original, modified, current].map(|value| value.as_object().unwrap_or(&none));
+    Value::Object(difference(original, modified, current))
+}
+
+fn difference(
+    original: &Map<String, Value>,
+    modified: &Map<String, Value>,
+    current: &Map<String, Value>,
+) -> Map<String, Value> {
+    let mut patch = Map::new();
+    for (key, wanted) in modified {
+        match (wanted, current.get(key)) {
+            (Value::Object(wanted), Some(Value::Object(is))) => {
+                let none = Map::new();
+                let before = original.get(key).and_then(Value::as_object).unwrap_or(&none);
+                let inner = difference(before, wanted, is);
+                if !inner.is_empty() {
+                    patch.insert(key.clone(), Value::Object(inner));
+                }
+            }
+            (Value::Null, None) => {}
+            (wanted, is) if is != Some(wanted) => drop(patch.insert(key.clone(), wanted.clone())),
+            _ => {}
+        }
+    }
+    for key in original.keys().filter(|key| !modified.contains_key(*key) && current.contains_key(*key)) {
+        patch.insert(key.clone(), Value::Null);
+    }
+    patch
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -69,5 +104,15 @@ mod tests {
             assert_eq!(target, expected, "{patch}");
         }
         assert_eq!(apply(&mut json!({}), &json!([])), Err(MergePatchError::NotAnObject));
+    }
+
+    #[test]
+    fn a_patch_of_three_replaces_lists() {
+        let patch = three_way(
+            &json!({"a": 1, "gone": 1, "b": {"c": 1, "d": 2}}),
+            &json!({"a": 1, "list": [1], "b": {"d": 2}, "none": null}),
+            &json!({"a": 1, "gone": 1, "list": [2], "more": 1, "b": {"c": 1, "d": 2, "e": 3}}),
+        );
+        assert_eq!(patch, json!({"gone": null, "list": [1], "b": {"c": null}}));
     }
 }

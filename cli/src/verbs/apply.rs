@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use api::gvk::GroupVersionKind;
-use api::patch::strategic::three_way;
+use api::patch::{merge, strategic};
 use api::schema::SchemaSet;
 use serde_json::{Value, json};
 
@@ -108,15 +108,16 @@ async fn apply(session: &Session, document: Document, options: Options) -> Resul
     let original: Value = serde_json::from_str(original).context("read the last applied configuration")?;
     let kind = GroupVersionKind::new(&target.resource.group, &target.resource.version, &target.resource.kind);
     let facts = SchemaSet::builtin();
-    let ty = facts.of_kind(&kind);
-    let patch = three_way(facts, ty, &original, &modified, &current);
+    let (content_type, patch) = match facts.of_kind(&kind) {
+        Some(ty) => {
+            let patch = strategic::three_way(facts, ty, &original, &modified, &current);
+            ("application/strategic-merge-patch+json", patch.with_context(|| format!("make a patch of {name}"))?)
+        }
+        None => ("application/merge-patch+json", merge::three_way(&original, &modified, &current)),
+    };
     if patch == json!({}) {
         return Ok((target, format!("{name} unchanged{}", options.suffix())));
     }
-    let content_type = match ty {
-        Some(_) => "application/strategic-merge-patch+json",
-        None => "application/merge-patch+json",
-    };
     let body = Some((content_type, patch.to_string().into_bytes()));
     let answer = session.call("PATCH", &format!("{path}?{}", options.query()), body).await?;
     // A dry run never changes the revision.

@@ -20,6 +20,8 @@ use oracle::{Oracle, Question};
 const SHOWN: usize = 20;
 /// Groups of kinds that client-go does not know.
 const SERVERS: [&str; 2] = ["apiextensions.k8s.io/", "apiregistration.k8s.io/"];
+/// How often a question is asked again to which there are two right answers.
+const AGAIN: usize = 20;
 /// What happens to one object.
 const STEPS: usize = 8;
 
@@ -130,17 +132,24 @@ enum Agreed {
 }
 
 fn ask(oracle: &mut Oracle, question: &Question, tally: &mut Tally) -> Result<Agreed> {
-    let theirs = oracle.ask(question)?;
+    let mut theirs = oracle.ask(question)?;
     let ours = ours::answer(question);
     tally.asked += 1;
+    if ours != theirs && question.is_ambiguous() {
+        for _ in 0..AGAIN {
+            let again = oracle.ask(question)?;
+            if ours == again {
+                theirs = again;
+                break;
+            }
+        }
+    }
     let agreed = match (&ours, &theirs) {
         (Ok(ours), Ok(theirs)) if ours == theirs => return Ok(Agreed::Result(theirs.clone())),
         // Conflicts are told in full; the words of other errors are compared by `cargo xtask diff`.
         (Err(ours), Err(theirs)) => {
             !(ours.starts_with("Apply failed") || theirs.starts_with("Apply failed")) || ours == theirs
         }
-        // An element that its list cannot tell from others: here it is one that nothing was said about.
-        (Ok(_), Err(theirs)) if question.verb == "threeway" => theirs.contains("does not contain declared merge key"),
         // A bug of the library: it compares maps as if they were keys.
         (Ok(_), Err(theirs)) => theirs.contains("comparing uncomparable type"),
         _ => false,
@@ -165,4 +174,21 @@ fn ask(oracle: &mut Oracle, question: &Question, tally: &mut Tally) -> Result<Ag
         oracle::difference(&ours, &theirs)
     ));
     Ok(Agreed::Not)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUESTIONS: usize = 500;
+    const SEED: u64 = 1;
+
+    /// Of what `cargo xtask triples` asks for long.
+    #[test]
+    fn a_sample_is_answered_as_kubernetes_libraries_do() -> Result<()> {
+        let Some(mut oracle) = Oracle::start()? else { return Ok(()) };
+        let Tally { asked, differences, .. } = compare(&mut oracle, QUESTIONS, SEED)?;
+        ensure!(differences.is_empty(), "{} differences of {asked}\n{}", differences.len(), differences.join("\n"));
+        Ok(())
+    }
 }

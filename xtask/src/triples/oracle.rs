@@ -20,6 +20,13 @@ pub struct Question {
     pub original: Value,
 }
 
+impl Question {
+    /// Go goes through a patch in no order, so that a list which is both patched and deleted from comes out in either way.
+    pub fn is_ambiguous(&self) -> bool {
+        self.verb == "strategic" && self.sent.to_string().contains("$deleteFromPrimitiveList")
+    }
+}
+
 pub struct Oracle {
     child: Child,
     questions: ChildStdin,

@@ -13,8 +13,8 @@ pub fn answer(question: &Question) -> Result<Value, String> {
     match question.verb {
         "strategic" => patched(set, ty, &question.live, question.sent.clone()),
         "threeway" => {
-            let patch = strategic::three_way(set, Some(ty), &question.original, &question.sent, &question.live);
-            patched(set, ty, &question.live, patch)
+            let patch = strategic::three_way(set, ty, &question.original, &question.sent, &question.live);
+            patched(set, ty, &question.live, patch.map_err(|error| error.to_string())?)
         }
         verb => tracked(question, set, ty, verb),
     }

@@ -15,6 +15,8 @@ pub enum StrategicPatchError {
     RetainKeysFormat,
     #[error("invalid patch format of setElementOrder list")]
     SetElementOrderFormat,
+    #[error("invalid value for special key: $patch")]
+    DirectiveInObject,
     #[error("lists of lists are not supported")]
     ListOfLists,
     #[error("map: {element} does not contain declared merge key: {key}")]

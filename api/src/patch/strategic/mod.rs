@@ -8,7 +8,7 @@
 //! - `$deleteFromPrimitiveList/NAME: [...]`: these elements of the list `NAME` go;
 //! - `$setElementOrder/NAME: [...]`: the order of the list `NAME` after the merge.
 //!
-//! This file merges objects, `list` merges lists, `order` puts merged lists in order.
+//! This file merges objects, `list` merges lists, `order` puts merged lists in order; `diff` makes patches.
 
 use serde_json::{Map, Value};
 
@@ -37,12 +37,21 @@ pub fn apply(set: &SchemaSet, ty: TypeId, original: &Value, patch: Value) -> Res
     };
     let Value::Object(original) = original else { return Err(StrategicPatchError::bad_map(original)) };
     let shape = Shape::Struct(ty);
-    Merger { set }.objects(original.clone(), patch, &shape).map(Value::Object)
+    Merger { set, onto: Onto::Object }.objects(original.clone(), patch, &shape).map(Value::Object)
+}
+
+/// What a patch is merged into.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Onto {
+    Object,
+    /// Another patch: directives and nulls are not followed but kept.
+    Patch,
 }
 
 #[derive(Clone, Copy)]
 struct Merger<'a> {
     set: &'a SchemaSet,
+    onto: Onto,
 }
 
 impl<'a> Merger<'a> {
@@ -63,7 +72,12 @@ impl<'a> Merger<'a> {
                 }
             };
         }
-        retain_keys(&mut original, &mut patch)?;
+        match self.onto {
+            Onto::Object => retain_keys(&mut original, &mut patch)?,
+            Onto::Patch => {
+                keep_directive(&mut original, &mut patch, RETAIN_KEYS, StrategicPatchError::RetainKeysFormat)?
+            }
+        }
         sort_by_directive(self, &mut original, &mut patch, shape)?;
         for (key, value) in patch {
             self.member(&mut original, key, value, shape)?;
@@ -78,12 +92,19 @@ impl<'a> Merger<'a> {
         patch: Value,
         shape: &'a Shape,
     ) -> Result<(), StrategicPatchError> {
-        let (key, deletes) = match key.starts_with(DELETE_FROM_PRIMITIVE_LIST) {
-            true => (list_name(&key, StrategicPatchError::PrimitiveListFormat)?, true),
-            false => (key, false),
+        let (key, deletes) = match (key.starts_with(DELETE_FROM_PRIMITIVE_LIST), self.onto) {
+            (true, Onto::Object) => (list_name(&key, StrategicPatchError::PrimitiveListFormat)?, true),
+            (true, Onto::Patch) => {
+                original.insert(key, patch);
+                return Ok(());
+            }
+            (false, _) => (key, false),
         };
         if patch.is_null() {
             original.remove(&key);
+            if self.onto == Onto::Patch {
+                original.insert(key, patch);
+            }
             return Ok(());
         }
         let merged = match (original.remove(&key), patch) {
@@ -100,6 +121,7 @@ impl<'a> Merger<'a> {
                 Some(Value::Array(self.lists(current, patch, field, item, deletes)?))
             }
             (current, _) if deletes => current,
+            (_, patch) if self.onto == Onto::Patch => without_directives(patch),
             (_, patch) => without_directives(without_nulls(patch)),
         };
         if let Some(merged) = merged {
@@ -110,21 +132,7 @@ impl<'a> Merger<'a> {
 
     /// The facts of a member of an object.
     fn field(self, shape: &Shape, key: &str) -> Result<&'a Field, StrategicPatchError> {
-        let unknown =
-            |owner: &str| StrategicPatchError::UnknownField { owner: owner.to_owned(), field: key.to_owned() };
-        match shape {
-            Shape::Struct(id) => {
-                let ty = self.set.get(*id);
-                field_of(ty, key).ok_or_else(|| unknown(ty.short_name()))
-            }
-            Shape::List(_) => Err(StrategicPatchError::NotAStruct("slice")),
-            Shape::Map(_) => Err(StrategicPatchError::NotAStruct("map")),
-            // Structs to Go, with no members that it could look up.
-            Shape::Scalar(Scalar::RawExtension) => Err(unknown("RawExtension")),
-            Shape::Scalar(Scalar::FieldsV1) => Err(unknown("FieldsV1")),
-            Shape::Scalar(Scalar::Any) => Err(unknown("JSON")),
-            Shape::Scalar(_) => Err(StrategicPatchError::NotAStruct("string")),
-        }
+        lookup(self.set, shape, key)
     }
 
     /// The facts of a list, and the shape of its elements.
@@ -134,6 +142,24 @@ impl<'a> Merger<'a> {
             Shape::List(item) => Ok((field, item)),
             _ => Err(StrategicPatchError::NotAList),
         }
+    }
+}
+
+/// The facts of a member of an object. `shape` is what the Go type behind the object is.
+fn lookup<'a>(set: &'a SchemaSet, shape: &Shape, key: &str) -> Result<&'a Field, StrategicPatchError> {
+    let unknown = |owner: &str| StrategicPatchError::UnknownField { owner: owner.to_owned(), field: key.to_owned() };
+    match shape {
+        Shape::Struct(id) => {
+            let ty = set.get(*id);
+            field_of(ty, key).ok_or_else(|| unknown(ty.short_name()))
+        }
+        Shape::List(_) => Err(StrategicPatchError::NotAStruct("slice")),
+        Shape::Map(_) => Err(StrategicPatchError::NotAStruct("map")),
+        // Structs to Go, with no members that it could look up.
+        Shape::Scalar(Scalar::RawExtension) => Err(unknown("RawExtension")),
+        Shape::Scalar(Scalar::FieldsV1) => Err(unknown("FieldsV1")),
+        Shape::Scalar(Scalar::Any) => Err(unknown("JSON")),
+        Shape::Scalar(_) => Err(StrategicPatchError::NotAStruct("string")),
     }
 }
 
@@ -150,9 +176,30 @@ fn list_name(key: &str, error: StrategicPatchError) -> Result<String, StrategicP
     }
 }
 
+/// Moves a directive from one patch into another, in which it must be the same if it is there.
+fn keep_directive(
+    original: &mut Map<String, Value>,
+    patch: &mut Map<String, Value>,
+    name: &str,
+    error: StrategicPatchError,
+) -> Result<(), StrategicPatchError> {
+    match (original.get(name), patch.remove(name)) {
+        (Some(before), Some(directive)) if *before != directive => Err(error),
+        (None, Some(directive)) => {
+            original.insert(name.to_owned(), directive);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
 fn retain_keys(original: &mut Map<String, Value>, patch: &mut Map<String, Value>) -> Result<(), StrategicPatchError> {
     let Some(kept) = patch.remove(RETAIN_KEYS) else { return Ok(()) };
     let Value::Array(kept) = kept else { return Err(StrategicPatchError::RetainKeysFormat) };
+    // Upstream panics of such.
+    if kept.iter().any(|kept| kept.is_object() || kept.is_array()) {
+        return Err(StrategicPatchError::RetainKeysFormat);
+    }
     let is_kept = |key: &str| kept.iter().any(|kept| kept.as_str() == Some(key));
     for (key, value) in patch.iter() {
         let directive = key.starts_with(DELETE_FROM_PRIMITIVE_LIST) || key.starts_with(SET_ELEMENT_ORDER);

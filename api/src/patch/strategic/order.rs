@@ -4,8 +4,13 @@ use serde_json::{Map, Value};
 
 use super::error::{go_text, list_text};
 use super::list::{Kind, element_kind, position};
-use super::{DIRECTIVE, Merger, SET_ELEMENT_ORDER, StrategicPatchError, list_name, without_directives};
+use super::{
+    DIRECTIVE, Merger, Onto, SET_ELEMENT_ORDER, StrategicPatchError, keep_directive, list_name, without_directives,
+};
 use crate::schema::Shape;
+
+/// Go's stable sort takes so many elements at a time.
+const INSERTION: usize = 20;
 
 /// How to tell whether two elements are the same one.
 #[derive(Clone, Copy)]
@@ -24,6 +29,14 @@ impl<'a> Elements<'a> {
         if self.objects { value.get(self.merge_key) } else { Some(value) }
     }
 
+    fn has_key(self, element: &Value) -> Result<(), StrategicPatchError> {
+        let members = element.as_object().ok_or_else(|| StrategicPatchError::bad_map(element))?;
+        match members.contains_key(self.merge_key) {
+            true => Ok(()),
+            false => Err(StrategicPatchError::no_merge_key(element, self.merge_key)),
+        }
+    }
+
     fn index(self, list: &[Value], value: &Value) -> Option<usize> {
         list.iter().position(|other| self.key(other) == self.key(value))
     }
@@ -38,7 +51,12 @@ pub(super) fn sort_by_directive<'a>(
 ) -> Result<(), StrategicPatchError> {
     let directives: Vec<String> = patch.keys().filter(|key| key.starts_with(SET_ELEMENT_ORDER)).cloned().collect();
     for directive in directives {
-        let wanted = match patch.remove(&directive) {
+        let order = patch.get(&directive).cloned();
+        if merger.onto == Onto::Patch {
+            keep_directive(original, patch, &directive, StrategicPatchError::SetElementOrderFormat)?;
+        }
+        patch.remove(&directive);
+        let wanted = match order {
             Some(Value::Array(wanted)) => wanted,
             other => return Err(StrategicPatchError::bad_list(&other.unwrap_or_default())),
         };
@@ -85,8 +103,7 @@ fn check_order(patch: &[Value], wanted: &[Value], merge_key: &str) -> Result<(),
     {
         return Err(StrategicPatchError::bad_map(scalar));
     }
-    let deleted = |element: &&Value| element.get(DIRECTIVE).and_then(Value::as_str) == Some("delete");
-    let kept = patch.iter().filter(|element| merge_key.is_empty() || !deleted(element));
+    let kept = patch.iter().filter(|element| merge_key.is_empty() || !is_deletion(element));
     let (mut kept, mut wanted_left) = (kept.peekable(), wanted.iter().peekable());
     while let (Some(element), Some(place)) = (kept.peek(), wanted_left.peek()) {
         if element.get(DIRECTIVE).is_some() {
@@ -167,9 +184,47 @@ pub(super) fn normalize(
         };
         if in_patch { named.push(value) } else { others.push(value) }
     }
-    named.sort_by_key(|value| elements.index(patch_order, value));
-    others.sort_by_key(|value| elements.index(live, value).unwrap_or(usize::MAX));
+    let (named, others) = (sorted(named, patch_order, elements)?, sorted(others, live, elements)?);
     Ok(interleave(others, named, live, elements))
+}
+
+/// Puts a list in the order of another one; deletions go to the end.
+pub(super) fn sorted(
+    list: Vec<Value>,
+    order: &[Value],
+    elements: Elements<'_>,
+) -> Result<Vec<Value>, StrategicPatchError> {
+    let mut deletions = Vec::new();
+    let mut placed = Vec::with_capacity(list.len());
+    if elements.objects {
+        list.iter().chain(order).try_for_each(|element| elements.has_key(element))?;
+    }
+    for value in list {
+        if elements.objects && is_deletion(&value) {
+            deletions.push(value);
+        } else {
+            placed.push((elements.index(order, &value), value));
+        }
+    }
+    // To upstream, what the order does not have is less than everything, and everything is less than it. So where it goes is
+    // what Go's sort by insertion makes of that, which is how lists are sorted that are no longer.
+    if placed.iter().all(|(place, _)| place.is_some()) || placed.len() > INSERTION {
+        placed.sort_by_key(|(place, _)| place.unwrap_or(usize::MAX));
+    } else {
+        for end in 1..placed.len() {
+            for at in (1..=end).rev() {
+                match (placed[at].0, placed[at - 1].0) {
+                    (Some(place), Some(before)) if place >= before => break,
+                    _ => placed.swap(at, at - 1),
+                }
+            }
+        }
+    }
+    Ok(placed.into_iter().map(|(_, value)| value).chain(deletions).collect())
+}
+
+fn is_deletion(element: &Value) -> bool {
+    element.get(DIRECTIVE).and_then(Value::as_str) == Some("delete")
 }
 
 /// An element of `left` goes before the first one of `right` that follows it in the live list.

@@ -246,6 +246,20 @@ fn order_is_set() {
             order(&["a", "d"], Some(json!([{"name": "a", "$patch": "delete"}, {"name": "d"}]))),
             named(&["b", "c", "d"]),
         ),
+        (
+            "of nothing: what is new stands where Go's sort leaves it",
+            "Pod",
+            live.clone(),
+            order(&[], Some(json!([{"name": "x"}, {"name": "y"}]))),
+            named(&["a", "b", "c", "y", "x"]),
+        ),
+        (
+            "of nothing, with one that is there",
+            "Pod",
+            live.clone(),
+            order(&[], Some(json!([{"name": "b"}, {"name": "y"}, {"name": "x"}]))),
+            named(&["x", "y", "a", "b", "c"]),
+        ),
         ("of a list that is not there", "Pod", json!({"spec": {}}), order(&["a"], None), json!({"spec": {}})),
         (
             "of a list that is new",
@@ -277,8 +291,13 @@ fn keys_are_retained() {
             json!({"spec": {"volumes": [{"name": "v", "hostPath": {"path": "/"}}]}}),
         ),
     ]);
-    let wrong = strategy(json!({"$retainKeys": ["type"], "type": "Recreate", "rollingUpdate": {}}));
-    assert_eq!(patched("Deployment", &rolling, wrong), Err(StrategicPatchError::RetainKeysFormat));
+    let wrong = [
+        json!({"$retainKeys": ["type"], "type": "Recreate", "rollingUpdate": {}}),
+        json!({"$retainKeys": ["type", {"$patch": "replace"}], "type": "Recreate"}),
+    ];
+    for wrong in wrong {
+        assert_eq!(patched("Deployment", &rolling, strategy(wrong)), Err(StrategicPatchError::RetainKeysFormat));
+    }
 }
 
 fn check_errors(cases: Vec<(Value, &str, Answer)>) {
@@ -360,6 +379,11 @@ fn errors_about_directives_beside_a_list() {
         (
             json!({"spec": {"$setElementOrder/odd": ["b"]}}),
             r#"unable to find api field in struct PodSpec for the json field "odd""#,
+            Answer::Unknown,
+        ),
+        (
+            json!({"spec": {"$setElementOrder/containers": [{"x": 1}]}}),
+            "map: map[x:1] does not contain declared merge key: name",
             Answer::Unknown,
         ),
         (

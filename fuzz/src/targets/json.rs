@@ -16,6 +16,9 @@ pub const TARGET: Target = Target {
 
 pub const VALIDATION: [&str; 3] = ["Strict", "Warn", "Ignore"];
 
+/// Its answer tells the rules, and not the namespace that was asked about.
+const NO_OBJECT: &str = "SelfSubjectRulesReview";
+
 fn run(data: &[u8]) {
     let Some(([kind, validation], body)) = split(data) else { return };
     let kind = kinds::chosen(kind, body);
@@ -24,7 +27,7 @@ fn run(data: &[u8]) {
         let path = format!("{}?dryRun=All&fieldValidation={}", kind.path, VALIDATION[usize::from(validation) % 3]);
         server.reseed();
         let made = server.send("POST", &path, &[("content-type", "application/json")], body.to_vec());
-        if made.is_good() {
+        if made.is_good() && kind.gvk.kind != NO_OBJECT {
             // What the server answers is a good object, too, and says the same again: defaults are defaulted once.
             let mut first = made.json();
             if let Some(metadata) = first["metadata"].as_object_mut() {

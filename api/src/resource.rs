@@ -18,10 +18,12 @@ pub struct ResourceInfo {
     /// `all` for the kinds that `kubectl get all` shows.
     pub categories: Vec<String>,
     pub namespaced: bool,
-    /// Sorted: create, delete, deletecollection, get, list, patch, update, watch. Empty for a kind that exists only as the
+    /// In discovery's order: create, delete, deletecollection, get, list, patch, update, watch. Empty for a kind that exists only as the
     /// parent of its subresources.
     pub verbs: Vec<String>,
     pub subresources: Vec<SubresourceInfo>,
+    /// DELETE answers with the object that it removed, and not with a Status.
+    pub returns_deleted: bool,
     /// Opaque; discovery leaves it out when it is `None`.
     pub storage_version_hash: Option<String>,
 }

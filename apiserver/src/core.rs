@@ -221,7 +221,8 @@ impl Reader for Core {
     ) -> BoxFuture<'a, Result<Vec<Object>, Status>> {
         Box::pin(async move {
             let row = self.registry.find(group, resource);
-            let Some(cache) = row.and_then(|row| self.caches.get(&row.storage)) else { return Ok(Vec::new()) };
+            let cache = row.and_then(|row| self.caches.get(&row.storage)).filter(|cache| !cache.is_empty());
+            let Some(cache) = cache else { return Ok(Vec::new()) };
             let prefix = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
             let objects = cache.list(&prefix, self.caches.complete()).objects;
             objects.iter().map(|stored| serde_json::from_slice(&stored.json).map_err(Status::internal)).collect()

@@ -4,6 +4,7 @@ use api::Object;
 use api::meta::{self, Meta};
 use api::status::Status;
 use jiff::Timestamp;
+use jiff::fmt::temporal::DateTimePrinter;
 use serde_json::{Map, Value};
 
 use crate::registry::Descriptor;
@@ -17,7 +18,8 @@ pub const FOREGROUND: &str = "foregroundDeletion";
 
 /// RFC 3339 with seconds, as metav1.Time.
 pub fn time(now: Timestamp) -> String {
-    now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    const SECONDS: DateTimePrinter = DateTimePrinter::new().precision(Some(0));
+    SECONDS.timestamp_to_string(&now)
 }
 
 /// Fields of the system that a creating client cannot set. Whether there was a resourceVersion, which stays.

@@ -53,17 +53,22 @@ impl Documents {
                 return Some(json(index.into()));
             }
             path => {
-                let group_version = path.strip_prefix("v3/").and_then(|wanted| find(resources, wanted));
-                let Some((group, version)) = group_version else {
-                    return Some(refuse(&Status::no_such_path(), &Accepted::JSON));
+                let wanted = path.strip_prefix("v3/").unwrap_or_default();
+                let group_version = find(resources, wanted);
+                let hash = match group_version {
+                    Some((group, version)) => Some(source.v3_hash(group, version)),
+                    None => source.v3_hash_of_other(wanted),
                 };
-                let hash = source.v3_hash(group, version);
+                let Some(hash) = hash else { return Some(refuse(&Status::no_such_path(), &Accepted::JSON)) };
                 match query.get("hash") {
                     Some(asked) if !asked.eq_ignore_ascii_case(&hash) => return Some(redirect(path, &hash)),
                     _ => {}
                 }
-                let make = || ("application/json", source.v3(group, version).unwrap_or_default());
-                self.get(path, hash, make)
+                let made = || match group_version {
+                    Some((group, version)) => source.v3(group, version),
+                    None => source.v3_other(wanted),
+                };
+                self.get(path, hash, || ("application/json", made().unwrap_or_default()))
             }
         };
         Some(document.respond(request, query.get("hash").is_some()))

@@ -88,20 +88,15 @@ impl Dialect {
         schema
     }
 
-    /// `is_served` tells which group versions may stand in the kinds of a type that every group has (DeleteOptions).
-    pub(super) fn ty(
-        self,
-        ty: &Type,
-        descriptions: &Descriptions,
-        is_served: &dyn Fn(&GroupVersionKind) -> bool,
-    ) -> Value {
+    pub(super) fn ty(self, ty: &Type, descriptions: &Descriptions) -> Value {
         let mut schema = json!({"type": "object"});
         describe(&mut schema, descriptions.of_type(&ty.name));
         let mut properties = Map::new();
         for field in &ty.fields {
             let mut property = self.field(field, &ty.name);
-            // The list of a list kind does not say how it merges: nobody applies lists.
-            if field.name == "items" && ty.name.ends_with("List") && !ty.kinds.is_empty() {
+            // The list of a list kind does not say how it merges: nobody applies lists, or what discovery says.
+            let of_list = field.name == "items" && ty.name.ends_with("List") && !ty.kinds.is_empty();
+            if of_list || (field.name == "verbs" && ty.name.ends_with(".APIResource")) {
                 property.as_object_mut().and_then(|property| property.remove("x-kubernetes-list-type"));
             }
             describe(&mut property, descriptions.of_field(&ty.name, &field.name));
@@ -120,9 +115,12 @@ impl Dialect {
         if ty.preserve_unknown {
             schema["x-kubernetes-preserve-unknown-fields"] = true.into();
         }
-        let everywhere = ty.kinds.len() > 2;
-        let kinds: Vec<Value> =
-            ty.kinds.iter().filter(|kind| !everywhere || is_served(kind)).map(group_version_kind).collect();
+        if let Some(union) = &ty.union {
+            schema["x-kubernetes-unions"] = json!([union]);
+        }
+        // A reference can be sent by itself in Go alone; options are of every group that is served.
+        let is_kind = |kind: &&GroupVersionKind| kind.kind != "ObjectReference" && kind.group != "meta.k8s.io";
+        let kinds: Vec<Value> = ty.kinds.iter().filter(is_kind).map(group_version_kind).collect();
         if !kinds.is_empty() {
             schema["x-kubernetes-group-version-kind"] = kinds.into();
         }
@@ -134,6 +132,14 @@ impl Dialect {
         let default = field.default.clone().or_else(|| if always { zero(&field.shape) } else { None });
         let extensions = extensions(field);
         let mut schema = self.shape(&field.shape, field.form, owner);
+        if !field.enumeration.is_empty() {
+            let text = match field.shape {
+                Shape::List(_) => &mut schema["items"],
+                Shape::Map(_) => &mut schema["additionalProperties"],
+                _ => &mut schema,
+            };
+            text["enum"] = field.enumeration.iter().map(|value| Value::from(&**value)).collect();
+        }
         if self == Self::V3 && (schema.get("$ref").is_some() && field.form == Form::Plain) {
             schema = json!({"allOf": [schema]});
         }
@@ -174,42 +180,6 @@ impl Dialect {
             },
         }
     }
-
-    /// The list of a kind that is not built in.
-    pub(super) fn custom_list(self, kind: &GroupVersionKind, element: &str) -> Value {
-        let string = json!({"type": "string"});
-        json!({
-            "type": "object",
-            "required": ["items"],
-            "properties": {
-                "apiVersion": string,
-                "kind": string,
-                "metadata": self.reference("io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta"),
-                "items": {"type": "array", "items": self.reference(element)},
-            },
-            "x-kubernetes-group-version-kind": [group_version_kind(kind)],
-        })
-    }
-
-    /// A custom kind: the CRD's schema with the members that every object has.
-    pub(super) fn custom(self, kind: &GroupVersionKind, schema: &Value) -> Value {
-        let mut schema = schema.clone();
-        if self == Self::V2 {
-            super::v2::simplify(&mut schema);
-        }
-        if !schema.is_object() {
-            schema = json!({});
-        }
-        schema["type"] = "object".into();
-        let metadata = self.reference("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta");
-        for (name, property) in
-            [("apiVersion", json!({"type": "string"})), ("kind", json!({"type": "string"})), ("metadata", metadata)]
-        {
-            schema["properties"][name] = property;
-        }
-        schema["x-kubernetes-group-version-kind"] = json!([group_version_kind(kind)]);
-        schema
-    }
 }
 
 fn describe(schema: &mut Value, description: Option<&str>) {
@@ -239,10 +209,14 @@ fn extensions(field: &Field) -> Vec<(&'static str, Value)> {
     // An atomic struct says so itself; its fields speak up where they differ.
     let atomic_struct = matches!(&field.shape, Shape::Struct(id) if SchemaSet::builtin().get(*id).atomic);
     match &field.topology {
-        Topology::Granular if atomic_struct => extensions.push(("x-kubernetes-map-type", "granular".into())),
+        Topology::Granular if atomic_struct || field.says_granular => {
+            extensions.push(("x-kubernetes-map-type", "granular".into()))
+        }
         Topology::Granular => {}
         Topology::Atomic if atomic_struct => {}
-        Topology::Atomic if list => extensions.push(("x-kubernetes-list-type", "atomic".into())),
+        Topology::Atomic if list || matches!(field.shape, Shape::Scalar(Scalar::Bytes)) => {
+            extensions.push(("x-kubernetes-list-type", "atomic".into()))
+        }
         Topology::Atomic => extensions.push(("x-kubernetes-map-type", "atomic".into())),
         Topology::Set => extensions.push(("x-kubernetes-list-type", "set".into())),
         Topology::MapList(keys) => {
@@ -251,6 +225,7 @@ fn extensions(field: &Field) -> Vec<(&'static str, Value)> {
         }
     }
     match (field.patch.merge, field.patch.retain_keys) {
+        (false, false) if field.patch.replace => extensions.push(("x-kubernetes-patch-strategy", "replace".into())),
         (false, false) => {}
         (true, false) => extensions.push(("x-kubernetes-patch-strategy", "merge".into())),
         (false, true) => extensions.push(("x-kubernetes-patch-strategy", "retainKeys".into())),

@@ -6,18 +6,18 @@ use serde_json::Value;
 
 use super::definition::Dialect;
 use super::v3::write_definitions;
-use super::{OpenApi, operation, v2};
+use super::{OpenApi, v2};
 
 pub(super) fn document(api: &OpenApi<'_>) -> Vec<u8> {
-    let resources = operation::in_order(api);
+    let items = v2::items(api);
     let paths = |paths: &mut Message| {
-        for item in operation::paths(api, &resources) {
-            let value = v2::path_item(&item);
+        for item in &items {
+            let value = v2::path_item(item);
             paths.named(2, &item.path, |message| path_item(message, &value));
         }
     };
     let definitions = |definitions: &mut Message| {
-        write_definitions(Dialect::V2, api, &resources, |name, definition| {
+        write_definitions(Dialect::V2, api, &items, |name, definition| {
             definitions.named(1, name, |message| schema(message, &definition));
         });
     };
@@ -65,7 +65,9 @@ fn with(version: &str, paths: impl FnOnce(&mut Message), definitions: impl FnOnc
 }
 
 fn path_item(message: &mut Message, item: &Value) {
-    for (number, method) in [(2, "get"), (3, "put"), (4, "post"), (5, "delete"), (8, "patch")] {
+    for (number, method) in
+        [(2, "get"), (3, "put"), (4, "post"), (5, "delete"), (6, "options"), (7, "head"), (8, "patch")]
+    {
         if let Some(operation) = item.get(method) {
             message.message(number, |message| operation_message(message, operation));
         }

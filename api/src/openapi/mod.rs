@@ -3,16 +3,18 @@
 //! They are made on demand from the schema facts and the resource rows, definition by definition straight into bytes, so that
 //! no document exists as a tree; keeping and compressing the bytes is the server's. Only types that served kinds reach are in them.
 //!
-//! - `definition` turns types into JSON schemas, `reach` finds which ones;
-//! - `operation` turns rows into paths and operations;
+//! - `definition` turns types into JSON schemas, `custom` those of kinds that are not built in, `reach` finds which ones;
+//! - `operation` turns rows into paths and operations, `roots` has the paths that tell what is served;
 //! - [`v3`] and [`v2`] write them in their dialects, [`gnostic`] turns v2 into protobuf;
 //! - `description` has the sentences of `kubectl explain`.
 
+mod custom;
 mod definition;
 mod description;
 mod gnostic;
 mod operation;
 mod reach;
+mod roots;
 mod v2;
 mod v3;
 mod write;
@@ -54,6 +56,10 @@ impl OpenApi<'_> {
                 paths.insert(path, json!({"serverRelativeURL": url}));
             }
         }
+        for (path, _) in roots::others(self) {
+            let url = format!("/openapi/v3/{path}?hash={}", self.hash(|_| false));
+            paths.insert(path, json!({"serverRelativeURL": url}));
+        }
         json!({"paths": paths})
     }
 
@@ -71,7 +77,17 @@ impl OpenApi<'_> {
     pub fn v3(&self, group: &str, version: &str) -> Option<Vec<u8>> {
         let is_in = |resource: &&ResourceInfo| resource.group == group && resource.version == version;
         let resources: Vec<&ResourceInfo> = self.resources.iter().filter(is_in).collect();
-        (!resources.is_empty()).then(|| v3::document(self, &resources))
+        (!resources.is_empty()).then(|| v3::document(self, &operation::paths(self, &resources)))
+    }
+
+    /// The hash of a document that is of no group version, such as `apis/apps` or `version`; `None` if there is none.
+    pub fn v3_hash_of_other(&self, path: &str) -> Option<String> {
+        roots::others(self).iter().any(|(own, _)| own == path).then(|| self.hash(|_| false))
+    }
+
+    pub fn v3_other(&self, path: &str) -> Option<Vec<u8>> {
+        let (_, item) = roots::others(self).into_iter().find(|(own, _)| own == path)?;
+        Some(v3::document(self, &[item]))
     }
 
     /// `/openapi/v2`.
@@ -105,10 +121,7 @@ impl OpenApi<'_> {
         let element =
             kind.kind.strip_suffix("List").map(|element| GroupVersionKind { kind: element.into(), ..kind.clone() });
         let known = |kind: &GroupVersionKind| self.custom.contains_key(kind);
-        (known(kind) || element.as_ref().is_some_and(known)).then(|| {
-            let group: Vec<&str> = kind.group.rsplit('.').collect();
-            format!("{}.{}.{}", group.join("."), kind.version, kind.kind)
-        })
+        (known(kind) || element.as_ref().is_some_and(known)).then(|| reach::custom_name(kind))
     }
 }
 

@@ -3,16 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::OpenApi;
-use super::definition::{Leaf, leaf_of};
+use super::definition::{Leaf, PATCH, leaf_of};
+use super::operation::{Body, PathItem};
 use crate::gvk::GroupVersionKind;
 use crate::resource::ResourceInfo;
 use crate::schema::{SchemaSet, Shape, TypeId};
 
-/// What every write speaks beside its kind.
-const ALWAYS: [&str; 2] =
-    ["io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions", "io.k8s.apimachinery.pkg.apis.meta.v1.Status"];
 const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
+pub(super) const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
 
 /// Everything that can be referred to, by name.
 #[derive(Debug, Default)]
@@ -23,25 +22,32 @@ pub(super) struct Reached {
     pub custom: BTreeMap<String, GroupVersionKind>,
 }
 
-pub(super) fn reach(api: &OpenApi<'_>, resources: &[&ResourceInfo]) -> Reached {
+/// What some paths refer to, and what that refers to.
+pub(super) fn reach(api: &OpenApi<'_>, paths: &[PathItem]) -> Reached {
     let set = SchemaSet::builtin();
     let mut reached = Reached::default();
-    let mut pending: Vec<TypeId> = ALWAYS.iter().filter_map(|name| set.named(name)).collect();
-    for resource in resources {
-        let mut kinds = vec![resource.gvk()];
-        if resource.allows("list") {
-            kinds.push(list_kind(resource));
+    let mut named = BTreeSet::new();
+    for (_, operation) in paths.iter().flat_map(|item| &item.operations) {
+        named.extend(operation.answer.as_deref());
+        match &operation.body {
+            Body::None | Body::Object(None) => {}
+            Body::Object(Some(name)) => drop(named.insert(name)),
+            Body::DeleteOptions => drop(named.insert(DELETE_OPTIONS)),
+            Body::Patch { .. } => drop(reached.leaves.insert(PATCH.name, &PATCH)),
         }
-        kinds.extend(resource.subresources.iter().map(|subresource| subresource.kind.clone()));
-        for kind in kinds {
-            match (set.of_kind(&kind), api.definition_name(&kind)) {
-                (Some(id), _) => pending.push(id),
-                (None, Some(name)) => {
-                    pending.extend([OBJECT_META, LIST_META].iter().filter_map(|name| set.named(name)));
-                    reached.custom.insert(name, kind);
-                }
-                (None, None) => {}
-            }
+    }
+    let mut pending: Vec<TypeId> = named.iter().filter_map(|name| set.named(name)).collect();
+    for kind in api.custom.keys() {
+        let list = GroupVersionKind { kind: format!("{}List", kind.kind), ..kind.clone() };
+        let (name, list_name) = (custom_name(kind), custom_name(&list));
+        let listed = named.contains(list_name.as_str());
+        if listed || named.contains(name.as_str()) {
+            pending.extend(set.named(OBJECT_META));
+            reached.custom.insert(name, kind.clone());
+        }
+        if listed {
+            pending.extend(set.named(LIST_META));
+            reached.custom.insert(list_name, list);
         }
     }
     let mut seen = BTreeSet::new();
@@ -63,8 +69,13 @@ pub(super) fn reach(api: &OpenApi<'_>, resources: &[&ResourceInfo]) -> Reached {
             }
         }
     }
-    reached.leaves.insert(super::definition::PATCH.name, &super::definition::PATCH);
     reached
+}
+
+/// `com.example.v1.Widget`
+pub(super) fn custom_name(kind: &GroupVersionKind) -> String {
+    let group: Vec<&str> = kind.group.rsplit('.').collect();
+    format!("{}.{}.{}", group.join("."), kind.version, kind.kind)
 }
 
 pub(super) fn list_kind(resource: &ResourceInfo) -> GroupVersionKind {

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::resource::SubresourceInfo;
 
@@ -50,7 +52,12 @@ fn the_index_leads_to_documents_that_may_be_kept() {
     let index = |rows: &[ResourceInfo]| OpenApi { resources: rows, custom: &custom, version: "v1" }.v3_index();
     let before = index(&rows);
     let paths: Vec<&String> = before["paths"].as_object().unwrap().keys().collect();
-    assert_eq!(paths, ["api/v1", "apis/apps/v1", "apis/example.com/v1"]);
+    let of_versions = ["api/v1", "apis/apps/v1", "apis/example.com/v1"];
+    let others = [".well-known/openid-configuration", "api", "apis", "apis/apps", "openid/v1/jwks", "version"];
+    assert_eq!(
+        paths.iter().map(|path| path.as_str()).collect::<BTreeSet<_>>(),
+        of_versions.into_iter().chain(others).collect()
+    );
     let url = before["paths"]["apis/apps/v1"]["serverRelativeURL"].as_str().unwrap();
     assert!(url.starts_with("/openapi/v3/apis/apps/v1?hash=") && url.len() == 62, "{url}");
     rows[0].verbs = words("get");
@@ -79,6 +86,9 @@ fn kubectl_finds_what_it_looks_for() {
     assert_eq!(scale["x-kubernetes-group-version-kind"]["group"], "autoscaling");
     let collection = &document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments"]["delete"];
     assert_eq!(collection["operationId"], "deleteAppsV1CollectionNamespacedDeployment");
+    let watch = &document["paths"]["/apis/apps/v1/watch/deployments"];
+    assert_eq!(watch["get"]["operationId"], "watchAppsV1DeploymentListForAllNamespaces");
+    assert_eq!(watch["parameters"][0]["name"], "allowWatchBookmarks", "what all operations take stands with the path");
     let exec = &v3("")["paths"]["/api/v1/namespaces/{namespace}/pods/{name}/exec"]["post"];
     assert_eq!(
         (&exec["operationId"], &exec["x-kubernetes-action"]),
@@ -108,7 +118,7 @@ fn definitions_carry_all_facts() {
         "hostIP": {"type": "string"},
         "hostPort": {"type": "integer", "format": "int32"},
         "name": {"type": "string"},
-        "protocol": {"type": "string", "default": "TCP"}}});
+        "protocol": {"type": "string", "default": "TCP", "enum": ["SCTP", "TCP", "UDP"]}}});
     assert_eq!(schema("core.v1.ContainerPort"), expected);
     let container = schema("core.v1.Container");
     let expected = json!({"type": "array", "items": {"allOf": reference("api.core.v1.ContainerPort"), "default": {}},
@@ -161,8 +171,8 @@ fn custom_kinds() {
     let (rows, custom) = (rows(), custom());
     let api = OpenApi { resources: &rows, custom: &custom, version: "v1" };
     let v2: Value = serde_json::from_slice(&api.v2_json()).unwrap();
-    let size = &v2["definitions"]["com.example.v1.Widget"]["properties"]["spec"];
-    assert_eq!(size, &json!({"type": "object", "properties": {"size": {"type": "integer"}}}));
+    let spec = &v2["definitions"]["com.example.v1.Widget"]["properties"]["spec"];
+    assert_eq!(spec, &json!({}), "v2 knows no null, so anything may be there");
 }
 
 #[test]
@@ -174,7 +184,7 @@ fn v2_has_plain_references_and_no_defaults() {
     let selector = json!({"$ref": "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector"});
     assert_eq!(spec["properties"]["selector"], selector);
     let port = without_descriptions(&v2["definitions"]["io.k8s.api.core.v1.ContainerPort"]);
-    assert_eq!(port["properties"]["protocol"], json!({"type": "string"}));
+    assert_eq!(port["properties"]["protocol"], json!({"type": "string", "enum": ["SCTP", "TCP", "UDP"]}));
     let patch = &v2["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
     assert_eq!(patch["parameters"][0]["in"], "body");
     assert_eq!(patch["consumes"][3], "application/strategic-merge-patch+json");

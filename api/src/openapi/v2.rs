@@ -4,30 +4,40 @@ use serde_json::{Map, Value, json};
 
 use super::OpenApi;
 use super::definition::{Dialect, PATCH, group_version_kind};
-use super::operation::{self, Body, Operation, PathItem};
+use super::operation::{self, Body, Operation, Parameter, PathItem};
+use super::reach::DELETE_OPTIONS;
+use super::roots;
 use super::v3::{patch_types, write_definitions};
 use super::write::ObjectWriter;
 
 const DIALECT: Dialect = Dialect::V2;
 
 pub(super) fn document(api: &OpenApi<'_>) -> Vec<u8> {
-    let resources = operation::in_order(api);
+    let items = items(api);
     let mut out = Vec::new();
     let mut document = ObjectWriter::new(&mut out);
     document.member("swagger", &"2.0".into());
     document.member("info", &info(api));
     document.object("paths", |paths| {
-        for item in operation::paths(api, &resources) {
-            paths.member(&item.path, &path_item(&item));
+        for item in &items {
+            paths.member(&item.path, &path_item(item));
         }
     });
     document.object("definitions", |definitions| {
-        write_definitions(DIALECT, api, &resources, |name, schema| definitions.member(name, &schema));
+        write_definitions(DIALECT, api, &items, |name, schema| definitions.member(name, &schema));
     });
     document.member("securityDefinitions", &security_definitions());
     document.member("security", &json!([{"BearerToken": []}]));
     document.end();
     out
+}
+
+/// All paths, sorted.
+pub(super) fn items(api: &OpenApi<'_>) -> Vec<PathItem> {
+    let mut items = operation::paths(api, &operation::in_order(api));
+    items.extend(roots::others(api).into_iter().map(|(_, item)| item));
+    items.sort_by(|a, b| a.path.cmp(&b.path));
+    items
 }
 
 pub(super) fn info(api: &OpenApi<'_>) -> Value {
@@ -41,22 +51,25 @@ pub(super) fn security_definitions() -> Value {
 pub(super) fn path_item(item: &PathItem) -> Value {
     let mut object = Map::new();
     for (method, operation) in &item.operations {
-        object.insert((*method).to_owned(), operation_object(operation));
+        object.insert((*method).to_owned(), operation_object(operation, item));
     }
-    let mut parameters: Vec<Value> = Vec::new();
-    for name in &item.path_parameters {
-        parameters.push(json!({"name": name, "in": "path", "required": true, "type": "string", "uniqueItems": true}));
+    let shared = item.shared();
+    if !shared.is_empty() {
+        object.insert("parameters".into(), shared.into_iter().map(parameter).collect());
     }
-    parameters.push(query_parameter(&("pretty", "string")));
-    object.insert("parameters".into(), parameters.into());
     object.into()
 }
 
-fn query_parameter((name, kind): &(&str, &str)) -> Value {
-    json!({"name": name, "in": "query", "type": kind, "uniqueItems": true})
+fn parameter(parameter: &Parameter) -> Value {
+    let Parameter { name, place, kind } = parameter;
+    let mut object = json!({"name": name, "in": place, "type": kind, "uniqueItems": true});
+    if *place == "path" {
+        object["required"] = true.into();
+    }
+    object
 }
 
-fn operation_object(operation: &Operation) -> Value {
+fn operation_object(operation: &Operation, item: &PathItem) -> Value {
     let body = |name: &str, required: bool| {
         let mut body = json!({"name": "body", "in": "body", "schema": DIALECT.reference(name)});
         if required {
@@ -65,26 +78,26 @@ fn operation_object(operation: &Operation) -> Value {
         body
     };
     let (body, consumes) = match &operation.body {
-        Body::None | Body::Object(None) => (None, vec!["*/*"]),
-        Body::Object(Some(name)) => (Some(body(name, true)), vec!["*/*"]),
-        Body::DeleteOptions => (Some(body("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions", false)), vec!["*/*"]),
+        Body::None | Body::Object(None) => (None, operation.consumed().to_vec()),
+        Body::Object(Some(name)) => (Some(body(name, true)), operation.consumed().to_vec()),
+        Body::DeleteOptions => (Some(body(DELETE_OPTIONS, false)), operation.consumed().to_vec()),
         Body::Patch { strategic } => (Some(body(PATCH.name, true)), patch_types(*strategic)),
     };
-    let parameters: Vec<Value> = body.into_iter().chain(operation.parameters.iter().map(query_parameter)).collect();
-    let produces = match operation.answer {
-        Some(_) => vec!["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"],
-        None => vec!["*/*"],
-    };
+    let parameters: Vec<Value> = body.into_iter().chain(operation.own(item).into_iter().map(parameter)).collect();
     let mut object = json!({
         "tags": [operation.tag],
         "operationId": operation.id,
         "schemes": ["https"],
-        "consumes": consumes,
-        "produces": produces,
+        "produces": operation.types,
         "responses": responses(operation),
-        "x-kubernetes-action": operation.action,
-        "x-kubernetes-group-version-kind": group_version_kind(&operation.kind),
     });
+    if !consumes.is_empty() {
+        object["consumes"] = consumes.into();
+    }
+    if let Some((action, kind)) = &operation.about {
+        object["x-kubernetes-action"] = (*action).into();
+        object["x-kubernetes-group-version-kind"] = group_version_kind(kind);
+    }
     if !parameters.is_empty() {
         object["parameters"] = parameters.into();
     }
@@ -97,33 +110,9 @@ fn responses(operation: &Operation) -> Value {
         None => json!({"type": "string"}),
     };
     let mut responses = json!({"200": {"description": "OK", "schema": schema}, "401": {"description": "Unauthorized"}});
-    if let Some(code) = operation.also {
-        let description = if code == "201" { "Created" } else { "Accepted" };
-        responses[code] = json!({"description": description, "schema": schema});
+    for code in operation.codes {
+        let description = if *code == "201" { "Created" } else { "Accepted" };
+        responses[*code] = json!({"description": description, "schema": schema});
     }
     responses
-}
-
-/// Makes a v3 schema one that v2 can say: what v2 does not know goes, and what it would misread too. Clients then accept more than
-/// the server will.
-pub(super) fn simplify(schema: &mut Value) {
-    let Some(members) = schema.as_object_mut() else { return };
-    for unknown in ["oneOf", "anyOf", "allOf", "not", "default", "nullable", "x-kubernetes-validations"] {
-        members.remove(unknown);
-    }
-    if members.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true)) {
-        members.retain(|key, _| key == "description" || key == "x-kubernetes-preserve-unknown-fields");
-        return;
-    }
-    if members.get("x-kubernetes-int-or-string") == Some(&Value::Bool(true)) {
-        members.remove("type");
-    }
-    for key in ["items", "additionalProperties"] {
-        if let Some(inner) = members.get_mut(key) {
-            simplify(inner);
-        }
-    }
-    if let Some(properties) = members.get_mut("properties").and_then(Value::as_object_mut) {
-        properties.values_mut().for_each(simplify);
-    }
 }

@@ -43,6 +43,8 @@ pub struct Type {
     pub atomic: bool,
     /// Unknown fields stay (`x-kubernetes-preserve-unknown-fields`).
     pub preserve_unknown: bool,
+    /// An element of `x-kubernetes-unions`.
+    pub union: Option<serde_json::Value>,
     /// The protobuf view of `fields`; empty where there is none. See [`Type::index_message`].
     pub message: Message,
 }
@@ -72,10 +74,14 @@ pub struct Field {
     pub number: u32,
     /// How the list or map merges under server-side apply (`x-kubernetes-list-type`, `-map-type`).
     pub topology: Topology,
+    /// Documents say that it is granular, where that goes without saying.
+    pub says_granular: bool,
     /// How it merges under strategic merge patch. Differs from `topology` for 30 fields: never derive one from the other.
     pub patch: PatchStrategy,
     /// The literal default of the OpenAPI document, where it has one.
     pub default: Option<serde_json::Value>,
+    /// The values that documents list for a text. Which are valid is the kind's validation to say.
+    pub enumeration: Box<[Box<str>]>,
     /// Numbers of the nested messages around it, outermost first (`Volume.hostPath` is field 1 inside `volumeSource`, 2).
     pub within: Vec<u32>,
     /// The Go names of those, which decoding errors quote: `VolumeSource`, `RuleWithOperations.Rule`.

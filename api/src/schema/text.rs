@@ -4,14 +4,16 @@
 //! package core.v1 io.k8s.api.core.v1      a short package name for the lines below
 //! type core.v1.Volume [atomic]            a type begins
 //! kind apps/v1 Deployment                 it is the root of this kind
+//! union JSON                              an element of its `x-kubernetes-unions`
 //!  hostPath *core.v1.HostPathVolumeSource 2.1
 //! ```
 //!
 //! A line that starts with a space is a field: its JSON name, its shape, then in any order
 //! - `2.1`: the protobuf number after the numbers of the nested messages around it;
 //! - `omitempty`, `required`; `null` for a pointer that Go writes as null when there is none;
-//! - `list=atomic`, `list=set`, `list=map:KEY,KEY`, `map=atomic`: topology under server-side apply;
+//! - `list=atomic`, `list=set`, `list=map:KEY,KEY`, `map=atomic`, `map=granular`: topology under server-side apply;
 //! - `patch=merge`, `patch=retainKeys`, `patch=merge,retainKeys`, `patch=replace`, `key=KEY`: strategic merge;
+//! - `enum=VALUE|VALUE`: the values that the documents list, with `~` for a space;
 //! - `form=wrapped`, `form=or-bool`, ...: [`Form`]; `in=EMBEDDED`; `go=TYPE`; `default=JSON`.
 //!
 //! A shape is a scalar or the name of a type, with `[]` before it for a list, `{}` for a map from strings, `*` for a pointer.
@@ -69,6 +71,11 @@ fn parse_line<'a>(
         return Ok(());
     }
     if line.is_empty() || line.starts_with('#') {
+        return Ok(());
+    }
+    if let Some(union) = line.strip_prefix("union ") {
+        let ty = set.types.last_mut().ok_or("a union before the first type")?;
+        ty.union = Some(serde_json::from_str(union).map_err(|_| "a union that is not JSON")?);
         return Ok(());
     }
     let mut words = line.split(' ');
@@ -142,6 +149,7 @@ fn parse_flag(word: &str, field: &mut Field) -> Result<(), &'static str> {
 
 fn parse_attribute(key: &str, value: &str, field: &mut Field) -> Result<(), &'static str> {
     match (key, value) {
+        ("map", "granular") => field.says_granular = true,
         ("list" | "map", "atomic") => field.topology = Topology::Atomic,
         ("list", "set") => field.topology = Topology::Set,
         ("list", keys) => {
@@ -159,6 +167,7 @@ fn parse_attribute(key: &str, value: &str, field: &mut Field) -> Result<(), &'st
             };
         }
         ("key", merge_key) => field.patch.merge_key = Some(merge_key.to_owned()),
+        ("enum", values) => field.enumeration = values.split('|').map(|value| value.replace('~', " ").into()).collect(),
         ("form", "wrapped") => field.form = Form::Wrapped,
         ("form", "or-bool") => field.form = Form::SchemaOrBool,
         ("form", "or-array") => field.form = Form::SchemaOrArray,
@@ -206,13 +215,14 @@ mod tests {
 
     #[test]
     fn reads_every_kind_of_line() {
-        let text = "# comment\npackage a.v1 io.a.v1\npackage b.v1 io.b.v1\ntype a.v1.Root\nkind v1 Root\nkind apps/v1 Root\n \
+        let text = "# comment\npackage a.v1 io.a.v1\npackage b.v1 io.b.v1\ntype a.v1.Root\nkind v1 Root\nkind apps/v1 Root\nunion {\"discriminator\":\"word\"}\n \
                     items []b.v1.Item 3 required list=map:x,y patch=merge,retainKeys key=x\n \
                     labels {}string 2.2.1 omitempty go=v1.Labels map=atomic\n \
-                    word *string 2.1 default=\"a b\"\ntype b.v1.Item atomic\n x string\n";
+                    word *string 2.1 enum=a~b|* default=\"a b\"\ntype b.v1.Item atomic\n x string\n";
         let set = parse(text).expect("valid text");
         let root = set.get(set.of_kind(&GroupVersionKind::new("apps", "v1", "Root")).expect("a kind"));
         assert_eq!((root.name.as_str(), root.kinds.len()), ("io.a.v1.Root", 2));
+        assert_eq!(root.union.as_ref().map(|union| &union["discriminator"]), Some(&"word".into()));
         let item = set.named("io.b.v1.Item").expect("a name");
         assert!(set.get(item).atomic);
 
@@ -229,6 +239,7 @@ mod tests {
 
         let word = root.field("word").expect("a field");
         assert_eq!((word.presence, &word.default), (Presence::Explicit, &Some("a b".into())));
+        assert_eq!(*word.enumeration, ["a b".into(), "*".into()]);
 
         let Some(Entry::Nested(nested)) = root.message.get(2) else { panic!("2 is a nested message") };
         assert_eq!(nested.get(1), Some(&Entry::Field(2)));

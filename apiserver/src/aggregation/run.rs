@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::status::Reason;
 use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 
@@ -42,7 +43,11 @@ async fn round(core: &Core, registrar: &mut Registrar) -> bool {
     if let Some(front) = &core.config.front_proxy
         && let Err(status) = trust::publish(core, front).await
     {
-        tracing::warn!(%status, "what other servers trust is not published yet");
+        // At a first start its namespace may come a moment later.
+        match status.reason {
+            Reason::NotFound => tracing::debug!(%status, "what other servers trust is not published yet"),
+            _ => tracing::warn!(%status, "what other servers trust is not published yet"),
+        }
         well = false;
     }
     let states = join_all(core.aggregation.services().into_iter().map(|service| state(core, service))).await;

@@ -9,7 +9,7 @@ use api::discovery::compare_versions;
 use api::gvk::GroupVersionKind;
 use api::structural::{Structural, default};
 use api::table::CustomColumn;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::strategy::CustomStrategy;
@@ -90,6 +90,16 @@ fn schema(version: &Value) -> Structural {
     schema
 }
 
+/// The schema as documents have it, with the fields that can be selected by.
+fn documented(version: &Value) -> Value {
+    let mut schema = version["schema"]["openAPIV3Schema"].clone();
+    let fields: Vec<Value> = paths(version).map(|path| json!({"fieldPath": path})).collect();
+    if schema.is_object() && !fields.is_empty() {
+        schema["x-kubernetes-selectable-fields"] = fields.into();
+    }
+    schema
+}
+
 /// Of all versions, each once; those of one parent stand together.
 fn selectable(versions: &[Value]) -> Vec<Selectable> {
     let paths = versions.iter().flat_map(paths).collect::<std::collections::BTreeSet<String>>();
@@ -102,6 +112,8 @@ fn paths(version: &Value) -> impl Iterator<Item = String> {
     let fields = version["selectableFields"].as_array().into_iter().flatten();
     fields.filter_map(|field| Some(field["jsonPath"].as_str()?.trim_start_matches('.').to_owned()))
 }
+
+const VERBS: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
 
 /// One version of a definition.
 struct Reading<'a> {
@@ -139,6 +151,9 @@ impl Reading<'_> {
         if subresources["status"].is_object() {
             descriptor = descriptor.status();
         }
+        // Discovery tells both in another order than of what is built in (upstream).
+        descriptor.info.verbs = VERBS.map(str::to_owned).to_vec();
+        descriptor.info.subresources.reverse();
         let columns = version["additionalPrinterColumns"].as_array().map(Vec::as_slice).unwrap_or_default();
         let custom = Arc::new(CustomKind {
             gvk,
@@ -150,7 +165,7 @@ impl Reading<'_> {
             columns: CustomColumn::from_crd(columns).or_else(|_| CustomColumn::from_crd(&[])).unwrap_or_default(),
             deprecation: self.deprecation(),
             scale: ScalePaths::read(&subresources["scale"]),
-            schema: version["schema"]["openAPIV3Schema"].clone(),
+            schema: documented(version),
             kept: Mutex::new(Kept::default()),
         });
         descriptor.strategy = Held::Shared(Arc::new(CustomStrategy::new(custom.clone())));

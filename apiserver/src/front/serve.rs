@@ -133,13 +133,17 @@ enum Peer {
 async fn answer(front: &Front, peer: &Peer, address: IpAddr, mut request: Request<Body>) -> Response<Body> {
     let server = &front.server;
     let now = (server.config().clock)();
+    let by_proxy;
     let named = match peer {
-        Peer::Proxy => named(request.headers_mut()),
-        Peer::Other(user) => user.clone(),
+        Peer::Proxy => {
+            by_proxy = named(request.headers_mut());
+            by_proxy.as_ref()
+        }
+        Peer::Other(user) => user.as_ref(),
     };
     let (headers, path) = (request.headers(), request.uri().path());
     let tokens = Tokens { accounts: &front.tokens, login: &server.config().login, lookup: server.lookup() };
-    let user = authn::authenticate(named.as_ref(), headers, path, &tokens, now).await;
+    let user = authn::authenticate(named, headers, path, &tokens, now).await;
     // Who pays for it is who wants an audit log.
     let audits = server.config().audit.is_some();
     let mut origin = Origin { address: Some(address), impersonator: None };

@@ -32,27 +32,25 @@ pub(crate) fn tracker<R>(target: &Target<'_>, forms: &Forms, with: impl FnOnce(T
 }
 
 impl Target<'_> {
-    /// As [`Target::track`], with the versions of the object that managers speak.
+    /// Takes the list that the client sent out of a new object, and answers with the managers after this write.
     pub(crate) async fn track_with(&self, new: &mut Object, old: Option<&Existing>) -> Result<Managers, Status> {
         let forms = Forms::default();
+        let sent = new.get_mut("metadata").and_then(Value::as_object_mut).and_then(|metadata| metadata.remove(KEY));
         loop {
-            let mut tracked = new.clone();
-            let managers = self.track(&mut tracked, old, &forms);
+            let managers = self.track(new, sent.as_ref(), old, &forms);
             if !forms.fill(self.core).await? {
-                *new = tracked;
                 return Ok(managers);
             }
         }
     }
 
-    /// Takes the list that the client sent out of a new object, and answers with the managers after this write.
-    fn track(&self, new: &mut Object, old: Option<&Existing>, forms: &Forms) -> Managers {
-        let sent = new.get_mut("metadata").and_then(Value::as_object_mut).and_then(|metadata| metadata.remove(KEY));
+    /// The managers after this write of a new object, out of which `sent`, the list that came with it, was taken.
+    fn track(&self, new: &Object, sent: Option<&Value>, old: Option<&Existing>, forms: &Forms) -> Managers {
         if let Some(old) = old.filter(|old| sent.is_none() && old.object == *new) {
             return old.managers.clone();
         }
         let stored = old.map(|old| old.managers.decode()).unwrap_or_default();
-        let managed = apply::requested(stored, sent.as_ref(), self.subresource);
+        let managed = apply::requested(stored, sent, self.subresource);
         let tracked = tracker(self, forms, |tracker| {
             let live = old.map(|old| self.served(&old.object));
             tracker.update(live.as_deref(), &self.served(new), managed)

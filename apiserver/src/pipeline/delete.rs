@@ -130,7 +130,7 @@ impl Target<'_> {
 
     /// The last state, as of the revision of its deletion where that is told.
     fn last(&self, old: Existing, gone: Option<u64>) -> Bytes {
-        let Some(gone) = gone.filter(|_| self.row.returns_deleted) else { return old.json };
+        let Some(gone) = gone.filter(|_| self.row.info.returns_deleted) else { return old.json };
         let mut object = old.object;
         meta::set(&mut object, "resourceVersion", gone.to_string());
         old.managers.put_into(&mut object);

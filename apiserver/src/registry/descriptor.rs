@@ -87,8 +87,6 @@ pub struct Descriptor {
     pub create_on_update: bool,
     /// PUT without a resourceVersion is taken as it is.
     pub unconditional_update: bool,
-    /// DELETE answers with the object and not with a Status.
-    pub returns_deleted: bool,
     /// Upstream stores such a new one without a default that it fills in when it reads it: the first write of the same is no empty
     /// one.
     pub completed_by_reads: fn(&Object) -> bool,
@@ -136,7 +134,6 @@ pub(crate) fn row(group: &str, version: &str, kind: &str, plural: &str) -> Descr
         allocates: false,
         create_on_update: false,
         unconditional_update: true,
-        returns_deleted: false,
         completed_by_reads: |_| false,
         deprecation: "",
         relaxed: false,
@@ -262,7 +259,7 @@ impl Descriptor {
     }
 
     pub(super) fn returns_deleted(mut self) -> Self {
-        self.returns_deleted = true;
+        self.info.returns_deleted = true;
         self
     }
 

@@ -207,6 +207,7 @@ fn reviews() -> Vec<Descriptor> {
 fn extensions() -> Vec<Descriptor> {
     vec![
         row("apiregistration.k8s.io", "v1", "APIService", "apiservices")
+            .category("api-extensions")
             .cluster()
             .named(names::path_segment)
             .versioned_update()

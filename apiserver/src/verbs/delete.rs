@@ -21,7 +21,7 @@ pub(crate) async fn delete(call: &Call, body: Body) -> Result<Reply, Status> {
             let accepted = options.orphan_dependents == Some(false);
             Ok(Reply::Object { code: if accepted { StatusCode::ACCEPTED } else { StatusCode::OK }, json })
         }
-        Deleted::Removed(json) if call.row.returns_deleted => Ok(Reply::ok(json)),
+        Deleted::Removed(json) if call.row.info.returns_deleted => Ok(Reply::ok(json)),
         Deleted::Removed(json) => Ok(Reply::Value { code: StatusCode::OK, value: success(&call.row, &json) }),
     }
 }

@@ -1,10 +1,11 @@
-//! Joins the three sources into rows, one per JSON field.
+//! Joins the sources into rows, one per JSON field.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use super::generated::{Definition, Generated, Union};
 use super::golang::{self, Package};
 use super::modules::Modules;
 use super::openapi::{self, Definitions, Schema};
@@ -17,6 +18,7 @@ pub struct Type {
     pub name: String,
     pub kinds: Vec<openapi::Kind>,
     pub atomic: bool,
+    pub union: Option<Union>,
     pub fields: Vec<Field>,
 }
 
@@ -36,9 +38,12 @@ pub struct Field {
     pub list_type: Option<String>,
     pub list_map_keys: Vec<String>,
     pub atomic_map: bool,
+    /// It is a map and says that it is granular, which maps are.
+    pub says_granular: bool,
     pub patch_strategy: String,
     pub patch_merge_key: Option<String>,
     pub default: Option<Value>,
+    pub enumeration: Vec<String>,
     pub form: Option<&'static str>,
     /// The Go type as decoding errors quote it, where the shape does not say it.
     pub go_type: Option<String>,
@@ -82,7 +87,7 @@ const LEAVES: [(&str, &str); 12] = [
     ("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrStringArray", "any"),
 ];
 
-pub fn merge(modules: &Modules, definitions: &Definitions) -> Result<Vec<Type>> {
+pub fn merge(modules: &Modules, definitions: &Definitions, generated: &Generated) -> Result<Vec<Type>> {
     let package_names: BTreeSet<&str> = definitions.keys().map(|name| split(name).0).chain(EXTRA_PACKAGES).collect();
     let mut packages = BTreeMap::new();
     let mut messages = Messages::new();
@@ -94,7 +99,7 @@ pub fn merge(modules: &Modules, definitions: &Definitions) -> Result<Vec<Type>> 
             proto::read(&proto, &mut messages)?;
         }
     }
-    let sources = Sources { packages: &packages, messages: &messages, definitions };
+    let sources = Sources { packages: &packages, messages: &messages, definitions, generated };
     let names: BTreeSet<&String> = definitions.keys().chain(messages.keys()).collect();
     let inlined = sources.inlined();
     let mut types = Vec::new();
@@ -116,6 +121,7 @@ struct Sources<'a> {
     packages: &'a BTreeMap<String, Package>,
     messages: &'a Messages,
     definitions: &'a Definitions,
+    generated: &'a Generated,
 }
 
 impl Sources<'_> {
@@ -172,6 +178,7 @@ impl Sources<'_> {
             package: &package,
             message: self.messages.get(name),
             definition: definition.unwrap_or(&nothing),
+            generated: self.generated.get(&function(name)),
             public: definition.is_some(),
             within: Vec::new(),
             embedded: Vec::new(),
@@ -186,6 +193,7 @@ impl Sources<'_> {
             name: name.to_owned(),
             kinds: self.kinds(name, definition),
             atomic: definition.map_type.as_deref() == Some("atomic"),
+            union: scope.generated.and_then(|generated| generated.union.clone()),
             fields,
         })
     }
@@ -255,9 +263,11 @@ impl Sources<'_> {
             list_map_keys: property.list_map_keys.clone(),
             // A field may say otherwise than its type.
             atomic_map: property.map_type.as_deref().map_or(atomic_struct, |kind| kind == "atomic"),
+            says_granular: !atomic_struct && property.map_type.as_deref() == Some("granular"),
             patch_strategy: property.patch_strategy.clone(),
             patch_merge_key: property.patch_merge_key.clone(),
             default: property.default.clone(),
+            enumeration: scope.generated.and_then(|own| own.enums.get(&field.json).cloned()).unwrap_or_default(),
             form: wire.and_then(|wire| self.form(wire)),
             go_type: go_type(field, &shape, scope.package),
             shape,
@@ -328,6 +338,7 @@ struct Scope<'a> {
     package: &'a str,
     message: Option<&'a Vec<proto::Field>>,
     definition: &'a Schema,
+    generated: Option<&'a Definition>,
     public: bool,
     within: Vec<u32>,
     embedded: Vec<String>,
@@ -365,6 +376,14 @@ fn check_references(types: &[Type]) -> Result<()> {
 
 fn leaf(name: &str) -> Option<&'static str> {
     LEAVES.iter().find(|(leaf, _)| *leaf == name).map(|(_, scalar)| *scalar)
+}
+
+/// The name of the generated function that makes a definition: `k8sio_api_core_v1_Pod`, `pkg_apis_meta_v1_Time`.
+fn function(name: &str) -> String {
+    match name.strip_prefix("io.k8s.api.") {
+        Some(rest) => format!("k8sio_api_{}", rest.replace('.', "_")),
+        None => name.rsplitn(6, '.').collect::<Vec<_>>()[..5].iter().rev().copied().collect::<Vec<_>>().join("_"),
+    }
 }
 
 /// Package and name.

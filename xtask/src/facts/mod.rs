@@ -1,8 +1,9 @@
 //! `cargo xtask facts`: the schema facts of Kubernetes, from upstream's own data files into `api/facts`.
 //!
-//! Three sources, because none has everything:
+//! Four sources, because none has everything:
 //! - `swagger.json` and the OpenAPI v3 documents: which types are public, references, formats, required, list types, defaults;
 //! - `generated.proto`: field numbers and wire types, and the messages that the OpenAPI documents do not list;
+//! - the generated Go of those documents: enumerations and unions;
 //! - the Go structs: which fields are pointers, `omitempty` or embedded, and the Go type names that decoding errors quote.
 //!
 //! [`merge`] joins them field by field and fails where they disagree; [`write`] prints the text that `api::schema` reads.
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+mod generated;
 mod golang;
 mod merge;
 mod modules;
@@ -29,7 +31,8 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<()> {
     let modules = modules::locate(&options.version)?;
     let openapi = openapi::read(&modules.kubernetes.join("api/openapi-spec"))?;
-    let facts = merge::merge(&modules, &openapi)?;
+    let generated = generated::read(&modules.kubernetes.join("pkg/generated/openapi/zz_generated.openapi.go"))?;
+    let facts = merge::merge(&modules, &openapi, &generated)?;
     let minor = options.version.rsplit_once('.').map_or(options.version.as_str(), |(minor, _)| minor);
     let target = target_dir().join(format!("kubernetes-{minor}.facts"));
     let text = write::text(&facts, &options.version);

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use serde_json::json;
+
 use super::merge::{Field, Presence, Shape, Type, split};
 
 pub fn text(types: &[Type], version: &str) -> String {
@@ -22,6 +24,10 @@ pub fn text(types: &[Type], version: &str) -> String {
         for kind in &ty.kinds {
             let slash = if kind.group.is_empty() { "" } else { "/" };
             line(&mut text, format_args!("kind {}{slash}{} {}", kind.group, kind.version, kind.kind));
+        }
+        if let Some(union) = &ty.union {
+            let union = json!({"discriminator": union.discriminator, "fields-to-discriminateBy": union.members});
+            line(&mut text, format_args!("union {union}"));
         }
         for field in &ty.fields {
             line(&mut text, format_args!(" {}", row(field)));
@@ -54,6 +60,9 @@ fn row(field: &Field) -> String {
     if field.atomic_map {
         words.push("map=atomic".into());
     }
+    if field.says_granular {
+        words.push("map=granular".into());
+    }
     if !field.patch_strategy.is_empty() {
         words.push(format!("patch={}", field.patch_strategy));
     }
@@ -63,6 +72,9 @@ fn row(field: &Field) -> String {
         words.push(format!("in={}", field.embedded.join(".")));
     }
     words.extend(field.go_type.as_ref().map(|name| format!("go={name}")));
+    if !field.enumeration.is_empty() {
+        words.push(format!("enum={}", field.enumeration.join("|").replace(' ', "~")));
+    }
     words.extend(field.default.as_ref().map(|default| format!("default={default}")));
     words.join(" ")
 }

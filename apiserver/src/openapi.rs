@@ -50,16 +50,18 @@ impl Documents {
             "v2" => self.v2(core, &source, accepts_protobuf(accept)),
             "v3" => {
                 let index = core.aggregation.openapi_index(source.v3_index()).to_string();
-                return Some(json(index.into()));
+                return Some(text(index.into()));
             }
             path => {
-                let wanted = path.strip_prefix("v3/").unwrap_or_default();
+                let Some(wanted) = path.strip_prefix("v3/") else {
+                    return Some(refuse(&Status::no_such_path(), &Accepted::JSON));
+                };
                 let group_version = find(resources, wanted);
                 let hash = match group_version {
                     Some((group, version)) => Some(source.v3_hash(group, version)),
                     None => source.v3_hash_of_other(wanted),
                 };
-                let Some(hash) = hash else { return Some(refuse(&Status::no_such_path(), &Accepted::JSON)) };
+                let Some(hash) = hash else { return Some(not_found()) };
                 match query.get("hash") {
                     Some(asked) if !asked.eq_ignore_ascii_case(&hash) => return Some(redirect(path, &hash)),
                     _ => {}
@@ -71,7 +73,7 @@ impl Documents {
                 self.get(path, hash, || ("application/json", made().unwrap_or_default()))
             }
         };
-        Some(document.respond(request, query.get("hash").is_some()))
+        Some(document.respond(request, query.get("hash").is_some(), path == "v2"))
     }
 
     /// With what other servers say of themselves.
@@ -106,7 +108,8 @@ impl Documents {
 
 impl Document {
     /// `for_ever`: the URL names the content, so it never changes.
-    fn respond(&self, request: &Parts, for_ever: bool) -> Response<Body> {
+    /// The document of v2 is `of_everything`.
+    fn respond(&self, request: &Parts, for_ever: bool, of_everything: bool) -> Response<Body> {
         let etag = format!("\"{}\"", self.hash);
         let known = request.headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
         let mut response = Response::new(body::empty());
@@ -121,7 +124,10 @@ impl Document {
         }
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
-        headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+        headers.insert(VARY, HeaderValue::from_static("Accept"));
+        if of_everything {
+            headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+        }
         headers.extend(HeaderValue::try_from(etag).ok().map(|etag| (ETAG, etag)));
         if for_ever {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
@@ -146,9 +152,17 @@ fn accepts_protobuf(accept: &str) -> bool {
     first.is_some_and(|kind| V2_PROTOBUF_ACCEPTED.contains(&kind))
 }
 
-fn json(bytes: Bytes) -> Response<Body> {
+/// Upstream does not say that it is JSON.
+fn text(bytes: Bytes) -> Response<Body> {
     let mut response = Response::new(body::full(bytes));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+/// There is no such document, and no Status either (upstream).
+fn not_found() -> Response<Body> {
+    let mut response = Response::new(body::empty());
+    *response.status_mut() = StatusCode::NOT_FOUND;
     response
 }
 

@@ -6,12 +6,13 @@
 //! ```
 //! - [`stories`] decides what is asked, of [`kinds`], with [`values`] and [`mutate`]d objects; [`step`] is one request.
 //! - [`parts`] cuts a long stream, each part for servers of its own; [`servers`] starts both, [`definitions`] gives them the custom kinds; [`peer`] talks to one of them.
-//! - [`compare`] finds differences, with [`pairs`] of what servers make up and [`text`] without it, [`failures`] those of
+//! - [`compare`] finds differences, with [`pairs`] of what servers make up, [`text`] and [`documents`] without it, [`failures`] those of
 //!   refusals; [`causes`] groups them.
 
 mod causes;
 mod compare;
 mod definitions;
+mod documents;
 mod failures;
 pub mod kinds;
 pub mod mutate;

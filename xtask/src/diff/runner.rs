@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::causes;
 use super::compare::{self, Difference};
 use super::definitions;
+use super::documents;
 use super::pairs::Pairs;
 use super::peer::{Answer, Peer, Watch};
 use super::servers::Servers;
@@ -87,7 +88,11 @@ impl Runner {
 
     async fn both(&mut self, ours: &Wire, theirs: &Wire) -> Result<(Answer, Answer)> {
         self.sent += 1;
-        tokio::try_join!(self.ours.send(ours), self.theirs.send(theirs))
+        let (mut a, mut b) = tokio::try_join!(self.ours.send(ours), self.theirs.send(theirs))?;
+        if documents::are_at(&ours.target) {
+            (a.body, b.body) = (documents::normal(&a.body), documents::normal(&b.body));
+        }
+        Ok((a, b))
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod changes;
 mod deletes;
+mod documents;
 mod patches;
 pub mod picked;
 mod reads;

@@ -10,6 +10,7 @@ pub fn scenarios() -> Vec<Scenario> {
         Scenario { no_revisions: true, ..gets("picked/bootstrap", &BOOTSTRAP) },
         gets("picked/paths", &PATHS),
         discovery(),
+        super::documents::scenario(),
         revisions(),
         pages(),
         reviews(),
@@ -75,7 +76,7 @@ fn gets(name: &str, paths: &[&str]) -> Scenario {
     requests(name, paths.iter().map(|path| Request::new("GET", *path)))
 }
 
-fn requests(name: &str, requests: impl IntoIterator<Item = Request>) -> Scenario {
+pub(super) fn requests(name: &str, requests: impl IntoIterator<Item = Request>) -> Scenario {
     let steps = requests
         .into_iter()
         .enumerate()

@@ -56,8 +56,10 @@ fn embedded(
                     }
                 }
                 if let Some(metadata) = members.get_mut("metadata") {
-                    own(metadata, &format!("{path}.metadata"), malformed, unknown)
-                        .map_err(|error| format!("{path}.metadata: Invalid value: {error}"))?;
+                    let path = format!("{path}.metadata");
+                    let sent = metadata.clone();
+                    own(metadata, &path, malformed, unknown)
+                        .map_err(|error| FieldError::invalid(&Path::new(&path), sent, error).to_string())?;
                 }
             }
             for (name, value) in members {

@@ -305,6 +305,10 @@ fn metadata_is_that_of_all_objects() {
         "json: cannot unmarshal string into Go struct field ObjectMeta.labels of type map[string]string"
     );
     assert_eq!(read(Malformed::Drop, wrong).unwrap().1, json!({"metadata": {"name": "a"}}));
+    assert_eq!(
+        read(Malformed::Refuse, json!({"spec": {"template": {"metadata": "x"}}})).unwrap_err(),
+        "spec.template.metadata: Invalid value: \"x\": json: cannot unmarshal string into Go value of type v1.ObjectMeta"
+    );
     let embedded = json!({"spec": {"template": {"kind": "a_b"}}});
     let said: Vec<String> = metadata::validate(&embedded, &schema).iter().map(ToString::to_string).collect();
     assert_eq!(said[0], "spec.template.apiVersion: Required value");

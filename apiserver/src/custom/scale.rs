@@ -4,6 +4,8 @@ use api::Object;
 use api::field::{FieldError, Path};
 use serde_json::{Map, Value};
 
+use crate::verbs::go_text;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScalePaths {
     pub spec_replicas: Member,
@@ -83,7 +85,7 @@ impl Member {
             Value::Array(_) => "[]interface {}",
             Value::Object(_) => "map[string]interface {}",
         };
-        let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let shown = go_text(value);
         format!(".{} accessor error: {shown} is of the type {kind}, expected {wanted}", names.join("."))
     }
 
@@ -125,6 +127,27 @@ impl Member {
                 vec![FieldError::invalid(&path, count, detail)]
             }
             Ok(_) => Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_number_is_shown_as_go_prints_it() {
+        let member = Member { path: ".spec.replicas".into(), names: vec!["spec".into(), "replicas".into()] };
+        let table = [
+            (json!("x"), "x is of the type string"),
+            (json!({}), "map[] is of the type map[string]interface {}"),
+            (json!([1, {"a": "b"}]), "[1 map[a:b]] is of the type []interface {}"),
+        ];
+        for (value, shown) in table {
+            let expected = format!(".spec.replicas accessor error: {shown}, expected int64");
+            assert_eq!(member.count(&json!({"spec": {"replicas": value}})), Err(expected));
         }
     }
 }

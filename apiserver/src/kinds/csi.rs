@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::cursor::{Cursor, Errors, IS_IMMUTABLE, IS_NEGATIVE, field, list, text};
 use super::edit::{default_to, object_mut, remove};
-use super::equality::{changed, same, same_field};
+use super::equality::{changed, same_complete, same_field};
 use super::pod_template::warnings::deprecated_label;
 use super::quantities::{canonicalize_one, parse_at};
 use super::selectors::label_selector;
@@ -159,7 +159,7 @@ impl Strategy for Node {
         for before in list(field(old, "spec"), "drivers").iter().map(without_count) {
             for driver in drivers.items().filter(|driver| driver.text("name") == text(&before, "name")) {
                 let driver = without_count(driver.value);
-                if !same(&driver, &before) {
+                if !same_complete(&driver, &before) {
                     // Upstream shows the driver, not the list.
                     errors.invalid_as(&drivers, driver, IS_IMMUTABLE);
                 }

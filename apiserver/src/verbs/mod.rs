@@ -14,6 +14,6 @@ pub(crate) use apply::{APPLY, Configuration};
 pub(crate) use delete::{delete, delete_collection};
 pub(crate) use get::get;
 pub(crate) use list::{list, wanted};
-pub(crate) use patch::{Patching, patch};
+pub(crate) use patch::{Patching, go_text, patch};
 pub(crate) use watch::watch;
 pub(crate) use write::{create, update};

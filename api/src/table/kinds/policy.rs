@@ -144,13 +144,28 @@ pub(super) static MUTATING_POLICY: &[Column] = &[
     Column::AGE,
 ];
 
+/// As Go prints the message: upstream does not show it as a selector.
+fn selector_text(selector: &Value) -> String {
+    let labels = selector["matchLabels"].as_object().into_iter().flatten();
+    let labels: String = labels.map(|(key, value)| format!("{key}: {},", text(value, ""))).collect();
+    let one = |requirement: &Value| {
+        let values: Vec<_> = list(requirement, "/values").iter().map(|value| text(value, "")).collect();
+        let (key, operator) = (text(requirement, "/key"), text(requirement, "/operator"));
+        format!("LabelSelectorRequirement{{Key:{key},Operator:{operator},Values:[{}],}},", values.join(" "))
+    };
+    let requirements: String = list(selector, "/matchExpressions").iter().map(one).collect();
+    format!(
+        "&LabelSelector{{MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{{requirements}}},}}"
+    )
+}
+
 pub(super) static POLICY_BINDING: &[Column] = &[
     Column::NAME,
     Column::text("PolicyName", |binding, _| text(binding, "/spec/policyName").into()),
     Column::text("ParamRef", |binding, _| {
         let parameter = at(binding, "/spec/paramRef");
         match (text(parameter, "/namespace"), text(parameter, "/name")) {
-            (_, "") if at(parameter, "/selector").is_object() => super::label_selector(parameter, "/selector"),
+            (_, "") if at(parameter, "/selector").is_object() => selector_text(at(parameter, "/selector")).into(),
             (_, "") => "<unset>".into(),
             ("", name) => format!("*/{name}").into(),
             (namespace, name) => format!("{namespace}/{name}").into(),

@@ -177,6 +177,12 @@ fn policies() {
     let subjects = json!([{"kind": "User", "name": "u"}, {"kind": "ServiceAccount", "namespace": "n", "name": "s"}]);
     let binding = json!({"roleRef": {"kind": "Role", "name": "r"}, "subjects": subjects});
     check(("rbac.authorization.k8s.io", "RoleBinding"), binding, json!(["Role/r", "u", "", "n/s"]));
+    let selector =
+        json!({"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "c", "operator": "In", "values": ["d", "e"]}]});
+    let binding = json!({"spec": {"policyName": "p", "paramRef": {"selector": selector}}});
+    let printed = "&LabelSelector{MatchLabels:map[string]string{a: b,},MatchExpressions:[]LabelSelectorRequirement{\
+        LabelSelectorRequirement{Key:c,Operator:In,Values:[d e],},},}";
+    check(("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"), binding, json!(["p", printed]));
     let request = json!({"spec": {"signerName": "s", "username": "u", "expirationSeconds": 3600}, "status": {"certificate": "x", "conditions": [{"type": "Approved"}]}});
     check(("certificates.k8s.io", "CertificateSigningRequest"), request, json!(["s", "u", "60m", "Approved,Issued"]));
     check(("scheduling.k8s.io", "PriorityClass"), json!({"value": 7}), json!([7, false, ""]));

@@ -10,7 +10,7 @@ use super::super::conditions;
 use super::super::csi::driver_name;
 use super::super::cursor::{Cursor, Errors, IS_IMMUTABLE, field, flag, list, text};
 use super::super::edit::{get_mut, remove};
-use super::super::equality::same;
+use super::super::equality::{same, same_complete};
 use super::super::pod_template::affinity::node_selector;
 use super::claim::{Requests, admin_access};
 use super::{MAX_ITEMS, configuration, duplicates, label, pool_name, raw, within};
@@ -82,7 +82,7 @@ pub(super) fn check(new: &Object, old: &Object, names: &Requests) -> Vec<FieldEr
     reservations(&users, allocation.is_set(), new, list(before, "reservedFor"), &mut errors);
     let before = field(before, "allocation");
     if !before.is_null() && allocation.is_set() {
-        if !same(allocation.value, before) {
+        if !same_complete(allocation.value, before) {
             errors.invalid(&allocation, IS_IMMUTABLE);
         }
     } else if allocation.is_set() {

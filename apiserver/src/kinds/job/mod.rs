@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::cursor::{Cursor, Errors, IS_IMMUTABLE, field, flag, list, number, size, text};
 use super::edit::{copy, default_text, default_to, get_mut, list_mut, object_mut, set};
-use super::equality::{self, changed, same_field};
+use super::equality::{self, changed};
 use super::selectors::{label_selector, selects};
 use super::workload;
 use crate::strategy::Strategy;
@@ -215,7 +215,7 @@ fn changes(new: &Value, old: &Value, errors: &mut Errors) {
         errors.invalid(&completions, "can only be modified in tandem with spec.parallelism");
     }
     let immutable = |name: &str, errors: &mut Errors| {
-        if !same_field(spec.value, old_spec, name) {
+        if changed(spec.value, old_spec, name) {
             errors.invalid(&spec.child(name), IS_IMMUTABLE);
         }
     };

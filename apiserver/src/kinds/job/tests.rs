@@ -105,6 +105,15 @@ fn templates_change_only_before_the_start() {
 }
 
 #[test]
+fn a_zero_is_another_limit_than_none() {
+    let old = job(json!({"completionMode": "Indexed", "completions": 3}));
+    let mut new = old.clone();
+    new["spec"]["backoffLimitPerIndex"] = json!(0);
+    let expected = "spec.backoffLimitPerIndex: Invalid value: 0: field is immutable";
+    assert_eq!(texts(Job.validate_update(&new, &old)), [expected]);
+}
+
+#[test]
 fn a_job_ends_once() {
     let with = |status: Value| {
         let mut object = job(json!({}));

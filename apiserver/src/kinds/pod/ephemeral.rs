@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::super::cursor::{Cursor, Errors, field, list, text};
 use super::super::diff::diff;
 use super::super::edit::{copy, get_mut};
-use super::super::equality::same;
+use super::super::equality::same_complete;
 use super::update::annotations;
 use super::{find, is_mirror, metadata_and_spec};
 
@@ -43,7 +43,7 @@ pub fn validate(new: &Value, old: &Value) -> Vec<FieldError> {
         let name = text(before, "name");
         match find(spec.value, "ephemeralContainers", name) {
             None => errors.forbidden(&at, format!("existing ephemeral containers {name:?} may not be removed\n")),
-            Some(now) if !same(before, now) => {
+            Some(now) if !same_complete(before, now) => {
                 let difference = diff(before, now);
                 let detail = format!("existing ephemeral containers {name:?} may not be changed\n{difference}");
                 errors.forbidden(&at, detail);

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::super::cursor::{Cursor, Errors, field, list, size, text};
 use super::super::edit::{copy, get_mut, list_mut, object_mut};
-use super::super::equality::same;
+use super::super::equality::same_complete;
 use super::super::pod_template::containers::is_sidecar;
 use super::ephemeral::keep_all_but_spec;
 use super::{is_mirror, metadata_and_spec, qos};
@@ -123,7 +123,7 @@ fn containers(spec: &Cursor, old: &Value, errors: &mut Errors) {
                 }
                 (_, false) => (container.value.clone(), "resources for non-sidecar init containers are immutable"),
             };
-            if !same(&rest, old) {
+            if !same_complete(&rest, old) {
                 errors.forbidden(spec, detail);
             }
         }

@@ -125,6 +125,16 @@ fn few_fields_may_change() {
             "spec.schedulingGates[0].name: Forbidden: only deletion is allowed, but found new scheduling gate 'a'",
         ),
         (
+            "a false that nobody had set",
+            with(old.clone(), "/spec/hostUsers", json!(false)),
+            "spec: Forbidden: pod updates may not change fields other than ",
+        ),
+        (
+            "an empty policy that nobody had set",
+            with(old.clone(), "/spec/containers/0/restartPolicy", json!("")),
+            "spec: Forbidden: pod updates may not change fields other than ",
+        ),
+        (
             "node",
             with(old.clone(), "/spec/nodeName", json!("n")),
             "spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,\

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::cursor::{Cursor, Errors, field, list, number, text};
 use super::super::diff::diff;
 use super::super::edit::{copy, get_mut, list_mut, remove, set};
-use super::super::equality::{same, same_field};
+use super::super::equality::{same, same_complete, same_field};
 use super::super::pod_template::annotations::{APP_ARMOR_PREFIX, MIRROR};
 
 const UPDATABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,\
@@ -39,7 +39,7 @@ pub fn validate(new: &Value, old: &Value) -> Vec<FieldError> {
     }
     only_added_tolerations(&spec, old_spec, &mut errors);
     only_removed_gates(&spec, old_spec, &mut errors);
-    if same(spec.value, old_spec) {
+    if same_complete(spec.value, old_spec) {
         return errors.into_vec();
     }
     let mut rest = spec.value.clone();
@@ -47,7 +47,7 @@ pub fn validate(new: &Value, old: &Value) -> Vec<FieldError> {
     if !list(old_spec, "schedulingGates").is_empty() {
         gated(&mut rest, &spec, old_spec, &mut errors);
     }
-    if !same(&rest, old_spec) {
+    if !same_complete(&rest, old_spec) {
         let detail = format!("pod updates may not change fields other than {UPDATABLE}\n{}", diff(old_spec, &rest));
         errors.forbidden(&spec, detail);
     }

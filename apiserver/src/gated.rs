@@ -35,6 +35,10 @@ pub(crate) fn drop_disabled(object: &mut Object) {
         Some("Node") => return remove(object.pointer_mut("/status"), &OF_NODES),
         Some("Pod") => {
             remove(object.pointer_mut("/status"), &OF_POD_STATUS);
+            for list in ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"] {
+                let statuses = items(object.get_mut("status").and_then(|status| status.get_mut(list)));
+                statuses.for_each(|status| remove(Some(status), &["allocatedResourcesStatus"]));
+            }
             "/spec"
         }
         Some("DeviceClass") => return remove(object.pointer_mut("/spec"), &["extendedResourceName"]),
@@ -113,6 +117,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn health_of_devices_is_not_in_a_status() {
+        for list in ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"] {
+            let mut pod = json!({"kind": "Pod", "status": {
+                list: [{"name": "c", "allocatedResourcesStatus": [{"name": "r"}]}, {"name": "d"}]}});
+            drop_disabled(&mut pod);
+            assert_eq!(pod["status"][list], json!([{"name": "c"}, {"name": "d"}]), "{list}");
+        }
+    }
 
     #[test]
     fn what_no_gate_lets_in_is_dropped() {

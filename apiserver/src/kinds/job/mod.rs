@@ -215,7 +215,7 @@ fn changes(new: &Value, old: &Value, errors: &mut Errors) {
         errors.invalid(&completions, "can only be modified in tandem with spec.parallelism");
     }
     let immutable = |name: &str, errors: &mut Errors| {
-        if changed(spec.value, old_spec, name) {
+        if equality::changed(spec.value, old_spec, name) {
             errors.invalid(&spec.child(name), IS_IMMUTABLE);
         }
     };

@@ -115,6 +115,11 @@ fn few_fields_may_change() {
             "spec.tolerations: Forbidden: existing toleration can not be modified except its tolerationSeconds",
         ),
         (
+            "a new toleration of nothing",
+            with(old.clone(), "/spec/tolerations", json!([toleration(1)[0], {"value": "a"}])),
+            "spec.tolerations[1].operator: Invalid value: \"\": operator must be Exists when `key` is empty",
+        ),
+        (
             "another container",
             with(old.clone(), "/spec/containers", json!([])),
             "spec.containers: Forbidden: pod updates may not add or remove containers",

@@ -9,6 +9,7 @@ use super::super::diff::diff;
 use super::super::edit::{copy, get_mut, list_mut, remove, set};
 use super::super::equality::{same, same_complete, same_field};
 use super::super::pod_template::annotations::{APP_ARMOR_PREFIX, MIRROR};
+use super::super::pod_template::tolerations::tolerations;
 
 const UPDATABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,\
     `spec.tolerations` (only additions to existing tolerations),\
@@ -107,6 +108,9 @@ fn only_added_tolerations(spec: &Cursor, old: &Value, errors: &mut Errors) {
     if !list(old, "tolerations").iter().all(kept) {
         let detail = "existing toleration can not be modified except its tolerationSeconds";
         errors.forbidden(&spec.child("tolerations"), detail);
+    } else {
+        // Upstream says what is wrong with them once more.
+        tolerations(&spec.child("tolerations"), errors);
     }
 }
 

@@ -58,7 +58,10 @@ libfuzzer_sys::fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, see
     }
     let target = RUN.lock().expect("one thread").get_or_insert_with(start).target;
     let made = mutate::mutate(target, &data[..size], &mut random);
-    let size = made.len().min(max_size);
-    data[..size].copy_from_slice(&made[..size]);
-    size
+    if made.len() > max_size {
+        // Half a tree is none.
+        return libfuzzer_sys::fuzzer_mutate(data, size, max_size);
+    }
+    data[..made.len()].copy_from_slice(&made);
+    made.len()
 });

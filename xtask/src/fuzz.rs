@@ -60,7 +60,7 @@ fn fuzz(root: &Path, program: &Path, target: &str, seconds: u64) -> Result<()> {
     let ended = Command::new(program)
         .args([&grown, &seeds])
         .arg(format!("-artifact_prefix={}/{target}-", crashes.display()))
-        .args(["-max_len=8192", "-len_control=50", "-use_value_profile=1", "-print_final_stats=1"])
+        .args(["-max_len=8192", "-len_control=0", "-use_value_profile=1", "-print_final_stats=1"])
         .args([format!("-timeout={HANG_SECONDS}"), format!("-rss_limit_mb={RESIDENT_MEGABYTES}")])
         .env("FUZZ_TARGET", target)
         .env("FUZZ_CPU_SECONDS", seconds.to_string())

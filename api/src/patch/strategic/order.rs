@@ -15,7 +15,7 @@ const INSERTION: usize = 20;
 /// How to tell whether two elements are the same one.
 #[derive(Clone, Copy)]
 pub(super) struct Elements<'a> {
-    /// Empty for lists of scalars.
+    /// Empty for lists of scalars, and for those of objects that do not merge, whose elements have no such key.
     merge_key: &'a str,
     objects: bool,
 }
@@ -78,7 +78,7 @@ pub(super) fn sort_by_directive<'a>(
                 (merger.lists(live, patched, field, item, false)?, record)
             }
         };
-        let elements = Elements { merge_key, objects: kind? == Kind::Object && !merge_key.is_empty() };
+        let elements = Elements { merge_key, objects: kind? == Kind::Object };
         original.insert(name.clone(), Value::Array(normalize(merged, &wanted, &live, elements)?));
         patch.remove(&name);
     }

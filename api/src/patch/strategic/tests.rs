@@ -303,7 +303,7 @@ fn keys_are_retained() {
 fn check_errors(cases: Vec<(Value, &str, Answer)>) {
     let live = json!({
         "metadata": {"labels": {"a": "b"}, "finalizers": ["a"]},
-        "spec": {"containers": [{"name": "a"}], "imagePullSecrets": [{}]},
+        "spec": {"containers": [{"name": "a"}], "imagePullSecrets": [{}], "tolerations": [{"key": "t"}]},
     });
     for (patch, message, answer) in cases {
         let error = patched("Pod", &live, patch).expect_err(message);
@@ -379,6 +379,11 @@ fn errors_about_directives_beside_a_list() {
         (
             json!({"spec": {"$setElementOrder/odd": ["b"]}}),
             r#"unable to find api field in struct PodSpec for the json field "odd""#,
+            Answer::Unknown,
+        ),
+        (
+            json!({"spec": {"$setElementOrder/tolerations": [], "tolerations": []}}),
+            "map: map[key:t] does not contain declared merge key: ",
             Answer::Unknown,
         ),
         (

@@ -39,18 +39,16 @@ const GROUP_ORDER: [&str; 23] = [
     "storagemigration.k8s.io",
 ];
 
-/// The two versions of `apidiscovery.k8s.io`.
+/// Versions of `apidiscovery.k8s.io`; v2beta1 went with Kubernetes v1.35.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AggregatedVersion {
     V2,
-    V2Beta1,
 }
 
 impl AggregatedVersion {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::V2 => "v2",
-            Self::V2Beta1 => "v2beta1",
         }
     }
 
@@ -58,7 +56,6 @@ impl AggregatedVersion {
     pub fn content_type(self) -> &'static str {
         match self {
             Self::V2 => "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
-            Self::V2Beta1 => "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList",
         }
     }
 }
@@ -242,7 +239,11 @@ fn aggregated_resource(resource: &ResourceInfo) -> Value {
 }
 
 fn response_kind(kind: &GroupVersionKind, resource: &ResourceInfo) -> Value {
-    let (group, version) = if is_in(kind, resource) { ("", "") } else { (kind.group.as_str(), kind.version.as_str()) };
+    let (group, version) = if is_in(kind, resource) && !is_custom(resource) {
+        ("", "")
+    } else {
+        (kind.group.as_str(), kind.version.as_str())
+    };
     json!({"group": group, "version": version, "kind": kind.kind})
 }
 
@@ -271,9 +272,18 @@ fn in_version<'a>(resources: &'a [ResourceInfo], group: &str, version: &str) -> 
     found
 }
 
+/// Others tell of a definition's kinds than of the built-in ones, in words and orders of their own.
+fn is_custom(resource: &ResourceInfo) -> bool {
+    !GROUP_ORDER.contains(&resource.group.as_str())
+}
+
 fn sorted(resource: &ResourceInfo) -> Vec<&SubresourceInfo> {
     let mut subresources: Vec<&SubresourceInfo> = resource.subresources.iter().collect();
     subresources.sort_by(|a, b| a.name.cmp(&b.name));
+    if is_custom(resource) {
+        // The status, then the scale.
+        subresources.reverse();
+    }
     subresources
 }
 

@@ -88,8 +88,8 @@ fn plain_resources_and_their_subresources() {
 #[test]
 fn aggregated_documents() {
     let own = |kind: &str| json!({"group": "", "version": "", "kind": kind});
-    let core = aggregated(&rows(), true, AggregatedVersion::V2Beta1);
-    let expected = json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2beta1", "metadata": {}, "items": [
+    let core = aggregated(&rows(), true, AggregatedVersion::V2);
+    let expected = json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": [
         {"metadata": {}, "versions": [{"version": "v1", "freshness": "Current", "resources": [
             {"resource": "configmaps", "scope": "Namespaced", "singularResource": "configmap", "verbs": ["get", "list"], "responseKind": own("ConfigMap")},
             {"resource": "nodes", "scope": "Cluster", "singularResource": "node", "verbs": ["get", "list"], "responseKind": own("Node")}]}]}]});

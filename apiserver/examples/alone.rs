@@ -1,7 +1,8 @@
 //! An API server and nothing else, over the memory store, behind its real front door: what other programs compare with another
 //! API server, or measure.
 //!
-//! `alone FOLDER ADDRESS:PORT [ADVERTISED:PORT [FEATURE-GATES RUNTIME-CONFIG]]`: writes `FOLDER/kubeconfig` (an administrator's) once it listens, and serves until it is killed.
+//! `alone FOLDER ADDRESS:PORT [ADVERTISED:PORT [FEATURE-GATES RUNTIME-CONFIG]]`: writes `FOLDER/kubeconfig` (an administrator's) once it listens, and serves until it is killed. On
+//! SIGUSR1 it forgets the history of its store.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -18,7 +19,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use ring::rand::{SecureRandom, SystemRandom};
+use store::Store;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 type Error = Box<dyn std::error::Error>;
@@ -52,7 +55,8 @@ async fn main() -> Result<(), Error> {
         random.fill(&mut bytes).map(|()| u64::from_ne_bytes(bytes)).unwrap_or_default()
     };
     let tokens = Arc::new(ServiceAccountTokens::new(&signing.key, ISSUER)?);
-    let mut config = Config::new(Arc::new(store::Memory::new()), Arc::new(Timestamp::now), Arc::new(random));
+    let store = Arc::new(store::Memory::new());
+    let mut config = Config::new(store.clone(), Arc::new(Timestamp::now), Arc::new(random));
     config.enforce_rbac();
     config.max_in_flight = Some(apiserver::flowcontrol::DEFAULT_SEATS);
     config.token_issuer = tokens.clone();
@@ -67,6 +71,8 @@ async fn main() -> Result<(), Error> {
     let cancel = CancellationToken::new();
     let listener = TcpListener::bind(address).await?;
     tokio::spawn(serve(front, listener, cancel.clone()));
+    let asked = signal(SignalKind::user_defined1())?;
+    tokio::spawn(compact(store, asked));
     let config = kubeconfig(address, authority.certificate(), &admin)?;
     // Whoever waits for the file must not find half of it.
     let path = Path::new(&folder).join("kubeconfig");
@@ -74,6 +80,17 @@ async fn main() -> Result<(), Error> {
     std::fs::rename(path.with_extension("new"), path)?;
     server.run_background(cancel).await;
     Ok(())
+}
+
+/// Each time that it is asked to: nothing before now can be read then.
+async fn compact(store: Arc<store::Memory>, mut asked: Signal) {
+    while asked.recv().await.is_some() {
+        if let Ok(now) = store.revision().await
+            && let Err(error) = store.compact(now).await
+        {
+            tracing::warn!(%error, "history is not compacted");
+        }
+    }
 }
 
 fn kubeconfig(address: SocketAddr, authority: &str, admin: &Identity) -> Result<String, Error> {

@@ -312,8 +312,21 @@ pub(crate) fn key(row: &Descriptor, namespace: &str, name: &str) -> Bytes {
     format!("{ROOT}{}/{}", row.storage, row.object_key(namespace, name)).into()
 }
 
-/// 409: the object of a PUT is another one than the stored one. Upstream's store says so, with the key that the object has there.
-pub(crate) fn another_uid(row: &Descriptor, key: &str, dry_run: bool, name: &str, asked: &str, own: &str) -> Status {
+/// What a write asks of the stored object: that it is this one, or that it is as it was then.
+#[derive(Clone, Copy)]
+pub(crate) enum Precondition {
+    Uid,
+    ResourceVersion,
+}
+
+/// 409 of upstream's store, with the key that the object has there.
+pub(crate) fn precondition_failed(
+    row: &Descriptor,
+    (key, dry_run): (&str, bool),
+    name: &str,
+    what: Precondition,
+    (asked, own): (&str, &str),
+) -> Status {
     let (group, plural) = (row.info.group.as_str(), row.info.plural.as_str());
     let prefix = match (group, plural) {
         ("", "endpoints") => "services/endpoints".to_owned(),
@@ -326,9 +339,13 @@ pub(crate) fn another_uid(row: &Descriptor, key: &str, dry_run: bool, name: &str
         _ => plural.to_owned(),
     };
     let root = if dry_run { "" } else { "/registry" };
+    let what = match what {
+        Precondition::Uid => "UID",
+        Precondition::ResourceVersion => "ResourceVersion",
+    };
     let why = format!(
         "StorageError: invalid object, Code: 4, Key: {root}/{prefix}/{key}, ResourceVersion: 0, AdditionalErrorMsg: \
-         Precondition failed: UID in precondition: {asked}, UID in object meta: {own}"
+         Precondition failed: {what} in precondition: {asked}, {what} in object meta: {own}"
     );
     Status::conflict(qualified(row), name, &why)
 }

@@ -53,6 +53,11 @@ impl Accepted {
         })
     }
 
+    /// As [`Self::negotiate`], of what is answered and not stored: nobody has thought of columns for that.
+    pub fn negotiate_review(headers: &HeaderMap, query: &Query, lists: bool) -> Result<Self, Status> {
+        Self::among(headers, query, lists, |accepted| accepted.view != View::Table)
+    }
+
     fn among(headers: &HeaderMap, query: &Query, lists: bool, is_there: fn(&Self) -> bool) -> Result<Self, Status> {
         let pretty = pretty(headers, query);
         let header = accept(headers);

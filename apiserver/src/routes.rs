@@ -167,9 +167,6 @@ fn aggregated(request: &Parts) -> Option<AggregatedVersion> {
         if has("g=apidiscovery.k8s.io") && has("v=v2") {
             return Some(AggregatedVersion::V2);
         }
-        if has("g=apidiscovery.k8s.io") && has("v=v2beta1") {
-            return Some(AggregatedVersion::V2Beta1);
-        }
     }
     None
 }

@@ -266,7 +266,11 @@ impl Call {
             Accepted::JSON
         } else {
             let lists = matches!(info.verb.as_str(), "list" | "watch");
-            let negotiate = if row.custom.is_some() { Accepted::negotiate_custom } else { Accepted::negotiate };
+            let negotiate = match (row.custom.is_some(), row.role) {
+                (true, _) => Accepted::negotiate_custom,
+                (_, Role::Review) => Accepted::negotiate_review,
+                _ => Accepted::negotiate,
+            };
             negotiate(request.headers(), &query, lists).map_err(|refused| match info.verb.as_str() {
                 // Custom resources are not in upstream's router. Lists and watches read their options first.
                 "list" | "watch" if row.custom.is_some() => {
@@ -277,8 +281,8 @@ impl Call {
                 _ => refused,
             })?
         };
-        if row.role == Role::Review && accepted.view != View::Whole {
-            // What is not stored has no metadata to show.
+        if row.info.kind == "Binding" && accepted.view != View::Whole {
+            // The answer is no object.
             return Err(Status::not_acceptable(&SUPPORTED));
         }
         let headers = request.headers().clone();

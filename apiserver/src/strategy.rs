@@ -74,6 +74,11 @@ pub trait Strategy: Send + Sync {
         None
     }
 
+    /// Whether a name is made of a prefix and something at random; else it is the prefix.
+    fn generates_names(&self) -> bool {
+        true
+    }
+
     /// What is wrong with a name, or with what names are generated from, where the object says what it must be. `found` is what the
     /// general rule for names of the kind has found.
     fn wrong_name(&self, _new: &Object, _name: &str, found: Vec<String>) -> Vec<String> {
@@ -124,6 +129,9 @@ pub trait Strategy: Send + Sync {
     fn only_marked_at_first(&self) -> bool {
         false
     }
+
+    /// What upstream's conversion from its internal form writes into an object in which nothing was ever set.
+    fn complete_nothing(&self, _nothing: &mut Object) {}
 
     /// What a deletion that does not remove the object at once writes beside its timestamp (a Namespace's phase).
     fn mark_deleting(&self, _object: &mut Object) {}

@@ -85,7 +85,7 @@ pub const AUTOSCALER_FIELDS: [&str; 6] = [
 
 /// The metadata of an object where it is shown without the rest.
 pub fn metadata_alone(object: &Object) -> Value {
-    let mut metadata = object["metadata"].clone();
+    let mut metadata = object.get("metadata").cloned().unwrap_or_else(|| json!({}));
     let fields: &[&str] = match object["kind"].as_str() {
         Some("DaemonSet") => &[TEMPLATE_GENERATION],
         Some("HorizontalPodAutoscaler") => &AUTOSCALER_FIELDS,

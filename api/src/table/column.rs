@@ -33,13 +33,20 @@ impl Column {
         time::age((!created.is_empty()).then_some(created), now).into()
     });
 
+    /// A cell of which upstream's definitions do not know.
+    pub(super) const UNNAMED_AGE: Self = Self { name: "", ..Self::AGE };
+
     /// What kinds without columns of their own have beside the name.
     pub(super) const CREATED_AT: Self = Self {
         name: "Created At",
         kind: "date",
         format: "",
         priority: 0,
-        cell: |object, _| object.meta_str("creationTimestamp").into(),
+        cell: |object, _| match object.meta_str("creationTimestamp") {
+            // Go's zero.
+            "" => "0001-01-01T00:00:00Z".into(),
+            created => created.into(),
+        },
     };
 
     pub(super) const fn text(name: &'static str, cell: Cell) -> Self {
@@ -81,14 +88,16 @@ impl Columns {
     /// `columnDefinitions` of the Table.
     pub fn definitions(&self) -> Vec<Value> {
         match self {
-            Self::BuiltIn(columns) => columns.iter().map(Column::definition).collect(),
+            Self::BuiltIn(columns) => {
+                columns.iter().filter(|column| !column.name.is_empty()).map(Column::definition).collect()
+            }
             Self::Custom(columns) => {
                 std::iter::once(Column::NAME.definition()).chain(columns.iter().map(CustomColumn::definition)).collect()
             }
         }
     }
 
-    /// One value per definition.
+    /// One value per definition, and for columns without a name.
     pub fn cells(&self, object: &Object, now: Timestamp) -> Vec<Value> {
         match self {
             Self::BuiltIn(columns) => columns.iter().map(|column| (column.cell)(object, now)).collect(),

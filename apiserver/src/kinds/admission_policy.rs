@@ -151,7 +151,7 @@ fn validation(at: &Cursor, expressions: &Expressions, errors: &mut Errors) {
             errors.invalid(&text, "must not contain line breaks");
         }
     }
-    errors.one_of_if_set(&at.child("reason"), &["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"]);
+    errors.one_of_if_set(&at.child("reason"), &["Forbidden", "Invalid", "RequestEntityTooLarge"]);
 }
 
 fn audit_annotations(policy: &str, at: &Cursor, expressions: &Expressions, errors: &mut Errors) {

@@ -19,6 +19,10 @@ use crate::strategy::Strategy;
 pub struct DaemonSet;
 
 impl Strategy for DaemonSet {
+    fn complete_nothing(&self, nothing: &mut Object) {
+        set_template_generation(nothing, 0);
+    }
+
     fn defaults(&self, new: &mut Object, _old: Option<&Object>) {
         // Upstream has the number in a field, which is an annotation for clients: it is always there.
         let told = template_generation(new);

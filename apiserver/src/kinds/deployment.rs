@@ -14,6 +14,10 @@ use crate::strategy::Strategy;
 pub struct Deployment;
 
 impl Strategy for Deployment {
+    fn complete_nothing(&self, nothing: &mut Object) {
+        super::workload::no_replicas(nothing);
+    }
+
     fn defaults(&self, new: &mut Object, _old: Option<&Object>) {
         workload::template_defaults(new);
         let Some(spec) = get_mut(new, "spec") else { return };

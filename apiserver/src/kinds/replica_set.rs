@@ -12,6 +12,10 @@ use crate::strategy::Strategy;
 pub struct ReplicaSet;
 
 impl Strategy for ReplicaSet {
+    fn complete_nothing(&self, nothing: &mut Object) {
+        super::workload::no_replicas(nothing);
+    }
+
     fn defaults(&self, new: &mut Object, _old: Option<&Object>) {
         workload::template_defaults(new);
         if let Some(spec) = get_mut(new, "spec") {

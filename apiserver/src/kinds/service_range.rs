@@ -19,6 +19,10 @@ pub struct Address;
 pub struct Range;
 
 impl Strategy for Address {
+    fn generates_names(&self) -> bool {
+        false
+    }
+
     fn validate(&self, new: &Object) -> Vec<FieldError> {
         let mut errors = Errors::default();
         let spec = Cursor::root(new, "spec");

@@ -22,6 +22,10 @@ use crate::strategy::Strategy;
 pub struct StatefulSet;
 
 impl Strategy for StatefulSet {
+    fn complete_nothing(&self, nothing: &mut Object) {
+        super::workload::no_replicas(nothing);
+    }
+
     fn defaults(&self, new: &mut Object, _old: Option<&Object>) {
         workload::template_defaults(new);
         let Some(spec) = get_mut(new, "spec") else { return };

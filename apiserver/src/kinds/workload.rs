@@ -4,10 +4,17 @@ use api::names;
 use serde_json::Value;
 
 use super::cursor::{Cursor, Errors, IS_IMMUTABLE, field, number};
-use super::edit::get_mut;
+use super::edit::{get_mut, object_mut, set};
 use super::equality::same_field;
 use super::pod_template::{defaults, spec, warnings};
 use super::selectors::{label_selector, selects, selects_everything};
+
+/// Upstream's internal form of some has a number where the others' has a pointer.
+pub fn no_replicas(nothing: &mut Value) {
+    if let Some(spec) = object_mut(nothing, "spec") {
+        set(spec, "replicas", 0);
+    }
+}
 
 /// Defaults of `spec.template`.
 pub fn template_defaults(object: &mut Value) {

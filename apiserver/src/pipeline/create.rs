@@ -36,6 +36,10 @@ impl Target<'_> {
         self.warnings.extend(metadata::dedup_owners(&mut object));
         // Upstream takes any name beside a prefix for one that it made.
         let has_prefix = !object.generate_name().is_empty();
+        if object.name().is_empty() && !self.row.strategy.generates_names() {
+            let prefix = object.generate_name().to_owned();
+            meta::set(&mut object, "name", prefix);
+        }
         let generated = object.name().is_empty() && has_prefix;
         let mut admitted = Decoded { object, tracking }.admit(self, None).await?;
         // Admission may have changed it.

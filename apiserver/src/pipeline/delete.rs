@@ -1,17 +1,20 @@
 //! DELETE: a plan is made from the stored object and the options, then carried out against exactly that object.
 
+use std::collections::BTreeSet;
+
 use api::Object;
 use api::meta::{self, Meta};
+use api::schema::check;
 use api::status::Status;
 use bytes::Bytes;
 use jiff::{Timestamp, ToSpan};
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::{Durability, Expect, Revision, Write};
 
 use super::stages::{CommitError, Validated};
 use super::{Committed, Target};
 use crate::admission::{Attributes, Operation};
-use crate::core::{Existing, key, qualified, qualified_kind, store_error};
+use crate::core::{Existing, Precondition, key, precondition_failed, qualified, qualified_kind, store_error};
 use crate::metadata::{self, FOREGROUND, ORPHAN};
 use crate::options::{DeleteOptions, Propagation};
 use crate::registry::Descriptor;
@@ -26,6 +29,8 @@ pub(crate) enum Deleted {
     Removed(Bytes),
     /// Finalizers or a grace period keep it; the state now.
     Kept(Bytes),
+    /// A dry run in which the deletion itself takes the last finalizers. Upstream answers what it meant to fill in then.
+    Emptied(Object),
 }
 
 #[derive(Debug, PartialEq)]
@@ -36,6 +41,8 @@ enum Plan {
     Mark(Object),
     /// A deletion without grace of a kind that has grace: it is seen to be deleted, then it is gone.
     MarkAndRemove(Object),
+    /// The finalizers were the garbage collector's, and it is not asked any more.
+    Release,
     Remove,
 }
 
@@ -68,7 +75,11 @@ impl Target<'_> {
                         None
                     }
                 },
-                Plan::Remove => self.remove(&old).await?.map(|gone| Deleted::Removed(self.last(old, gone))),
+                Plan::Release if self.dry_run => return Ok(Deleted::Emptied(empty(self.row))),
+                Plan::Release if options.resource_version.is_some() => return Err(self.no_revision(&old)),
+                Plan::Release | Plan::Remove => {
+                    self.remove(&old).await?.map(|gone| Deleted::Removed(self.last(old, gone)))
+                }
             };
             if let Some(done) = done {
                 return Ok(done);
@@ -117,6 +128,14 @@ impl Target<'_> {
         let Some((what, asked, own)) = wrong else { return Ok(()) };
         let why = format!("Precondition failed: {what} in precondition: {asked}, {what} in object meta: {own}");
         Err(Status::conflict(qualified(self.row), old.name(), &why))
+    }
+
+    /// Upstream takes finalizers by an update, after which it asks for the revision that this has made. It makes none where nothing is left
+    /// to wait for.
+    fn no_revision(&self, old: &Existing) -> Status {
+        let (name, key) = (old.object.name(), self.row.object_key(old.object.namespace(), old.object.name()));
+        let versions = ("", old.object.resource_version());
+        precondition_failed(self.row, (&key, self.dry_run), name, Precondition::ResourceVersion, versions)
     }
 
     /// `None` when another write came between.
@@ -213,8 +232,19 @@ fn plan(row: &Descriptor, old: &Object, options: &DeleteOptions, now: Timestamp)
             row.strategy.mark_deleting(&mut object);
             Plan::MarkAndRemove(object)
         }
+        None if old.finalizers().next().is_some() => Plan::Release,
         None => Plan::Remove,
     }
+}
+
+/// An object of the kind of which nothing is known: what Go's encoder makes of one.
+fn empty(row: &Descriptor) -> Object {
+    let mut object = json!({"apiVersion": row.info.api_version(), "kind": row.info.kind});
+    if let Some((set, ty)) = row.types().filter(|_| row.custom.is_none()) {
+        check::complete(set, ty, &mut object);
+    }
+    row.strategy.complete_nothing(&mut object);
+    object
 }
 
 /// A grace period may only become shorter: the deadline moves back, but never before now.
@@ -245,13 +275,12 @@ fn count_generation(object: &mut Object) {
 
 /// The finalizers that remain, with those that the garbage collector is asked to work through.
 fn finalizers(row: &Descriptor, old: &Object, options: &DeleteOptions) -> Vec<String> {
-    if !row.collects_dependents {
-        return old.finalizers().map(str::to_owned).collect();
-    }
     let has = |wanted: &str| old.finalizers().any(|finalizer| finalizer == wanted);
+    // Upstream's namespaces have a way of their own the first time.
+    let own_way = row.info.kind == "Namespace" && old.deletion_timestamp().is_none();
     let (orphan, foreground) = match (options.orphan_dependents, options.propagation) {
-        // Upstream's namespaces have a way of their own the first time.
-        (Some(false), _) if row.info.kind == "Namespace" && old.deletion_timestamp().is_none() => (false, true),
+        _ if !row.collects_dependents => (false, false),
+        (Some(false), _) if own_way => (false, true),
         (Some(orphan), _) => (orphan, false),
         (None, Some(Propagation::Orphan)) => (true, false),
         (None, Some(Propagation::Background)) => (false, false),
@@ -261,10 +290,18 @@ fn finalizers(row: &Descriptor, old: &Object, options: &DeleteOptions) -> Vec<St
     let others = old.finalizers().filter(|finalizer| ![ORPHAN, FOREGROUND].contains(finalizer));
     let asked = [(orphan, ORPHAN), (foreground, FOREGROUND)];
     let asked = asked.into_iter().filter(|(wanted, _)| *wanted).map(|(_, name)| name);
-    let finalizers: Vec<String> = others.chain(asked).map(str::to_owned).collect();
-    let unchanged = finalizers.len() == old.finalizers().count() && finalizers.iter().all(|name| has(name));
-    // The order is the client's as long as the set is the same.
-    if unchanged { old.finalizers().map(str::to_owned).collect() } else { finalizers }
+    let mut finalizers: Vec<String> = others.chain(asked).map(str::to_owned).collect();
+    let kept = |name: &str| finalizers.iter().any(|finalizer| finalizer == name);
+    if finalizers.iter().all(|name| has(name)) && old.finalizers().all(kept) {
+        // The order is the client's as long as the set is the same.
+        return old.finalizers().map(str::to_owned).collect();
+    }
+    if own_way {
+        // Taken from a map there, whose order is any.
+        let mut seen = BTreeSet::new();
+        finalizers.retain(|name| seen.insert(name.clone()));
+    }
+    finalizers
 }
 
 /// What a DELETE answers when the kind does not show the deleted object.
@@ -278,7 +315,6 @@ mod tests {
     use super::*;
     use crate::registry::Registry;
     use crate::strategy::Strategy;
-    use serde_json::json;
 
     struct Graceful;
 
@@ -320,11 +356,17 @@ mod tests {
             (&plain, Some(Propagation::Orphan), deleted("orphan")),
             (&kept, None, deleted("a/b")),
             (&orphaning, None, deleted("orphan")),
-            (&orphaning, Some(Propagation::Background), Plan::Remove),
+            (&orphaning, Some(Propagation::Background), Plan::Release),
         ];
         for (old, propagation, expected) in table {
             assert_eq!(plan(row, old, &options(None, propagation), now()), expected, "{old} {propagation:?}");
         }
+        let events = registry.get("", "v1", "events").unwrap();
+        assert_eq!(plan(events, &orphaning, &options(None, Some(Propagation::Orphan)), now()), Plan::Release);
+        let spec = json!({"replicas": 0, "strategy": {}, "template": {"metadata": {}, "spec": {}}});
+        let nothing =
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {}, "spec": spec, "status": {}});
+        assert_eq!(empty(row), nothing);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use api::status::{Qualified, Reason, Status};
 use super::stages::{CommitError, Decoded};
 use super::{Committed, Target};
 use crate::conversion::Forms;
-use crate::core::{Existing, another_uid, qualified};
+use crate::core::{Existing, Precondition, precondition_failed, qualified};
 use crate::metadata;
 use crate::query::parse_uint;
 use crate::request::RequestInfo;
@@ -154,7 +154,7 @@ impl Target<'_> {
 
     fn another_uid(&self, name: &str, asked: &str, own: &str) -> Status {
         let key = self.row.object_key(self.namespace, name);
-        another_uid(self.row, &key, self.dry_run, name, asked, own)
+        precondition_failed(self.row, (&key, self.dry_run), name, Precondition::Uid, (asked, own))
     }
 
     fn check_version(&self, name: &str, new: &Object, old: &Existing) -> Result<(), Status> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use api::Object;
 use api::meta;
+use api::schema::check;
 use api::status::{Qualified, Status};
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -33,23 +34,37 @@ pub(crate) async fn review(call: &Call, body: Body) -> Result<Reply, Status> {
     let kind = call.row.info.kind.as_str();
     let status = match kind {
         "SelfSubjectReview" => {
+            review = nothing(&review);
             meta::set(&mut review, "creationTimestamp", time(call.core.now()));
             json!({"userInfo": user_info(&call.user)})
         }
         "SelfSubjectRulesReview" => {
             let status = rules(call, &review).await?;
-            // The answer repeats nothing of the question.
-            review = json!({"apiVersion": review["apiVersion"], "kind": review["kind"], "metadata": {}, "spec": {}});
+            review = nothing(&review);
+            review["spec"] = json!({});
             status
         }
         "TokenReview" => token(call, &review).await?,
         _ => access::access(call, &review).await?,
     };
     review["status"] = status;
-    if kind != "SelfSubjectRulesReview" {
+    if !matches!(kind, "SelfSubjectReview" | "SelfSubjectRulesReview") {
         managers.put_into(&mut review);
+        if call.row.info.namespaced {
+            meta::set(&mut review, "namespace", call.info.namespace.as_str());
+        }
     }
-    Ok(Reply::Value { code: StatusCode::CREATED, value: review })
+    if let Some((set, ty)) = call.row.types() {
+        // Go leaves empty lists out.
+        check::conform_stored(set, ty, &mut review);
+        check::complete(set, ty, &mut review);
+    }
+    Ok(Reply::Object { code: StatusCode::CREATED, json: review.to_string().into() })
+}
+
+/// An answer that repeats nothing of the question.
+fn nothing(review: &Object) -> Object {
+    json!({"apiVersion": review["apiVersion"], "kind": review["kind"], "metadata": {}})
 }
 
 fn user_info(user: &UserInfo) -> Value {

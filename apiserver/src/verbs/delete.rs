@@ -8,6 +8,7 @@ use http::StatusCode;
 use crate::body::Body;
 use crate::call::Call;
 use crate::decode;
+use crate::media::View;
 use crate::options::DeleteOptions;
 use crate::pipeline::{Deleted, success};
 use crate::reply::Reply;
@@ -21,6 +22,11 @@ pub(crate) async fn delete(call: &Call, body: Body) -> Result<Reply, Status> {
             let accepted = options.orphan_dependents == Some(false);
             Ok(Reply::Object { code: if accepted { StatusCode::ACCEPTED } else { StatusCode::OK }, json })
         }
+        // What has no type is not filled in on its way out.
+        Deleted::Emptied(value) if call.row.custom.is_some() && call.accepted.view == View::Whole => {
+            Ok(Reply::Value { code: StatusCode::OK, value })
+        }
+        Deleted::Emptied(value) => Ok(Reply::ok(value.to_string().into())),
         Deleted::Removed(json) if call.row.info.returns_deleted => Ok(Reply::ok(json)),
         Deleted::Removed(json) => Ok(Reply::Value { code: StatusCode::OK, value: success(&call.row, &json) }),
     }

@@ -4,7 +4,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare::{Class, Difference};
-use super::step::{Action, Content, Request, Scenario, Wire};
+use super::step::{Action, Scenario, Wire};
 
 /// Of all differences that are thought to have one reason.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,11 +45,7 @@ impl Key {
 
 impl Causes {
     pub fn add(&mut self, difference: &Difference, wire: &Wire, scenario: &Scenario) {
-        let mut key = Key::of(difference, wire);
-        if matches!(key.class, Class::Revision | Class::Events) && has_what_a_store_keeps(&wire.target, scenario) {
-            key.what.push_str(", after what only a store keeps");
-        }
-        let cause = self.by_key.entry(key).or_insert_with(|| Cause {
+        let cause = self.by_key.entry(Key::of(difference, wire)).or_insert_with(|| Cause {
             count: 0,
             resources: BTreeSet::new(),
             example: Example { scenario: scenario.clone(), wire: wire.clone(), detail: difference.detail.clone() },
@@ -78,22 +74,6 @@ impl Causes {
         causes.sort_by_key(|(key, cause)| (key.class, std::cmp::Reverse(cause.count)));
         causes
     }
-}
-
-/// Upstream stores empty bytes and nulls that its next reader does not see, and counts that as a change: see accepted.md.
-fn has_what_a_store_keeps(target: &str, scenario: &Scenario) -> bool {
-    let empty = match resource(target).as_str() {
-        "validatingwebhookconfigurations" | "mutatingwebhookconfigurations" => r#""caBundle":"""#,
-        "certificatesigningrequests" => r#""certificate":"""#,
-        "widgets" | "gadgets" => r#""labels":null"#,
-        _ => return false,
-    };
-    scenario.steps.iter().any(|step| match &step.action {
-        Action::Send(Request { body: Content::Json(body), .. }) => body.to_string().contains(empty),
-        Action::Send(Request { body: Content::Text(body), .. }) => body.contains(empty),
-        Action::Send(Request { body: Content::Edited { changes, .. }, .. }) => changes.to_string().contains(empty),
-        _ => false,
-    })
 }
 
 /// Segments of a path after the namespace, or after the version.

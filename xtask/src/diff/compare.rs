@@ -2,22 +2,20 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::alike::{
+    MANAGERS, UNORDERED, allocated, both, by_manager, is_ending_namespace, same_age, same_ports, same_time, sorted,
+    without_order, without_random_keys,
+};
 use super::failures::{self, Said};
 use super::pairs::{Pairs, Side};
 use super::peer::{Answer, Events};
-use super::text::{TOKEN_VOLUME, general, neutral};
-
-/// Where addresses of Services are from.
-pub const RANGES: [&str; 3] = ["10.96.", "10.200.", "10.201."];
+use super::text::{general, neutral};
 
 /// Headers that tell clients something.
 const HEADERS: [&str; 7] =
     ["content-type", "warning", "retry-after", "cache-control", "vary", "www-authenticate", "allow"];
-
-/// How far two clocks' times may be apart: the servers answer one after the other on a busy machine.
-const SECONDS_APART: i64 = 5;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
@@ -60,7 +58,8 @@ pub fn answers(ours: &Answer, theirs: &Answer, pairs: &mut Pairs) -> Vec<Differe
 /// Events of two watches that were begun and ended at the same steps.
 pub fn events(ours: &Events, theirs: &Events, pairs: &mut Pairs) -> Vec<Difference> {
     let mut found = Comparison { pairs, found: Vec::new() };
-    let (ours_seen, theirs_seen) = (seen(ours), seen(theirs));
+    let (ours_seen, mut theirs_seen) = (seen(ours), seen(theirs));
+    theirs_seen.retain(|event| event["type"] != "MODIFIED" || !found.pairs.revisions.is_unseen(revision(event)));
     let sequence = |events: &[&Value]| -> Vec<String> { events.iter().map(|event| said(event)).collect() };
     let ours_said = sequence(&ours_seen);
     let types =
@@ -129,6 +128,14 @@ fn seen(events: &Events) -> Vec<&Value> {
     events.events.iter().filter(matters).collect()
 }
 
+fn revision(event: &Value) -> u64 {
+    let object = &event["object"];
+    let row = &object["rows"][0]["object"];
+    let version = object["metadata"]["resourceVersion"].as_str().filter(|_| object["kind"] != "Table");
+    let version = version.or_else(|| row["metadata"]["resourceVersion"].as_str());
+    version.and_then(|version| version.parse().ok()).unwrap_or_default()
+}
+
 fn said(event: &Value) -> String {
     let object = &event["object"];
     let row = &object["rows"][0]["object"];
@@ -180,7 +187,7 @@ impl Comparison<'_> {
             body["kind"].as_str().is_some_and(|kind| kind.ends_with("List") || kind == "Table" || kind == "Status")
         };
         self.names(ours, theirs);
-        if ours["kind"] == "SelfSubjectRulesReview" {
+        if UNORDERED.iter().any(|kind| ours["kind"] == *kind) {
             return self.values("", &without_order(ours), &without_order(theirs));
         }
         if is_list(ours) {
@@ -255,6 +262,10 @@ impl Comparison<'_> {
                 for key in keys {
                     let place = member(place, key);
                     match (a.get(key), b.get(key)) {
+                        (Some(x), Some(y)) if key == "finalizers" && both(a, b, is_ending_namespace) => {
+                            self.values(&place, &sorted(x), &sorted(y));
+                        }
+                        (Some(x), Some(y)) if key == "generation" && self.pairs.is_ahead(a.get("uid"), x, y) => {}
                         (Some(a), Some(b)) => self.values(&place, a, b),
                         (Some(a), None) => self.add(Class::Body, &place, format!("only here: {}", form(a)), short(a)),
                         (None, Some(b)) => self.add(Class::Body, &place, format!("missing: {}", form(b)), short(b)),
@@ -330,71 +341,6 @@ impl Comparison<'_> {
             }
         }
     }
-}
-
-/// Managers name elements of lists by what is in them: the volume of a pod's token has a name of its server's.
-fn without_random_keys(members: &Map<String, Value>) -> Cow<'_, Map<String, Value>> {
-    if !members.keys().any(|key| key.contains(TOKEN_VOLUME)) {
-        return Cow::Borrowed(members);
-    }
-    let plain = |key: &String| key.split(TOKEN_VOLUME).next().unwrap_or_default().to_owned() + TOKEN_VOLUME;
-    let rename = |(key, value): (&String, &Value)| {
-        (if key.contains(TOKEN_VOLUME) { plain(key) } else { key.clone() }, value.clone())
-    };
-    Cow::Owned(members.iter().map(rename).collect())
-}
-
-const MANAGERS: &str = "metadata.managedFields";
-
-fn by_manager(managers: &[Value]) -> Vec<Value> {
-    let mut managers = managers.to_vec();
-    let key = |entry: &Value| ["operation", "manager", "apiVersion", "subresource"].map(|key| entry[key].to_string());
-    managers.sort_by_cached_key(key);
-    managers
-}
-
-/// Upstream collects the rules of a user from roles in the order of a map.
-fn without_order(review: &Value) -> Value {
-    let mut review = review.clone();
-    for rules in ["resourceRules", "nonResourceRules"] {
-        if let Some(rules) = review["status"][rules].as_array_mut() {
-            rules.sort_by_cached_key(Value::to_string);
-        }
-    }
-    review
-}
-
-fn same_time(ours: &str, theirs: &str) -> bool {
-    let time = |text: &str| api::time::parse_micro_time(text).or_else(|_| api::time::parse_time(text)).ok();
-    match (time(ours), time(theirs)) {
-        (Some(a), Some(b)) => ours.len() == theirs.len() && (a.as_second() - b.as_second()).abs() <= SECONDS_APART,
-        _ => false,
-    }
-}
-
-/// Both are of the ranges from which servers take one at random; an address that was freed may come again. Upstream also takes from
-/// the ServiceCIDRs of scenarios.
-fn allocated(ours: &str, theirs: &str) -> bool {
-    ours.starts_with("10.96.") && RANGES.iter().any(|range| theirs.starts_with(range))
-}
-
-fn same_age(ours: &str, theirs: &str) -> bool {
-    let seconds = |text: &str| text.strip_suffix('s').is_some_and(|digits| digits.parse::<u64>().is_ok());
-    seconds(ours) && seconds(theirs)
-}
-
-/// `80:30123/TCP,81:30124/TCP`: the same but for the nodes' ports, of which servers take any.
-fn same_ports(ours: &str, theirs: &str) -> bool {
-    let split = |text: &str| -> Option<Vec<(String, String)>> {
-        let part = |part: &str| {
-            let (port, rest) = part.split_once(':')?;
-            let (taken, protocol) = rest.split_once('/')?;
-            let is_taken = taken.parse::<u16>().is_ok_and(|taken| (30000..=32767).contains(&taken));
-            is_taken.then(|| (port.to_owned(), protocol.to_owned()))
-        };
-        text.split(',').map(part).collect()
-    };
-    split(ours).is_some_and(|ours| split(theirs) == Some(ours))
 }
 
 /// Maps whose keys mean nothing in general.

@@ -26,6 +26,10 @@ fn differences_of_bodies() {
         json!({"kind": "Status", "status": "Failure", "message": message,
             "details": {"causes": [{"field": "spec.a[0]", "reason": "R", "message": cause}]}})
     };
+    let ending = |label: &str, finalizers: [&str; 2]| {
+        json!({"metadata": {"name": "n", "labels": {"kubernetes.io/metadata.name": label}, "finalizers": finalizers,
+            "deletionTimestamp": "2026-01-02T03:04:05Z"}})
+    };
     let cases = [
         (object("u", "1", "u"), object("v", "7", "v"), vec![]),
         (object("u", "1", "u"), object("v", "7", "w"), vec!["metadata.uid: \"u\", upstream \"v\""]),
@@ -37,6 +41,17 @@ fn differences_of_bodies() {
             json!({"t": "2026-01-02T03:04:05Z"}),
             json!({"t": "2026-01-02T03:04:05.000000Z"}),
             vec!["t: \"2026-01-02T03:04:05Z\", upstream \"2026-01-02T03:04:05.000000Z\""],
+        ),
+        (ending("n", ["a/b", "orphan"]), ending("n", ["orphan", "a/b"]), vec![]),
+        (
+            ending("n", ["a/b", "orphan"]),
+            ending("n", ["orphan", "c"]),
+            vec!["metadata.finalizers[]: \"a/b\", upstream \"c\""],
+        ),
+        (
+            ending("other", ["a", "b"]),
+            ending("other", ["b", "a"]),
+            vec!["metadata.finalizers[]: \"a\", upstream \"b\"", "metadata.finalizers[]: \"b\", upstream \"a\""],
         ),
         (list("9", "8"), list("99", "88"), vec![]),
         (list("7", "8"), list("99", "88"), vec!["metadata.resourceVersion of a list: another place"]),

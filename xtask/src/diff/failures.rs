@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::kinds::custom;
+use super::misfits;
 use super::pairs::{Pairs, Side};
 use super::text::{general, neutral};
 
@@ -28,17 +29,11 @@ pub fn compare(ours: &Value, theirs: &Value, pairs: &Pairs) -> Vec<Said> {
         neutral(&message[..end], side, pairs)
     };
     let (a, b) = (message(ours, Side::Ours), message(theirs, Side::Theirs));
-    if a == b || stopped_anywhere(&a) && stopped_anywhere(&b) {
+    if a == b || misfits::agree(&a, &b) {
         return Vec::new();
     }
     let what = format!("{:?}, upstream {:?}", general(&a), general(&b));
     vec![Said { place: "message", what, detail: format!("ours {a:?}; upstream {b:?}") }]
-}
-
-/// Upstream takes the fields of an applied configuration in the order of Go's map, and at each level stops at the first that it does
-/// not know: which others it has told of before that differs from run to run.
-fn stopped_anywhere(message: &str) -> bool {
-    message.contains("failed to create typed patch object") && message.contains("field not declared in schema")
 }
 
 fn causes(body: &Value, side: Side, pairs: &Pairs) -> Vec<String> {

@@ -5,16 +5,21 @@
 //!                                      ^------------------- shrink: again with less, while the difference stays
 //! ```
 //! - [`stories`] decides what is asked, of [`kinds`], with [`values`] and [`mutate`]d objects; [`step`] is one request.
-//! - [`parts`] cuts a long stream, each part for servers of its own; [`servers`] starts both, [`definitions`] gives them the custom kinds; [`peer`] talks to one of them.
-//! - [`compare`] finds differences, with [`pairs`] of what servers make up, [`text`] and [`documents`] without it, [`failures`] those of
-//!   refusals; [`causes`] groups them.
+//! - [`parts`] cuts a long stream, each part for servers of its own; [`servers`] starts both, [`definitions`] gives them the
+//!   custom kinds, [`history`] lets them forget what was; [`peer`] talks to one of them.
+//! - [`compare`] finds differences, with [`pairs`] of what servers make up, [`alike`] of what else is chance, [`text`] and
+//!   [`documents`] without both; [`failures`] those of refusals, [`misfits`] of those without a fixed order; [`unseen`] knows the writes that
+//!   only upstream makes; [`causes`] groups them.
 
+mod alike;
 mod causes;
 mod compare;
 mod definitions;
 mod documents;
 mod failures;
+mod history;
 pub mod kinds;
+mod misfits;
 pub mod mutate;
 mod pairs;
 mod parts;
@@ -29,6 +34,7 @@ mod shrink;
 mod step;
 mod stories;
 mod text;
+mod unseen;
 mod values;
 
 use std::path::PathBuf;

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail};
 
-use super::causes::{self, Causes};
+use super::causes::Causes;
 use super::runner::Runner;
 use super::servers::{self, Servers};
-use super::{Options, shrink, stories};
+use super::{Options, report, shrink, stories};
 
 /// Requests of a part. More objects than these leave behind make lists slow that nobody learns from.
 const PART: usize = 20_000;
@@ -94,10 +94,9 @@ impl Part {
         }
         self.tell(&runner, format_args!("{} watches, {} causes", runner.watches, causes.by_key.len()));
         for wanted in &options.shrink {
-            let line = |key: &causes::Key| format!("{:?} {} {}", key.class, key.place, key.what);
-            match causes.sorted().into_iter().find(|(key, _)| line(key).contains(wanted)) {
+            match report::wanted(&causes, wanted) {
                 Some((key, cause)) => shrink::shrink(&mut runner, key, &cause.example).await?,
-                None => crate::say(format_args!("no cause has {wanted:?} in it")),
+                None => crate::say(format_args!("no cause that is not accepted has {wanted:?} in it")),
             }
         }
         Ok(causes)

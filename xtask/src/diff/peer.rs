@@ -104,7 +104,8 @@ impl Peer {
             events.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
             return Ok(Watch { answer, events, reader: None });
         }
-        let reader = tokio::spawn(follow(body, connection, events.clone()));
+        let messages = parts.headers.get("content-type").is_some_and(|value| value.as_bytes() == PROTOBUF_STREAM);
+        let reader = tokio::spawn(follow(body, connection, events.clone(), messages));
         Ok(Watch { answer, events, reader: Some(reader) })
     }
 }
@@ -123,18 +124,53 @@ impl Drop for Watch {
     }
 }
 
-async fn follow(mut body: Incoming, connection: Connection, events: Arc<Mutex<Events>>) {
+async fn follow(mut body: Incoming, connection: Connection, events: Arc<Mutex<Events>>, messages: bool) {
     let mut buffer = BytesMut::new();
     while let Some(Ok(frame)) = body.frame().await {
         let Ok(data) = frame.into_data() else { continue };
         buffer.extend_from_slice(&data);
-        while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
-            let event = read(&buffer.split_to(end + 1));
+        while let Some(event) = if messages { next_message(&mut buffer) } else { next_line(&mut buffer) } {
             events.lock().unwrap_or_else(PoisonError::into_inner).events.push(event);
         }
     }
     events.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
     drop(connection);
+}
+
+fn next_line(buffer: &mut BytesMut) -> Option<Value> {
+    let end = buffer.iter().position(|byte| *byte == b'\n')?;
+    Some(read(&buffer.split_to(end + 1)))
+}
+
+/// A frame is its length and a message of `type` and `object`, which is what it would be alone in a message of bytes.
+fn next_message(buffer: &mut BytesMut) -> Option<Value> {
+    let length = u32::from_be_bytes(buffer.get(..4)?.try_into().ok()?) as usize;
+    buffer.get(4..4 + length)?;
+    let frame = buffer.split_to(4 + length);
+    let kind = field(&frame[4..], 1).map(String::from_utf8_lossy).unwrap_or_default();
+    let object = field(&frame[4..], 2).and_then(|extension| field(extension, 1)).unwrap_or_default();
+    Some(serde_json::json!({"type": kind, "object": read_protobuf(object)}))
+}
+
+/// The bytes of a field in a message that has no others than such.
+fn field(mut message: &[u8], number: u8) -> Option<&[u8]> {
+    while let Some((&tag, rest)) = message.split_first() {
+        let (mut length, mut shift, mut rest) = (0_usize, 0, rest);
+        loop {
+            let (&byte, after) = rest.split_first()?;
+            length |= usize::from(byte & 0x7f).checked_shl(shift)?;
+            (shift, rest) = (shift + 7, after);
+            if byte < 0x80 {
+                break;
+            }
+        }
+        let (value, after) = rest.split_at_checked(length)?;
+        if tag == number << 3 | 2 {
+            return Some(value);
+        }
+        message = after;
+    }
+    None
 }
 
 /// What has no message of its kind is sent as the JSON it is.
@@ -166,6 +202,7 @@ fn headers(map: &http::HeaderMap) -> Vec<(String, String)> {
 }
 
 pub const PROTOBUF: &str = protobuf::CONTENT_TYPE;
+const PROTOBUF_STREAM: &[u8] = b"application/vnd.kubernetes.protobuf;stream=watch";
 
 fn is_protobuf(headers: &http::HeaderMap) -> bool {
     headers.get("content-type").is_some_and(|value| value.as_bytes() == PROTOBUF.as_bytes())
@@ -190,4 +227,26 @@ fn read_protobuf(bytes: &[u8]) -> Value {
 
 fn read(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(bytes).into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn events_are_read_when_they_are_whole() {
+        let set = SchemaSet::builtin();
+        let object =
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"x": "y".repeat(300)}});
+        let Ok(message) = protobuf::encode_object(set, &object) else { panic!("no message of {object}") };
+        let frame = protobuf::watch_event("ADDED", &message);
+        let mut buffer = BytesMut::from(&frame[..frame.len() - 1]);
+        assert_eq!(next_message(&mut buffer), None);
+        buffer.extend_from_slice(&frame[frame.len() - 1..]);
+        buffer.extend_from_slice(&frame[..3]);
+        assert_eq!(next_message(&mut buffer), Some(json!({"type": "ADDED", "object": object})));
+        assert_eq!((next_message(&mut buffer), buffer.len()), (None, 3));
+    }
 }

@@ -46,6 +46,12 @@ pub fn open(causes: &Causes) -> Vec<&Key> {
     causes.by_key.keys().filter(|key| !is_accepted(key, &accepted)).collect()
 }
 
+/// The worst of them whose line, as it is printed, has that text.
+pub fn wanted<'c>(causes: &'c Causes, text: &str) -> Option<(&'c Key, &'c Cause)> {
+    let accepted = accepted_lines();
+    causes.sorted().into_iter().find(|(key, _)| line(key).contains(text) && !is_accepted(key, &accepted))
+}
+
 fn line(key: &Key) -> String {
     format!("{:?} {}: {}", key.class, key.place, key.what)
 }

@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use rustix::process::Pid;
 use serde_json::{Value, json};
 
 use super::causes;
 use super::compare::{self, Difference};
 use super::definitions;
 use super::documents;
+use super::history;
 use super::pairs::Pairs;
 use super::peer::{Answer, Peer, Watch};
 use super::servers::Servers;
 use super::step::{Action, Memory, Request, Scenario, Wire};
+use super::unseen::Unseen;
 
 /// Watches that have as many events as each other may still get one.
 const QUIET: Duration = Duration::from_millis(15);
@@ -28,6 +31,8 @@ const LOOK: Duration = Duration::from_millis(3);
 pub struct Runner {
     ours: Peer,
     theirs: Peer,
+    /// Our server.
+    process: Pid,
     namespaces: usize,
     pub sent: usize,
     pub watches: usize,
@@ -43,7 +48,7 @@ impl Runner {
         let (mut ours, mut theirs) = (Peer::new(&servers.ours)?, Peer::new(&servers.theirs)?);
         definitions::define(&mut ours, &mut theirs).await?;
         end_events(&mut ours, &mut theirs).await?;
-        Ok(Self { ours, theirs, namespaces: 0, sent: 0, watches: 0, last: None })
+        Ok(Self { ours, theirs, process: servers.process(), namespaces: 0, sent: 0, watches: 0, last: None })
     }
 
     /// In a new namespace each time. Ends early where the servers' states part.
@@ -58,6 +63,7 @@ impl Runner {
             theirs: memory,
             pairs: Pairs { ignore_revisions: scenario.no_revisions, ..Pairs::default() },
             watches: BTreeMap::new(),
+            unseen: Unseen::default(),
             found: Vec::new(),
         };
         for step in &scenario.steps {
@@ -117,6 +123,7 @@ struct Run<'a> {
     theirs: Memory,
     pairs: Pairs,
     watches: BTreeMap<String, (Wire, Watch, Watch)>,
+    unseen: Unseen,
     found: Vec<Found>,
 }
 
@@ -137,6 +144,12 @@ impl Run<'_> {
                     (a, b) = self.runner.both(&ours, &theirs).await?;
                     differences = compare::answers(&a, &b, &mut self.pairs.clone());
                 }
+                if let Some(excused) = self.unseen.note(&ours, &a, &mut b, &mut self.pairs) {
+                    if let Some((before, after)) = excused.revisions {
+                        self.theirs.write(before, after);
+                    }
+                    self.found.push((ours.clone(), excused.difference));
+                }
                 differences = compare::answers(&a, &b, &mut self.pairs);
                 self.found.extend(differences.into_iter().map(|difference| (ours.clone(), difference)));
                 self.ours.answers.insert(label.to_owned(), a.body.clone());
@@ -152,6 +165,7 @@ impl Run<'_> {
                 let (a, b) = tokio::try_join!(self.runner.ours.watch(&ours), self.runner.theirs.watch(&theirs))?;
                 self.watches.insert(label.to_owned(), (ours, a, b));
             }
+            Action::Forget(request) => self.forget(request).await?,
             Action::EndWatch(of) => {
                 if let Some((wire, ours, theirs)) = self.watches.remove(of) {
                     self.end(&wire, &ours, &theirs).await;
@@ -159,6 +173,22 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Until neither answers the request, which asks for what was before.
+    #[allow(clippy::disallowed_methods, reason = "two servers are being watched from outside")]
+    async fn forget(&mut self, request: &Request) -> Result<()> {
+        history::forget(self.runner.process)?;
+        let (ours, theirs) = (request.wire(&self.ours), request.wire(&self.theirs));
+        let begin = Instant::now();
+        loop {
+            let (a, b) = self.runner.both(&ours, &theirs).await?;
+            if a.code == 410 && b.code == 410 {
+                return Ok(());
+            }
+            ensure!(begin.elapsed() < history::LIMIT, "the past is still there: {} {}", a.code, b.code);
+            tokio::time::sleep(LAG).await;
+        }
     }
 
     async fn end(&mut self, wire: &Wire, ours: &Watch, theirs: &Watch) {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use e2e::upstream::{self, Upstream};
+use rustix::process::Pid;
 use tempfile::TempDir;
 
 const ADDRESS: &str = "127.0.0.1:7443";
@@ -39,6 +40,11 @@ impl Servers {
         let mut servers = Self { ours, theirs, child, _folder: folder, _upstream: upstream };
         servers.wait()?;
         Ok(servers)
+    }
+
+    /// Ours.
+    pub fn process(&self) -> Pid {
+        Pid::from_child(&self.child)
     }
 
     #[allow(clippy::disallowed_methods, reason = "a process of ours is being waited for")]

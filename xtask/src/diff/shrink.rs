@@ -99,7 +99,7 @@ fn smaller(action: &Action) -> Vec<Action> {
     let (request, rebuild): (_, fn(Request) -> Action) = match action {
         Action::Send(request) => (request, Action::Send),
         Action::Watch(request) => (request, Action::Watch),
-        Action::EndWatch(_) => return Vec::new(),
+        Action::Forget(_) | Action::EndWatch(_) => return Vec::new(),
     };
     let mut smaller = Vec::new();
     for index in 0..request.query.len() {
@@ -167,6 +167,7 @@ pub fn told(action: &Action) -> String {
     let (word, request) = match action {
         Action::Send(request) => ("", request),
         Action::Watch(request) => ("watch ", request),
+        Action::Forget(request) => ("forget what is before ", request),
         Action::EndWatch(of) => return format!("end of watch {of}"),
     };
     let query: Vec<_> = request.query.iter().map(|(name, value)| format!("{name}={value}")).collect();

@@ -28,6 +28,8 @@ pub enum Action {
     Send(Request),
     /// Begins a watch that goes on until its `EndWatch`.
     Watch(Request),
+    /// Both servers forget what was before now. Goes on when both answer this request with 410.
+    Forget(Request),
     /// Waits for the events of the watch with that label, and ends it.
     EndWatch(String),
 }
@@ -123,6 +125,16 @@ impl Request {
 }
 
 impl Memory {
+    /// An object has got another revision without a change: who looked at it last would have seen that one.
+    pub fn write(&mut self, before: u64, after: u64) {
+        let before = Value::from(before.to_string());
+        for answer in self.answers.values_mut() {
+            if answer["metadata"]["resourceVersion"] == before {
+                answer["metadata"]["resourceVersion"] = after.to_string().into();
+            }
+        }
+    }
+
     pub fn resolve(&self, text: &str) -> String {
         let mut resolved = String::with_capacity(text.len());
         let mut rest = text;

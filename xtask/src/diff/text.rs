@@ -1,6 +1,6 @@
 //! Sentences of two servers, without what differs by nature.
 
-use super::compare::RANGES;
+use super::alike::RANGES;
 use super::pairs::{Pairs, Side};
 
 /// A sentence up to the diff of Go's structs at its end, with Go's names and all that is null.

@@ -155,4 +155,5 @@ pub(super) static IP_ADDRESS: &[Column] = &[
         let parts = [resource.as_str(), text(parent, "/namespace"), text(parent, "/name")];
         joined(parts.into_iter().filter(|part| !part.is_empty()), "/").into()
     }),
+    Column::UNNAMED_AGE,
 ];

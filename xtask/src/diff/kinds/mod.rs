@@ -1,8 +1,9 @@
 //! The kinds that requests are about, each with an object that is valid: [`acted_on`], [`stored`],
-//! [`sets_and_volumes`], and [`custom`] ones.
+//! [`sets_and_volumes`], [`reviews`], and [`custom`] ones.
 
 mod acted_on;
 pub mod custom;
+mod reviews;
 mod sets_and_volumes;
 mod stored;
 
@@ -23,6 +24,8 @@ pub struct Kind {
     pub custom: bool,
     /// Nothing is written that is kept: servers would act on it.
     pub dry: bool,
+    /// Only created, and never kept.
+    pub review: bool,
     /// JSON of what is in an object besides apiVersion, kind and metadata. `NAME` is its short name, `TEMPLATE` one of pods.
     rest: &'static str,
     /// What objects must be called, where that follows from what is in them.
@@ -44,6 +47,7 @@ const fn kind(api_version: &'static str, kind: &'static str, plural: &'static st
         scale: false,
         custom: false,
         dry: false,
+        review: false,
         rest,
         pattern: None,
         weight: 3,
@@ -71,6 +75,10 @@ impl Kind {
     const fn dry(mut self) -> Self {
         self.dry = true;
         self
+    }
+    const fn review(mut self) -> Self {
+        self.review = true;
+        self.weight(1)
     }
     const fn named(mut self, pattern: &'static str) -> Self {
         self.pattern = Some(pattern);
@@ -132,7 +140,7 @@ impl Kind {
 }
 
 pub fn all() -> impl Iterator<Item = &'static Kind> {
-    [acted_on::KINDS, stored::KINDS, sets_and_volumes::KINDS, custom::KINDS].into_iter().flatten()
+    [acted_on::KINDS, stored::KINDS, sets_and_volumes::KINDS, custom::KINDS, reviews::KINDS].into_iter().flatten()
 }
 
 #[cfg(test)]

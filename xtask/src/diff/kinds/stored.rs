@@ -23,6 +23,16 @@ pub const KINDS: &[Kind] = &[
     .status()
     .weight(5),
     kind("networking.k8s.io/v1", "IngressClass", "ingressclasses", r#"{"spec":{"controller":"example.com/c"}}"#).cluster(),
+    kind(
+        "networking.k8s.io/v1",
+        "IPAddress",
+        "ipaddresses",
+        r#"{"spec":{"parentRef":{"resource":"services","namespace":"default","name":"NAME"}}}"#,
+    )
+    .cluster()
+    .named("fd00::${ns}:NAME")
+    .selectable(&["spec.parentRef"])
+    .weight(1),
     kind("networking.k8s.io/v1", "ServiceCIDR", "servicecidrs", r#"{"spec":{"cidrs":["10.200.0.0/24"]}}"#)
         .cluster()
         .status()
@@ -121,7 +131,9 @@ pub const KINDS: &[Kind] = &[
             "operations":["CREATE"],"resources":["nones"]}]},"validations":[{"expression":"object.metadata.name != 'x'"}]}}"#,
     )
     .cluster()
-    .weight(0),
+    // One that got another rule would be asked about all that follows.
+    .dry()
+    .weight(2),
     kind(
         "admissionregistration.k8s.io/v1",
         "ValidatingAdmissionPolicyBinding",

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::super::peer::PROTOBUF;
 use super::super::step::{Content, Request};
 use super::Story;
 
@@ -44,8 +45,14 @@ impl Story {
             json!({"unknown": 1}),
             json!({"gracePeriodSeconds": "1"}),
         ];
-        let body = self.random.pick(&bodies).clone();
-        request.json(body)
+        let mut body = self.random.pick(&bodies).clone();
+        if self.random.percent(80) || body["kind"] == "Pod" {
+            return request.json(body);
+        }
+        // Without a message of it, it is sent as it is.
+        body["apiVersion"] = "v1".into();
+        body["kind"] = "DeleteOptions".into();
+        request.body(PROTOBUF, Content::Json(body))
     }
 
     pub(super) fn delete(&mut self) {

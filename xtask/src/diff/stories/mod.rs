@@ -3,7 +3,10 @@
 
 pub mod changes;
 mod deletes;
+mod discovery;
 mod documents;
+mod ends;
+mod expired;
 mod patches;
 pub mod picked;
 mod reads;
@@ -43,6 +46,12 @@ fn named(kind: &Kind) -> String {
 
 fn walk(random: Random, kind: &'static Kind, number: usize) -> Scenario {
     let mut story = Story::new(random, kind);
+    if kind.review {
+        for _ in 0..8 {
+            story.create();
+        }
+        return Scenario { name: format!("{} walk {number}", named(kind)), steps: story.steps, no_revisions: false };
+    }
     let watched = story.random.percent(60);
     if watched && story.random.percent(50) {
         story.watch();

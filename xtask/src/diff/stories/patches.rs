@@ -66,7 +66,12 @@ impl Story {
             json!({"op": "remove", "path": "/spec"}),
         ];
         let count = 1 + self.random.weighted(&[6, 3, 1]);
-        (0..count).map(|_| self.random.pick(&operations).clone()).collect()
+        let mut picked: Vec<Value> = (0..count).map(|_| self.random.pick(&operations).clone()).collect();
+        if self.kind.kind == "Namespace" {
+            // Which finalizer is the first of one that is being deleted differs from run to run.
+            picked.retain(|operation| operation["path"] != "/metadata/finalizers/0");
+        }
+        picked.into()
     }
 
     /// Something to merge.
@@ -123,7 +128,7 @@ impl Story {
     /// What is no patch.
     fn odd(&mut self, request: Request) -> Request {
         let text = |text: &str| Content::Text(text.to_owned());
-        match self.random.below(9) {
+        match self.random.below(12) {
             0 => request.body("application/json", Content::Json(json!({}))),
             1 => request.body("text/plain", text("x")),
             2 => request.body(JSON_PATCH, text("{}")),
@@ -132,6 +137,9 @@ impl Story {
             5 => request.body(MERGE, text("null")),
             6 => request.body(STRATEGIC, text("\"x\"")),
             7 => request.body(STRATEGIC, text("")),
+            8 => request.body("application/apply-patch+cbor", text("{}")),
+            9 => request.body("application/cbor", text("{}")),
+            10 => request.body("application/vnd.kubernetes.protobuf", text("{}")),
             _ => request.body(JSON_PATCH, text("[]")),
         }
     }
@@ -155,7 +163,12 @@ impl Story {
         }
         let spoiled = if self.random.percent(10) { mutate::spoil(&mut self.random, &mut object) } else { None };
         let request = Request::new("PATCH", self.kind.path(name));
-        let mut request = request.body(APPLY, spoiled.map_or(Content::Json(object), Content::Text));
+        let content = match spoiled {
+            None if self.random.percent(20) => yaml(&object),
+            None => Content::Json(object),
+            Some(text) => Content::Text(text),
+        };
+        let mut request = request.body(APPLY, content);
         if self.random.percent(95) {
             request = request.query("fieldManager", *self.random.pick(&["m1", "m1", "m2", "m3"]));
         }
@@ -172,4 +185,9 @@ impl Story {
         let label = self.send(request);
         self.objects.push((name, label));
     }
+}
+
+/// As people write it. What cannot be written so is JSON, which is YAML.
+pub(super) fn yaml(object: &Value) -> Content {
+    serde_saphyr::to_string(object).map_or_else(|_| Content::Json(object.clone()), Content::Text)
 }

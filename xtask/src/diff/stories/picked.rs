@@ -4,12 +4,13 @@ use serde_json::{Value, json};
 
 use super::super::kinds::{self, Kind};
 use super::super::step::{Action, Content, Request, Scenario, Step};
+use super::{discovery, ends, expired};
 
 pub fn scenarios() -> Vec<Scenario> {
     let mut scenarios = vec![
         Scenario { no_revisions: true, ..gets("picked/bootstrap", &BOOTSTRAP) },
         gets("picked/paths", &PATHS),
-        discovery(),
+        discovery::scenario(),
         super::documents::scenario(),
         revisions(),
         pages(),
@@ -17,7 +18,11 @@ pub fn scenarios() -> Vec<Scenario> {
         bindings(),
         bodies(),
     ];
-    scenarios.extend(kinds::all().filter(|kind| !kind.dry).map(life));
+    let kept = || kinds::all().filter(|kind| !kind.dry && !kind.review);
+    scenarios.extend(kept().map(life));
+    scenarios.extend(kept().map(ends::finalizers));
+    // Others ask for old revisions, too.
+    scenarios.push(expired::scenario());
     scenarios
 }
 
@@ -82,25 +87,6 @@ pub(super) fn requests(name: &str, requests: impl IntoIterator<Item = Request>) 
         .enumerate()
         .map(|(index, request)| Step { label: format!("s{index}"), action: Action::Send(request) });
     Scenario { name: name.to_owned(), steps: steps.collect(), no_revisions: false }
-}
-
-fn discovery() -> Scenario {
-    let aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
-    let with = |path: &str, accept: &str| Request::new("GET", path).header("accept", accept);
-    requests(
-        "picked/discovery",
-        [
-            with("/api", aggregated),
-            with("/api", "application/json;g=apidiscovery.k8s.io;v=v9;as=APIGroupDiscoveryList"),
-            with("/api/v1", "application/json"),
-            with("/api/v1", "text/html"),
-            with("/version", "text/html"),
-            Request::new("POST", "/version"),
-            Request::new("PUT", "/api/v1"),
-            Request::new("HEAD", "/api/v1/namespaces"),
-            Request::new("OPTIONS", "/api/v1/namespaces"),
-        ],
-    )
 }
 
 /// Every meaning of a revision, for gets, lists and watches.

@@ -1,6 +1,5 @@
 //! Gets, lists and watches.
 
-use super::super::peer::PROTOBUF;
 use super::super::step::{Action, Request};
 use super::Story;
 
@@ -151,11 +150,7 @@ impl Story {
         if initial || self.random.percent(30) {
             request = request.query("allowWatchBookmarks", "true");
         }
-        let mut request = self.accept(request.query("timeoutSeconds", "300"));
-        if request.headers.iter().any(|(name, value)| name == "accept" && value.contains(PROTOBUF)) {
-            // Streams of messages are not read here.
-            request = request.header("accept", "application/json");
-        }
+        let request = self.accept(request.query("timeoutSeconds", "300"));
         let label = self.push(Action::Watch(request));
         self.open = Some(label);
     }

@@ -15,6 +15,8 @@ impl Story {
             usize::from(self.kind.scale) * 6,
             usize::from(pod) * 8,
             usize::from(account) * 4,
+            usize::from(self.kind.kind == "CertificateSigningRequest") * 8,
+            usize::from(self.kind.kind == "Namespace") * 4,
             1,
         ];
         match self.random.weighted(&weights) {
@@ -22,6 +24,8 @@ impl Story {
             1 => self.scale(),
             2 => self.pod(),
             3 => self.token(),
+            4 => self.approval(),
+            5 => self.finalize(),
             _ => self.none_such(),
         }
     }
@@ -151,6 +155,48 @@ impl Story {
         let spec = self.random.pick(&specs).clone();
         let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec});
         self.send(Request::new("POST", format!("{}/token", self.kind.path(name))).json(request));
+    }
+
+    fn approval(&mut self) {
+        let name = self.a_name();
+        let path = format!("{}/approval", self.kind.path(name));
+        let condition = |kind: &str, status: &str| json!([{"type": kind, "status": status, "reason": "R"}]);
+        let conditions = [
+            condition("Approved", "True"),
+            condition("Denied", "True"),
+            condition("Failed", "True"),
+            condition("Approved", "False"),
+            condition("Other", "True"),
+            json!([{"type": "Approved"}]),
+            json!([]),
+        ];
+        let conditions = self.random.pick(&conditions).clone();
+        let changes = json!({"status": {"conditions": conditions, "certificate": null}, "spec": {"username": "x"}});
+        let request = match (self.random.below(4), self.seen(name)) {
+            (0, _) => Request::new("GET", path),
+            (1, _) => Request::new("PATCH", path).body("application/merge-patch+json", Content::Json(changes)),
+            (_, Some(of)) => Request::new("PUT", path).body("application/json", Content::Edited { of, changes }),
+            _ => Request::new("PUT", path).json(self.kind.object(name)),
+        };
+        let request = self.write_options(request);
+        let label = self.send(request);
+        self.objects.push((name, label));
+    }
+
+    fn finalize(&mut self) {
+        let name = self.a_name();
+        let path = format!("{}/finalize", self.kind.path(name));
+        let lists = [json!(["kubernetes"]), json!(["kubernetes", "example.com/f"]), json!(["bad"]), json!(["a b/c"])];
+        let changes = json!({"spec": {"finalizers": self.random.pick(&lists)}, "metadata": {"labels": {"n": "8"}}});
+        let request = match (self.random.below(4), self.seen(name)) {
+            (0, _) => Request::new("GET", path),
+            (1, _) => Request::new("PATCH", path).body("application/merge-patch+json", Content::Json(changes)),
+            (_, Some(of)) => Request::new("PUT", path).body("application/json", Content::Edited { of, changes }),
+            _ => Request::new("PUT", path).json(self.kind.object(name)),
+        };
+        let request = self.write_options(request);
+        let label = self.send(request);
+        self.objects.push((name, label));
     }
 
     /// A path that is not there, or a verb that it does not have.

@@ -6,6 +6,7 @@ use super::super::mutate;
 use super::super::peer::PROTOBUF;
 use super::super::step::{Content, Request};
 use super::changes::own;
+use super::patches::yaml;
 use super::{Story, WILD};
 
 impl Story {
@@ -15,11 +16,17 @@ impl Story {
         for _ in 0..self.random.weighted(&[5, 4, 2]) {
             mutate::add(&mut self.random, &mut object, self.kind, WILD);
         }
-        if self.random.percent(8) {
+        if self.kind.review
+            && self.random.percent(70)
+            && let Value::Object(members) = &mut object
+        {
+            // They have no names.
+            members.remove("metadata");
+        } else if self.random.percent(8) {
             object["metadata"]["finalizers"] = json!(["example.com/f"]);
         }
         // Two would be listed in an order that is the servers' choice.
-        if !self.generated && self.random.percent(8) {
+        if !self.generated && !self.kind.review && self.random.percent(8) {
             self.generated = true;
             // Among those of all scenarios, it stands at the same place on both sides.
             object["metadata"]["generateName"] = if self.kind.namespaced { "g-" } else { "${ns}-g-" }.into();
@@ -32,6 +39,7 @@ impl Story {
         let request = Request::new("POST", self.kind.collection());
         let request = match spoiled {
             Some(text) => request.body("application/json", Content::Text(text)),
+            None if self.random.percent(4) => request.body("application/yaml", yaml(&object)),
             None if !self.kind.custom && self.random.percent(8) => request.body(PROTOBUF, Content::Json(object)),
             None => request.json(object),
         };

@@ -151,9 +151,8 @@ impl Reading<'_> {
         if subresources["status"].is_object() {
             descriptor = descriptor.status();
         }
-        // Discovery tells both in another order than of what is built in (upstream).
+        // Discovery tells them in another order than of what is built in (upstream).
         descriptor.info.verbs = VERBS.map(str::to_owned).to_vec();
-        descriptor.info.subresources.reverse();
         let columns = version["additionalPrinterColumns"].as_array().map(Vec::as_slice).unwrap_or_default();
         let custom = Arc::new(CustomKind {
             gvk,

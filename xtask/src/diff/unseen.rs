@@ -95,10 +95,18 @@ fn brings(wire: &Wire) -> bool {
     let hidden = match resource(&wire.target).as_str() {
         "validatingwebhookconfigurations" | "mutatingwebhookconfigurations" => r#""caBundle":"""#,
         "certificatesigningrequests" => r#""certificate":"""#,
-        "widgets" | "gadgets" if applies => r#""labels":null"#,
+        "widgets" | "gadgets" if applies => return has_null_labels(&wire.body),
         _ => return false,
     };
     wire.body.contains(hidden)
+}
+
+/// For the whole map or one of its values.
+fn has_null_labels(body: &str) -> bool {
+    let body: Value = serde_json::from_str(body).unwrap_or_default();
+    let labels = &body["metadata"]["labels"];
+    labels.as_object().map_or_else(|| labels.is_null(), |labels| labels.values().any(Value::is_null))
+        && body["metadata"].get("labels").is_some()
 }
 
 /// The path of the object, and the subresource.
@@ -165,5 +173,19 @@ mod tests {
             pairs.revisions.agree(own, other);
         }
         assert_eq!(pairs.ahead.get("u"), Some(&3));
+    }
+
+    #[test]
+    fn labels_that_are_null_and_those_that_are_none() {
+        let table = [
+            (r#"{"metadata":{"labels":null}}"#, true),
+            (r#"{"metadata":{"labels":{"a":"b","c":null}}}"#, true),
+            (r#"{"metadata":{"labels":{"a":"b"}}}"#, false),
+            (r#"{"metadata":{}}"#, false),
+            ("labels: null", false),
+        ];
+        for (body, expected) in table {
+            assert_eq!(has_null_labels(body), expected, "{body}");
+        }
     }
 }

@@ -38,7 +38,8 @@ impl Admission for Priority {
                 return Ok(());
             };
             match default_class(cx).await? {
-                Some(default) if default.name() != class.name() => {
+                // One that is there already is refused before anybody finds that it is there (upstream).
+                Some(default) if cx.operation == Operation::Create || default.name() != class.name() => {
                     let why = format!(
                         "PriorityClass {} is already marked as default. Only one default can exist",
                         default.name()

@@ -103,6 +103,23 @@ impl Strategy for EndpointSlice {
     }
 }
 
+/// A name of at least two parts (`IsFullyQualifiedDomainName`).
+fn domain(at: &Cursor<'_, '_>, errors: &mut Errors) {
+    let name = at.str().strip_suffix('.').unwrap_or(at.str());
+    let wrong = names::dns1123_subdomain(name);
+    let parts = name.split('.').map(|part| (part, names::dns1123_label(part)));
+    let wrong_part = parts.into_iter().find(|(_, wrong)| !wrong.is_empty());
+    if at.str().is_empty() {
+        errors.required(at);
+    } else if !wrong.is_empty() {
+        errors.invalid_as(at, name, wrong.join(","));
+    } else if !name.contains('.') {
+        errors.invalid_as(at, name, "should be a domain with at least two segments separated by dots");
+    } else if let Some((part, wrong)) = wrong_part {
+        errors.invalid_as(at, part, wrong.join(","));
+    }
+}
+
 /// v1 does not write `deprecatedTopology`. A node that only an old version of the slice names there is kept as the
 /// endpoint's node (upstream's `dropTopologyOnV1`). Tells whether there was something to drop.
 fn drop_topology(new: &mut Object, old: Option<&Object>) -> bool {
@@ -160,7 +177,7 @@ fn endpoint(at: &Cursor, kind: &str, errors: &mut Errors) {
     for address in all.items() {
         match kind {
             "IPv4" | "IPv6" => ip(&all, &address, kind, errors),
-            "FQDN" => errors.messages(&address, names::dns1123_subdomain(address.str())),
+            "FQDN" => domain(&address, errors),
             _ => {}
         }
     }
@@ -214,6 +231,25 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn domains_have_two_parts() {
+        let long = "a".repeat(64);
+        let table = [
+            ("a.b", None),
+            ("a.b.", None),
+            ("a-b", Some(json!("a-b"))),
+            ("a.", Some(json!("a"))),
+            ("A.b", Some(json!("A.b"))),
+            ("", Some(Value::Null)),
+            (&format!("{long}.b"), Some(json!(long))),
+        ];
+        for (address, expected) in table {
+            let slice = json!({"addressType": "FQDN", "endpoints": [{"addresses": [address]}]});
+            let found = EndpointSlice.validate(&slice);
+            assert_eq!(found.first().map(|error| error.value.clone()), expected, "{address}");
+        }
+    }
 
     #[test]
     fn topology_is_not_written() {

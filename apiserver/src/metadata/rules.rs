@@ -188,7 +188,10 @@ fn of_name(rule: Rule<'_>, object: &Object, path: &Path) -> Vec<FieldError> {
 
 /// Whether the kind's own validation looks at `generateName`: what upstream has moved to declarations does not.
 fn checks_prefix(row: &Descriptor) -> bool {
-    (row.info.group.as_str(), row.info.kind.as_str()) != ("", "ReplicationController")
+    !matches!(
+        (row.info.group.as_str(), row.info.kind.as_str()),
+        ("", "ReplicationController") | ("resource.k8s.io", "DeviceClass")
+    )
 }
 
 fn place(row: &Descriptor, object: &Object, path: &Path) -> Vec<FieldError> {

@@ -106,16 +106,25 @@ async fn token(call: &Call, review: &Object) -> Result<Value, Status> {
     }
     let audiences = texts(&review["spec"]["audiences"]);
     let core = &*call.core;
-    Ok(match core.config.token_issuer.review(token, &audiences, core, core.now()).await {
-        Some(found) => {
-            json!({"authenticated": true, "user": user_info(&found.user), "audiences": found.audiences})
-        }
+    let known = match core.config.token_issuer.review(token, &audiences, core, core.now()).await {
+        Some(found) => Some((found.user, found.audiences)),
+        // Their tokens do not say for whom they are (upstream takes them to be for all who ask).
         None => match core.config.login.authenticate(token, core.now()).await {
-            // Their tokens do not say for whom they are (upstream takes them to be for all who ask).
-            Some(Ok(user)) => json!({"authenticated": true, "user": user_info(&user), "audiences": audiences}),
-            _ => json!({"user": {}, "error": "invalid bearer token"}),
+            Some(Ok(user)) => Some((user, audiences)),
+            _ => None,
         },
-    })
+    };
+    // What the question says of the answer stays where nothing is known (upstream).
+    let mut status = if review["status"].is_object() { review["status"].clone() } else { json!({"user": {}}) };
+    status["authenticated"] = known.is_some().into();
+    match known {
+        Some((user, audiences)) => {
+            status["user"] = user_info(&user);
+            status["audiences"] = json!(audiences);
+        }
+        None => status["error"] = "invalid bearer token".into(),
+    }
+    Ok(status)
 }
 
 pub(super) fn texts(value: &Value) -> Vec<String> {

@@ -91,7 +91,7 @@ pub fn events(ours: &Events, theirs: &Events, pairs: &mut Pairs) -> Vec<Differen
 }
 
 /// A Service that became an ExternalName keeps its traffic policy in upstream's store. Reads there leave it out, watches forget to.
-fn as_read(object: &Value) -> Cow<'_, Value> {
+pub fn as_read(object: &Value) -> Cow<'_, Value> {
     if object["kind"] != "Service" || object["spec"]["type"] != "ExternalName" {
         return Cow::Borrowed(object);
     }

@@ -1,5 +1,6 @@
 //! Sends a scenario's steps to both servers and compares what they say.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -47,7 +48,7 @@ impl Runner {
     pub async fn new(servers: &Servers) -> Result<Self> {
         let (mut ours, mut theirs) = (Peer::new(&servers.ours)?, Peer::new(&servers.theirs)?);
         definitions::define(&mut ours, &mut theirs).await?;
-        end_events(&mut ours, &mut theirs).await?;
+        end_pages(&mut ours, &mut theirs).await?;
         Ok(Self { ours, theirs, process: servers.process(), namespaces: 0, sent: 0, watches: 0, last: None })
     }
 
@@ -98,21 +99,31 @@ impl Runner {
         if documents::are_at(&ours.target) {
             (a.body, b.body) = (documents::normal(&a.body), documents::normal(&b.body));
         }
+        if let Cow::Owned(read) = compare::as_read(&b.body) {
+            b.body = read;
+        }
         Ok((a, b))
     }
 }
 
-/// Upstream's repair of addresses writes Events into `default`, whose keys are behind those of all scenarios, so that a page of
-/// all namespaces' Events says that there is more. One that is there from the beginning makes both say so.
-async fn end_events(ours: &mut Peer, theirs: &mut Peer) -> Result<()> {
-    let event = json!({
-        "apiVersion": "v1", "kind": "Event", "metadata": {"name": "last"},
-        "involvedObject": {"kind": "Namespace", "name": "default", "namespace": "default"},
-    });
-    let create = Request::new("POST", "/api/v1/namespaces/default/events").json(event).wire(&Memory::default());
-    for peer in [ours, theirs] {
-        let answer = peer.send(&create).await?;
-        ensure!(answer.code == 201, "{} {}", answer.code, answer.body);
+/// Upstream has Events, ConfigMaps and Leases of its own in namespaces whose keys are behind those of all scenarios, so that a page of all
+/// namespaces says that there is more. One of each that is there from the beginning makes both say so.
+async fn end_pages(ours: &mut Peer, theirs: &mut Peer) -> Result<()> {
+    let last =
+        |api_version: &str, kind: &str| json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "last"}});
+    let mut event = last("v1", "Event");
+    event["involvedObject"] = json!({"kind": "Namespace", "name": "default", "namespace": "default"});
+    let objects = [
+        ("/api/v1/namespaces/default/events", event),
+        ("/api/v1/namespaces/default/configmaps", last("v1", "ConfigMap")),
+        ("/apis/coordination.k8s.io/v1/namespaces/default/leases", last("coordination.k8s.io/v1", "Lease")),
+    ];
+    for (path, object) in objects {
+        let create = Request::new("POST", path).json(object).wire(&Memory::default());
+        for peer in [&mut *ours, &mut *theirs] {
+            let answer = peer.send(&create).await?;
+            ensure!(answer.code == 201, "{} {}", answer.code, answer.body);
+        }
     }
     Ok(())
 }

@@ -4,10 +4,9 @@
 use serde_json::{Map, Value, json};
 
 use super::definition::{Dialect, group_version_kind};
+use super::reach::{LIST_META, OBJECT_META};
 use crate::gvk::GroupVersionKind;
 
-const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
-const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
 const PRESERVES: &str = "x-kubernetes-preserve-unknown-fields";
 const EMBEDDED: &str = "x-kubernetes-embedded-resource";
 /// Of the kind and its list.

@@ -64,7 +64,7 @@ async fn check(cx: &Attributes<'_>) -> Result<(), Status> {
         return Err(Status::not_found(Qualified::new("", "namespaces"), cx.namespace));
     };
     // Each create asks, and hardly any namespace says this word anywhere.
-    if !std::str::from_utf8(&namespace).is_ok_and(|text| text.contains(TERMINATING)) {
+    if std::str::from_utf8(&namespace).is_ok_and(|text| !text.contains(TERMINATING)) {
         return Ok(());
     }
     let namespace: Phased = serde_json::from_slice(&namespace).map_err(Status::internal)?;

@@ -172,15 +172,7 @@ impl Story {
         ];
         let conditions = self.random.pick(&conditions).clone();
         let changes = json!({"status": {"conditions": conditions, "certificate": null}, "spec": {"username": "x"}});
-        let request = match (self.random.below(4), self.seen(name)) {
-            (0, _) => Request::new("GET", path),
-            (1, _) => Request::new("PATCH", path).body("application/merge-patch+json", Content::Json(changes)),
-            (_, Some(of)) => Request::new("PUT", path).body("application/json", Content::Edited { of, changes }),
-            _ => Request::new("PUT", path).json(self.kind.object(name)),
-        };
-        let request = self.write_options(request);
-        let label = self.send(request);
-        self.objects.push((name, label));
+        self.change_below(name, path, changes);
     }
 
     fn finalize(&mut self) {
@@ -188,6 +180,11 @@ impl Story {
         let path = format!("{}/finalize", self.kind.path(name));
         let lists = [json!(["kubernetes"]), json!(["kubernetes", "example.com/f"]), json!(["bad"]), json!(["a b/c"])];
         let changes = json!({"spec": {"finalizers": self.random.pick(&lists)}, "metadata": {"labels": {"n": "8"}}});
+        self.change_below(name, path, changes);
+    }
+
+    /// Reads what is below an object, or changes it in one of the ways there are.
+    fn change_below(&mut self, name: &'static str, path: String, changes: Value) {
         let request = match (self.random.below(4), self.seen(name)) {
             (0, _) => Request::new("GET", path),
             (1, _) => Request::new("PATCH", path).body("application/merge-patch+json", Content::Json(changes)),

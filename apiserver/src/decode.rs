@@ -164,10 +164,10 @@ pub fn custom(
     };
     if own.kind.is_empty() {
         let version = if own.version.is_empty() { &expected.version } else { &own.version };
-        let why = format!("Object 'Kind' is missing in '{}'", String::from_utf8_lossy(&json));
-        // Upstream's strict reader forgets the kind of the path on the way.
+        let missing = |text| format!("Object 'Kind' is missing in '{}'", String::from_utf8_lossy(text));
+        // Upstream's strict reader forgets the kind of the path on the way, and quotes what came, not the JSON made of it.
         let strict = validation != FieldValidation::Ignore;
-        return Err(if strict { unrecognized(why) } else { cannot_be(version, &why) });
+        return Err(if strict { unrecognized(missing(bytes)) } else { cannot_be(version, &missing(&json)) });
     }
     if object.get("apiVersion").is_some_and(Value::is_null) {
         return Err(cannot_be("", ".apiVersion accessor error: <nil> is of the type <nil>, expected string"));

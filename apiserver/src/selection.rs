@@ -53,13 +53,11 @@ impl Selection {
             fields.push((field, term.value, term.negated));
         }
         let namespace = if row.info.namespaced { info.namespace.clone() } else { String::new() };
-        let mut selection = Self { namespace, name: info.name.clone(), labels, fields };
-        selection.pin();
-        Ok(selection)
+        Ok(Self { namespace, name: info.name.clone(), labels, fields })
     }
 
-    /// `metadata.name=x` and `metadata.namespace=x` narrow what is looked at.
-    fn pin(&mut self) {
+    /// `metadata.name=x` and `metadata.namespace=x` narrow what is looked at, and so where a continue token begins.
+    pub fn narrowed(mut self) -> Self {
         for (field, value, negated) in &self.fields {
             match field {
                 Field::Name if !negated && self.name.is_empty() => self.name = value.clone(),
@@ -67,6 +65,7 @@ impl Selection {
                 _ => {}
             }
         }
+        self
     }
 
     pub fn matches(&self, object: &Stored) -> bool {
@@ -150,7 +149,7 @@ mod tests {
             field_selector: fields.into(),
             ..RequestInfo::default()
         };
-        Selection::of(row, &info, Selectors::parse(&info)?)
+        Selection::of(row, &info, Selectors::parse(&info)?).map(Selection::narrowed)
     }
 
     #[test]

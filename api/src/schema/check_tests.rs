@@ -79,6 +79,15 @@ fn prunes_and_names_unknown_fields() {
     assert_eq!(found.unknown, ["spec.containers[1].imag", "x"]);
     let expected = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "a"}, {}]}});
     assert_eq!(value, expected);
+
+    let definition = id("apiextensions.k8s.io/v1", "CustomResourceDefinition");
+    let schema = json!({"openAPIV3Schema": {"properties": {"spec": {"properties": {"size": {"x": 1}}}}}});
+    let value = json!({"spec": {"versions": [{"schema": schema}]}});
+    let at = "spec.versions[0].schema.openAPIV3Schema.properties";
+    let found = conform(SchemaSet::builtin(), definition, &mut value.clone());
+    assert_eq!(found.unknown, [format!("{at}.spec.properties.size.x")]);
+    let found = conform_converted(SchemaSet::builtin(), definition, &mut value.clone());
+    assert_eq!(found.unknown, [format!("{at}.properties.x")]);
 }
 
 type Mismatch = ((&'static str, &'static str), Value, &'static str);

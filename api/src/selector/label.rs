@@ -171,9 +171,7 @@ impl fmt::Display for LabelSelector {
 
 impl Requirement {
     /// Checks key, values and their number.
-    pub fn new(key: &str, operator: Operator, mut values: Vec<String>) -> Result<Self, LabelSelectorError> {
-        values.sort();
-        values.dedup();
+    pub fn new(key: &str, operator: Operator, values: Vec<String>) -> Result<Self, LabelSelectorError> {
         let mut errors = Vec::new();
         let path = Path::new("values");
         if let Some(error) = joined(&Path::new("key"), key, names::qualified_name(key)) {
@@ -229,7 +227,9 @@ impl Requirement {
 
 impl fmt::Display for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let values = self.values.join(",");
+        let mut values = self.values.clone();
+        values.sort();
+        let values = values.join(",");
         let key = &self.key;
         match self.operator {
             Operator::DoesNotExist => write!(f, "!{key}"),

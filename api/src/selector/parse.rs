@@ -192,10 +192,12 @@ impl Parser<'_> {
             Kind::Less => Operator::LessThan,
             _ => return Err(expected(token, "in, notin, =, ==, !=, gt, lt")),
         };
-        let values = match operator {
+        let mut values = match operator {
             Operator::In | Operator::NotIn => self.value_set()?,
             _ => self.exact_value()?,
         };
+        values.sort();
+        values.dedup();
         Requirement::new(&key, operator, values)
     }
 

@@ -1,5 +1,6 @@
 //! The rules of custom resources (`registry/customresource`).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api::Object;
@@ -119,12 +120,14 @@ impl Strategy for CustomStrategy {
     }
 
     fn warnings(&self, new: &Object) -> Vec<String> {
-        new.finalizers().flat_map(finalizer_warnings).collect()
+        let finalizers: BTreeSet<&str> = new.finalizers().collect();
+        finalizers.into_iter().flat_map(finalizer_warnings).collect()
     }
 
-    /// Rules that did not hold before either are only mentioned.
+    /// Rules that did not hold before either are only mentioned, finalizers that were there are not.
     fn warnings_of_update(&self, new: &Object, old: &Object) -> Vec<String> {
-        let mut warnings = self.warnings(new);
+        let [new_ones, old_ones] = [new, old].map(|object| object.finalizers().collect::<BTreeSet<&str>>());
+        let mut warnings: Vec<String> = new_ones.difference(&old_ones).copied().flat_map(finalizer_warnings).collect();
         let let_be = self.kind.rules().map(|rules| rules.check(new, Some(old)).let_be);
         warnings.extend(let_be.iter().flatten().map(ToString::to_string));
         warnings

@@ -115,11 +115,13 @@ impl Strategy for StatefulSet {
         let ready = number(status.value, "readyReplicas").unwrap_or_default();
         workload::counters(&status, &counters, &[], &mut errors);
         if ready > number(status.value, "replicas").unwrap_or_default() {
-            errors.invalid(&status.child("readyReplicas"), "cannot be greater than status.replicas");
+            errors.invalid_as(&status.child("readyReplicas"), ready, "cannot be greater than status.replicas");
         }
         workload::counters(&status, &[], &parts, &mut errors);
-        if number(status.value, "availableReplicas").unwrap_or_default() > ready {
-            errors.invalid(&status.child("availableReplicas"), "cannot be greater than status.readyReplicas");
+        let available = number(status.value, "availableReplicas").unwrap_or_default();
+        if available > ready {
+            let why = "cannot be greater than status.readyReplicas";
+            errors.invalid_as(&status.child("availableReplicas"), available, why);
         }
         workload::collisions(new, old, &mut errors);
         errors.into_vec()

@@ -134,7 +134,7 @@ pub fn counters(status: &Cursor, all: &[&str], parts: &[&str], errors: &mut Erro
     let count = |name: &str| number(status.value, name).unwrap_or_default();
     for name in parts {
         if count(name) > count("replicas") {
-            errors.invalid(&status.child(name), "cannot be greater than status.replicas");
+            errors.invalid_as(&status.child(name), count(name), "cannot be greater than status.replicas");
         }
     }
     if parts.contains(&"readyReplicas") && count("availableReplicas") > count("readyReplicas") {

@@ -92,7 +92,11 @@ pub(crate) fn wanted(call: &Call, watch: bool) -> Result<(ListOptions, Selection
     }
     let selectors = Selectors::parse(&call.info)?;
     let options = ListOptions::parse(&call.query, watch)?;
-    Ok((options, Selection::of(&call.row, &call.info, selectors)?))
+    let selection = Selection::of(&call.row, &call.info, selectors)?;
+    // Upstream's later pages are of the whole collection, filtered (MatchesSingleNamespace, MatchesSingle): a token of a first
+    // page that fields had narrowed is read from another place. Clients that page with such fields see the same here.
+    let selection = if options.continue_token.is_empty() { selection.narrowed() } else { selection };
+    Ok((options, selection))
 }
 
 /// `single`: there can be one object at most, of which upstream gets the newest state.

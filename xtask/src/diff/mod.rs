@@ -52,6 +52,9 @@ pub struct Options {
     /// Only scenarios whose name has this in it, such as `v1/pods` or `picked`
     #[arg(long)]
     focus: Vec<String>,
+    /// Of these, only the one with this name, as the report tells it beside its seed
+    #[arg(long)]
+    scenario: Option<String>,
     /// Shrink the first cause whose line contains this
     #[arg(long)]
     shrink: Vec<String>,

@@ -80,7 +80,10 @@ impl Part {
     async fn compare(&self, options: &Options, servers: &Servers) -> Result<Causes> {
         let mut runner = Runner::new(servers).await?;
         let mut causes = Causes::default();
-        let scenarios = stories::scenarios(self.seed, self.requests, &options.focus);
+        let mut scenarios = stories::scenarios(self.seed, self.requests, &options.focus);
+        if let Some(name) = &options.scenario {
+            scenarios.retain(|scenario| scenario.name == *name);
+        }
         let mut news = Instant::now();
         for (index, scenario) in scenarios.iter().enumerate() {
             for (wire, difference) in runner.run(scenario).await? {

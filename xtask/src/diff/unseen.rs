@@ -92,18 +92,21 @@ fn forget_generation(ours: &Answer, theirs: &mut Answer, pairs: &Pairs) {
 /// Whether the request has what upstream's store keeps of that kind and shows to nobody.
 fn brings(wire: &Wire) -> bool {
     let applies = wire.headers.iter().any(|(name, value)| name == "content-type" && value.contains("apply-patch"));
-    let hidden = match resource(&wire.target).as_str() {
-        "validatingwebhookconfigurations" | "mutatingwebhookconfigurations" => r#""caBundle":"""#,
-        "certificatesigningrequests" => r#""certificate":"""#,
-        "widgets" | "gadgets" if applies => return has_null_labels(&wire.body),
-        _ => return false,
+    let empty = |member: &str| {
+        let written = [format!("{member:?}:\"\""), format!("{member}: \"\""), format!("{member}: ''")];
+        written.iter().any(|text| wire.body.contains(text))
     };
-    wire.body.contains(hidden)
+    match resource(&wire.target).as_str() {
+        "validatingwebhookconfigurations" | "mutatingwebhookconfigurations" => empty("caBundle"),
+        "certificatesigningrequests" => empty("certificate"),
+        "widgets" | "gadgets" if applies => has_null_labels(&wire.body),
+        _ => false,
+    }
 }
 
 /// For the whole map or one of its values.
 fn has_null_labels(body: &str) -> bool {
-    let body: Value = serde_json::from_str(body).unwrap_or_default();
+    let body: Value = serde_saphyr::from_str(body).unwrap_or_default();
     let labels = &body["metadata"]["labels"];
     labels.as_object().map_or_else(|| labels.is_null(), |labels| labels.values().any(Value::is_null))
         && body["metadata"].get("labels").is_some()
@@ -161,7 +164,7 @@ mod tests {
             ("POST", HOOKS, empty, 5, 50, 1, false),
             ("PUT", &object, "{}", 5, 51, 2, true),
             ("PUT", &object, "{}", 5, 52, 3, false),
-            ("PATCH", &object, empty, 5, 53, 3, true),
+            ("PATCH", &object, "webhooks:\n- clientConfig:\n    caBundle: \"\"\n", 5, 53, 3, true),
             ("PATCH", &object, "{}", 6, 60, 4, true),
             ("PATCH", &object, "{}", 6, 61, 5, false),
             ("GET", &object, empty, 6, 62, 5, false),
@@ -182,6 +185,7 @@ mod tests {
             (r#"{"metadata":{"labels":{"a":"b","c":null}}}"#, true),
             (r#"{"metadata":{"labels":{"a":"b"}}}"#, false),
             (r#"{"metadata":{}}"#, false),
+            ("metadata:\n  labels: null\n", true),
             ("labels: null", false),
         ];
         for (body, expected) in table {

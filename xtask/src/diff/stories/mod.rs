@@ -33,7 +33,8 @@ pub fn scenarios(seed: u64, requests: usize, focus: &[String]) -> Vec<Scenario> 
     let weights: Vec<usize> = kinds.iter().map(|kind| kind.weight).collect();
     while count < requests && !kinds.is_empty() {
         let kind = kinds[random.weighted(&weights)];
-        let scenario = walk(random.split(), kind, scenarios.len());
+        let name = format!("{} walk {} of seed {seed}", named(kind), scenarios.len());
+        let scenario = walk(random.split(), kind, name);
         count += scenario.steps.len();
         scenarios.push(scenario);
     }
@@ -44,13 +45,13 @@ fn named(kind: &Kind) -> String {
     format!("{}/{}", kind.api_version, kind.plural)
 }
 
-fn walk(random: Random, kind: &'static Kind, number: usize) -> Scenario {
+fn walk(random: Random, kind: &'static Kind, name: String) -> Scenario {
     let mut story = Story::new(random, kind);
     if kind.review {
         for _ in 0..8 {
             story.create();
         }
-        return Scenario { name: format!("{} walk {number}", named(kind)), steps: story.steps, no_revisions: false };
+        return Scenario { name, steps: story.steps, no_revisions: false };
     }
     let watched = story.random.percent(60);
     if watched && story.random.percent(50) {
@@ -68,7 +69,7 @@ fn walk(random: Random, kind: &'static Kind, number: usize) -> Scenario {
     if let Some(label) = story.open.take() {
         story.push(Action::EndWatch(label));
     }
-    Scenario { name: format!("{} walk {number}", named(kind)), steps: story.steps, no_revisions: false }
+    Scenario { name, steps: story.steps, no_revisions: false }
 }
 
 /// A scenario in the making.
@@ -197,7 +198,7 @@ mod tests {
 
     #[test]
     fn the_same_seed_asks_the_same() {
-        let text = |seed| format!("{:?}", walk(Random::new(seed), kinds::all().next().expect("a kind"), 0));
+        let text = |seed| format!("{:?}", walk(Random::new(seed), kinds::all().next().expect("a kind"), String::new()));
         assert!(text(1) == text(1));
         assert!(text(1) != text(2));
     }

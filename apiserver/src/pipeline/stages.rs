@@ -54,6 +54,8 @@ pub(super) struct Validated {
     object: Object,
     managers: Managers,
     reservation: Reservation,
+    /// Of an update that takes the last thing away that kept a deleted object: what is answered, which no store has read.
+    last: Option<Object>,
 }
 
 /// Why nothing was committed.
@@ -157,7 +159,7 @@ impl Admitted {
         let name = object.name().to_owned();
         validating_admission(target, Operation::Create, &name, object, None).await?;
         let _ = Empties::take(object);
-        Ok(Validated { object: self.object, managers: self.managers, reservation })
+        Ok(Validated { object: self.object, managers: self.managers, reservation, last: None })
     }
 
     /// Puts back what a client may not change, counts the generation, and checks the new state and the change.
@@ -191,6 +193,7 @@ impl Admitted {
             "" => target.core.reserve(row, object, Some(old), target.dry_run).await?,
             _ => Reservation::none(),
         };
+        let mut last = finishes_deletion(object, old).then(|| object.clone());
         normalize(object);
         // Where a pod runs is no change of what is wanted: upstream's binding goes past the strategy.
         let counts = !matches!(target.subresource, "status" | "binding");
@@ -220,25 +223,36 @@ impl Admitted {
         let name = object.name().to_owned();
         validating_admission(target, Operation::Update, &name, object, Some(old)).await?;
         let _ = Empties::take(object);
-        Ok(Validated { object: self.object, managers: self.managers, reservation })
+        if let Some(last) = &mut last {
+            round_trip(last);
+            last["metadata"] = object["metadata"].clone();
+        }
+        Ok(Validated { object: self.object, managers: self.managers, reservation, last })
     }
+}
+
+/// The update removes the last thing that kept a deleted object.
+fn finishes_deletion(new: &Object, old: &Object) -> bool {
+    new.finalizers().next().is_none()
+        && old.deletion_timestamp().is_some()
+        && old.deletion_grace_period_seconds().unwrap_or_default() == 0
 }
 
 impl Validated {
     /// A stored object with the marks of its deletion, which admission of the deletion has allowed.
     pub(super) fn deleting(object: Object, managers: Managers) -> Self {
-        Self { object, managers, reservation: Reservation::none() }
+        Self { object, managers, reservation: Reservation::none(), last: None }
     }
 
     pub(super) fn object(&self) -> &Object {
         &self.object
     }
 
-    /// The object as a client sees it.
-    pub(super) fn shown(&self) -> Object {
-        let mut object = self.object.clone();
+    /// What a client sees of an object that ends with this update.
+    pub(super) fn last(&mut self) -> Option<Object> {
+        let mut object = self.last.take()?;
         self.managers.put_into(&mut object);
-        object
+        Some(object)
     }
 
     /// `old` is what an update found; it must still be there. A create must find nothing.
@@ -323,6 +337,15 @@ fn normalize(object: &mut Object) {
         };
         check::complete(set, ty, object);
     });
+}
+
+/// As [`normalize`], of what is not stored: an empty list is not none.
+fn round_trip(object: &mut Object) {
+    let set = SchemaSet::builtin();
+    if let Some(ty) = set.of_kind(&kind_of(object)) {
+        check::conform(set, ty, object);
+        check::complete(set, ty, object);
+    }
 }
 
 /// As [`normalize`], of what has been conformed already.

@@ -132,9 +132,10 @@ impl Target<'_> {
         self.check_version(name, &new.object, old)?;
         self.warnings.extend(metadata::dedup_owners(&mut new.object));
         let admitted = new.admit(self, Some(old)).await?;
-        let validated = admitted.validate_update(self, &old.object).await?;
-        if finishes_deletion(validated.object(), &old.object) && !self.row.strategy.keeps(validated.object()) {
-            let last = validated.shown();
+        let mut validated = admitted.validate_update(self, &old.object).await?;
+        if let Some(last) = validated.last()
+            && !self.row.strategy.keeps(validated.object())
+        {
             return self.remove_finalized(last, old).await;
         }
         match validated.commit(self, Some(old)).await {
@@ -173,11 +174,4 @@ impl Target<'_> {
             }
         }
     }
-}
-
-/// The update removed the last thing that kept a deleted object.
-fn finishes_deletion(new: &Object, old: &Object) -> bool {
-    new.finalizers().next().is_none()
-        && old.deletion_timestamp().is_some()
-        && old.deletion_grace_period_seconds().unwrap_or_default() == 0
 }

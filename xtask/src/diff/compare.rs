@@ -38,7 +38,7 @@ pub struct Difference {
 
 pub fn answers(ours: &Answer, theirs: &Answer, pairs: &mut Pairs) -> Vec<Difference> {
     let mut found = Comparison { pairs, found: Vec::new() };
-    if ours.code == theirs.code {
+    if ours.code == theirs.code && !asked_at_random(theirs) {
         found.headers(ours, theirs);
         found.bodies(&ours.body, &theirs.body);
     } else {
@@ -53,6 +53,12 @@ pub fn answers(ours: &Answer, theirs: &Answer, pairs: &mut Pairs) -> Vec<Differe
         );
     }
     found.found
+}
+
+/// Upstream's dry run of a Service asked any of the ranges of addresses, and that one is not ready. What else would have been said is
+/// not known.
+fn asked_at_random(theirs: &Answer) -> bool {
+    theirs.body["message"].as_str().is_some_and(|message| message.contains("allocator not ready"))
 }
 
 /// Events of two watches that were begun and ended at the same steps.

@@ -75,8 +75,9 @@ fn said_cause(cause: &Value) -> String {
 
 /// Fields that are maps, of whose members something is said without naming them.
 const MAPS: [&str; 5] = ["abels", "allocatedResourceStatuses", "annotations", "nodeSelector", "parameters"];
-/// What is said of each source of a metric that is too many: they are gathered in a map.
-const OF_A_MAP: &str = "must populate the given metric source only";
+/// What is said of each source of a metric that is too many (they are gathered in a map), and of an amount without its limit.
+const OF_A_MAP: [&str; 2] =
+    ["must populate the given metric source only", "Limit must be set for non overcommitable resources"];
 
 /// Go goes through maps in any order: causes that name keys of one are sorted among themselves.
 fn sort_of_maps(causes: &mut [String]) {
@@ -84,7 +85,7 @@ fn sort_of_maps(causes: &mut [String]) {
         let field = cause.split(' ').next().unwrap_or_default();
         let names_a_key = |key: &str| !key.starts_with(|first: char| first.is_ascii_digit());
         let is_map = MAPS.iter().any(|name| field.ends_with(name));
-        is_map || cause.ends_with(OF_A_MAP) || field.split('[').skip(1).any(names_a_key)
+        is_map || OF_A_MAP.iter().any(|end| cause.ends_with(end)) || field.split('[').skip(1).any(names_a_key)
     };
     let places: Vec<usize> = (0..causes.len()).filter(|place| of_a_map(&causes[*place])).collect();
     let mut moved: Vec<String> = places.iter().map(|place| causes[*place].clone()).collect();

@@ -33,12 +33,11 @@ pub fn compare(options: &Options) -> Result<(Causes, Result<()>)> {
             let part = Part { index, seed: options.seed + index as u64, requests: of_part(options.requests, index) };
             // The servers' network is the thread's from then on, and they end with it.
             let found = thread::scope(|scope| scope.spawn(|| part.run(options, &binary)).join());
-            match found.unwrap_or_else(|_| Err(anyhow!("it panicked"))) {
-                Ok(found) => causes.absorb(found),
-                Err(error) => {
-                    next.store(count, Ordering::Relaxed);
-                    return (causes, Err(error.context(format!("compare part {index}, seed {}", part.seed))));
-                }
+            let (found, ended) = found.unwrap_or_else(|_| (Causes::default(), Err(anyhow!("it panicked"))));
+            causes.absorb(found);
+            if let Err(error) = ended {
+                next.store(count, Ordering::Relaxed);
+                return (causes, Err(error.context(format!("compare part {index}, seed {}", part.seed))));
             }
         }
     };
@@ -66,20 +65,26 @@ struct Part {
 }
 
 impl Part {
-    fn run(&self, options: &Options, binary: &Path) -> Result<Causes> {
+    /// What was found until it ended, and how it did.
+    fn run(&self, options: &Options, binary: &Path) -> (Causes, Result<()>) {
+        let mut causes = Causes::default();
+        let ended = self.run_into(&mut causes, options, binary);
+        (causes, ended)
+    }
+
+    fn run_into(&self, causes: &mut Causes, options: &Options, binary: &Path) -> Result<()> {
         let servers = Servers::start(binary, &[])?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             tokio::select! {
-                causes = self.compare(options, &servers) => causes,
+                ended = self.compare(causes, options, &servers) => ended,
                 _ = tokio::signal::ctrl_c() => bail!("interrupted"),
             }
         })
     }
 
-    async fn compare(&self, options: &Options, servers: &Servers) -> Result<Causes> {
+    async fn compare(&self, causes: &mut Causes, options: &Options, servers: &Servers) -> Result<()> {
         let mut runner = Runner::new(servers).await?;
-        let mut causes = Causes::default();
         let mut scenarios = stories::scenarios(self.seed, self.requests, &options.focus);
         if let Some(name) = &options.scenario {
             scenarios.retain(|scenario| scenario.name == *name);
@@ -97,12 +102,12 @@ impl Part {
         }
         self.tell(&runner, format_args!("{} watches, {} causes", runner.watches, causes.by_key.len()));
         for wanted in &options.shrink {
-            match report::wanted(&causes, wanted) {
+            match report::wanted(causes, wanted) {
                 Some((key, cause)) => shrink::shrink(&mut runner, key, &cause.example).await?,
                 None => crate::say(format_args!("no cause that is not accepted has {wanted:?} in it")),
             }
         }
-        Ok(causes)
+        Ok(())
     }
 
     fn tell(&self, runner: &Runner, rest: std::fmt::Arguments<'_>) {

@@ -41,6 +41,7 @@ fn a_sample_of_requests_is_answered_as_upstream_does() -> Result<()> {
         requests: REQUESTS,
         seed: SEED,
         focus: FOCUS.map(str::to_owned).to_vec(),
+        scenario: None,
         shrink: Vec::new(),
         output: None,
         lanes: 1,

@@ -39,7 +39,8 @@ pub fn neutral(text: &str, side: Side, pairs: &Pairs) -> String {
     let text = &without_structs(without_diff(text));
     let lower = text.to_lowercase();
     // Of the addresses from which servers take one at random.
-    let allocates = text.contains("failed to allocate IP: ");
+    let allocates =
+        ["failed to allocate IP: ", "value as indicated by `ipFamilies["].iter().any(|words| text.contains(words));
     let of_revisions = lower.contains("resource version") || lower.contains("resourceversion");
     let mut neutral = String::with_capacity(text.len());
     let mut before = "";

@@ -99,6 +99,8 @@ fn brings(wire: &Wire) -> bool {
     match resource(&wire.target).as_str() {
         "validatingwebhookconfigurations" | "mutatingwebhookconfigurations" => empty("caBundle"),
         "certificatesigningrequests" => empty("certificate"),
+        // Bytes that are null.
+        "secrets" | "configmaps" => wire.body.contains("null"),
         "widgets" | "gadgets" if applies => has_null_labels(&wire.body),
         _ => false,
     }
@@ -116,7 +118,7 @@ fn has_null_labels(body: &str) -> bool {
 fn written(wire: &Wire, answer: &Value) -> (String, String) {
     let path = wire.target.split('?').next().unwrap_or_default();
     if wire.method == "POST" {
-        return (format!("{path}/{}", answer["metadata"]["name"].as_str().unwrap_or_default()), String::new());
+        return (format!("{path}/{}", metadata(answer)["name"].as_str().unwrap_or_default()), String::new());
     }
     match path.rsplit_once('/') {
         Some((object, last @ ("status" | "approval" | "scale"))) => (object.to_owned(), last.to_owned()),
@@ -124,16 +126,22 @@ fn written(wire: &Wire, answer: &Value) -> (String, String) {
     }
 }
 
+/// Of the object, which may be shown as a row of a table.
+fn metadata(answer: &Value) -> &Value {
+    let object = if answer["kind"] == "Table" { &answer["rows"][0]["object"] } else { answer };
+    &object["metadata"]
+}
+
 fn revision(answer: &Answer) -> Option<u64> {
-    answer.body["metadata"]["resourceVersion"].as_str()?.parse().ok()
+    metadata(&answer.body)["resourceVersion"].as_str()?.parse().ok()
 }
 
 fn uid(answer: &Answer) -> Option<&str> {
-    answer.body["metadata"]["uid"].as_str()
+    metadata(&answer.body)["uid"].as_str()
 }
 
 fn generation(answer: &Answer) -> Option<u64> {
-    answer.body["metadata"]["generation"].as_u64()
+    metadata(&answer.body)["generation"].as_u64()
 }
 
 #[cfg(test)]

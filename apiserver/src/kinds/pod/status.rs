@@ -179,9 +179,18 @@ fn ips(at: &Cursor, old: &[Value], errors: &mut Errors) {
             addresses::ip(&item.showing(field(item.value, "ip")), errors);
         }
     }
-    let families: Vec<bool> =
-        at.items().filter_map(|item| addresses::parse(item.text("ip"))).map(|ip: IpAddr| ip.is_ipv4()).collect();
-    if families.len() > 2 || (families.len() == 2 && families[0] == families[1]) {
+    if at.len() < 2 {
+        return;
+    }
+    let addresses: Vec<(&str, Option<IpAddr>)> =
+        at.items().map(|item| item.text("ip")).map(|text| (text, addresses::parse(text))).collect();
+    let unread = addresses.iter().position(|(_, address)| address.is_none());
+    if let Some(index) = unread {
+        let why = format!("invalid IP[{index}]: {}", addresses[index].0);
+        errors.internal(at, format!("failed to check for dual stack with error:{why}"));
+    }
+    let of_both = |v4: bool| addresses.iter().any(|(_, address)| address.is_some_and(|ip| ip.is_ipv4() == v4));
+    if unread.is_some() || addresses.len() > 2 || !of_both(true) || !of_both(false) {
         errors.invalid(at, "may specify no more than one IP for each IP family");
     }
 }

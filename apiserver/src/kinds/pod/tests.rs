@@ -130,6 +130,11 @@ fn few_fields_may_change() {
             "spec.schedulingGates[0].name: Forbidden: only deletion is allowed, but found new scheduling gate 'a'",
         ),
         (
+            "a new gate twice",
+            with(old.clone(), "/spec/schedulingGates", json!([{"name": "a"}, {"name": "a"}])),
+            "spec.schedulingGates[1].name: Forbidden: only deletion is allowed, but found new scheduling gate 'a'",
+        ),
+        (
             "a false that nobody had set",
             with(old.clone(), "/spec/hostUsers", json!(false)),
             "spec: Forbidden: pod updates may not change fields other than ",
@@ -281,5 +286,33 @@ fn the_status_names_claims_of_the_pod() {
         let errors: Vec<String> =
             Pod.validate_subresource("status", &new, &old).iter().map(ToString::to_string).collect();
         assert_eq!(errors, *expected);
+    }
+}
+
+#[test]
+fn addresses_of_a_pod_are_one_of_each_family() {
+    const ONE_OF_EACH: &str = "may specify no more than one IP for each IP family";
+    let unread = |index: usize, text: &str| {
+        format!("status.podIPs: Internal error: failed to check for dual stack with error:invalid IP[{index}]: {text}")
+    };
+    let table = [
+        (vec!["10.0.0.1"], vec!["10.0.0.1", "fd00::1"], Vec::new()),
+        (vec![], vec!["10.0.0.1", "10.0.0.2"], vec![ONE_OF_EACH.to_owned()]),
+        // What was there is kept, and cannot be read all the same.
+        (vec![""], vec!["10.0.0.1", ""], vec![unread(1, ""), ONE_OF_EACH.to_owned()]),
+        (vec!["1.2"], vec!["1.2"], Vec::new()),
+    ];
+    for (before, after, expected) in table {
+        let status = |ips: &[&str]| {
+            let ips: Vec<Value> = ips.iter().map(|ip| json!({ "ip": ip })).collect();
+            json!({"status": {"podIPs": ips}})
+        };
+        let errors: Vec<String> = Pod
+            .validate_subresource("status", &status(&after), &status(&before))
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let ends = errors.iter().zip(&expected).all(|(error, end)| error.ends_with(end));
+        assert!(errors.len() == expected.len() && ends, "{after:?}: {errors:?}");
     }
 }

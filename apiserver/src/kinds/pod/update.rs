@@ -116,9 +116,13 @@ fn only_added_tolerations(spec: &Cursor, old: &Value, errors: &mut Errors) {
 
 fn only_removed_gates(spec: &Cursor, old: &Value, errors: &mut Errors) {
     let before = list(old, "schedulingGates");
-    for gate in spec.child("schedulingGates").items() {
+    let gates = spec.child("schedulingGates");
+    let gates: Vec<_> = gates.items().collect();
+    for (index, gate) in gates.iter().enumerate() {
         let name = gate.text("name");
-        if !before.iter().any(|gate| text(gate, "name") == name) {
+        // Of those with the same name, upstream names the last.
+        let again = gates[index + 1..].iter().any(|later| later.text("name") == name);
+        if !again && !before.iter().any(|gate| text(gate, "name") == name) {
             let detail = format!("only deletion is allowed, but found new scheduling gate '{name}'");
             errors.forbidden(&gate.child("name"), detail);
         }

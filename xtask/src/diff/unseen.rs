@@ -107,6 +107,7 @@ fn brings(wire: &Wire) -> bool {
 }
 
 /// For the whole map or one of its values.
+#[allow(clippy::disallowed_methods, reason = "only what is null is looked for")]
 fn has_null_labels(body: &str) -> bool {
     let body: Value = serde_saphyr::from_str(body).unwrap_or_default();
     let labels = &body["metadata"]["labels"];

@@ -122,7 +122,6 @@ pub fn carry_over(new: &mut Object, old: &Object) {
             new.insert(key.into(), value.clone());
         }
     }
-    new.remove("selfLink");
 }
 
 /// Whether a write to the status leaves the metadata as it is (upstream's strategies that call `ResetObjectMetaForStatus`).

@@ -87,6 +87,23 @@ impl Quantity {
         self.scaled(-3)
     }
 
+    /// As [`Self::value`] where it fits. What does not is what Go's `Quantity.Value` makes of it: the lower 64 bits; or nothing, where
+    /// a short number is multiplied in steps.
+    pub fn wrapped_value(&self) -> i64 {
+        /// Of these powers of ten it multiplies at once.
+        const AT_ONCE: [i32; 5] = [1, 2, 3, 6, 9];
+        let (value, _) = self.rounded(0);
+        if let Ok(value) = i64::try_from(&value) {
+            return value;
+        }
+        let is_short = self.unscaled.magnitude() < power_of_ten(18).magnitude();
+        if is_short && !AT_ONCE.contains(&self.exponent) {
+            return 0;
+        }
+        let low = value.iter_u64_digits().next().unwrap_or_default().cast_signed();
+        if self.is_negative() { low.wrapping_neg() } else { low }
+    }
+
     /// The value, if it is an integer that fits.
     pub fn to_i64(&self) -> Option<i64> {
         let (value, exact) = self.rounded(0);
@@ -285,6 +302,15 @@ mod tests {
             assert_eq!((got.value(), got.milli_value(), got.to_i64()), (value, milli, exact), "{text}");
         }
         assert_eq!(quantity("1500m").to_f64(), 1.5);
+        let wrapped = [
+            ("1.1", 2),
+            ("3.6893488147419103e+19", -232),
+            ("1e30", 0),
+            ("12345678901234567890123", 4_807_115_922_877_859_019),
+        ];
+        for (text, value) in wrapped {
+            assert_eq!(quantity(text).wrapped_value(), value, "{text}");
+        }
     }
 
     #[test]

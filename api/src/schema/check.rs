@@ -310,7 +310,12 @@ impl<'a> Walk<'a> {
         match (form, value) {
             (_, value @ Value::Object(_)) => self.silent_schema(value),
             (Form::SchemaOrArray, Value::Array(items)) => {
-                items.iter_mut().for_each(|value| self.silent_schema(value));
+                for value in items {
+                    if value.is_null() {
+                        *value = Value::Object(Map::new());
+                    }
+                    self.silent_schema(value);
+                }
             }
             (Form::SchemaOrStrings, value @ Value::Array(_)) => {
                 self.shape(&Shape::List(Box::new(Shape::Scalar(Scalar::String))), value, None);

@@ -212,12 +212,12 @@ fn schemas_inside_of_definitions() {
     let wrap = |schema: Value| json!({"spec": {"versions": [{"schema": {"openAPIV3Schema": schema}}]}});
     let mut value = wrap(json!({
         "type": "object", "x-kubernetes-preserve-unknown-fields": false, "default": {"any": [null]},
-        "items": {"type": "string", "odd": 1}, "additionalProperties": false, "dependencies": {"a": ["b"]},
+        "not": {"items": [null, {"x": 1}]}, "items": {"type": "string", "odd": 1}, "additionalProperties": false, "dependencies": {"a": ["b"]},
     }));
     assert_eq!(conform(SchemaSet::builtin(), crd, &mut value), Conformance::default());
     let expected = wrap(json!({
         "type": "object", "x-kubernetes-preserve-unknown-fields": false, "default": {"any": [null]},
-        "items": {"type": "string"}, "additionalProperties": false, "dependencies": {"a": ["b"]},
+        "not": {"items": [{}, {}]}, "items": {"type": "string"}, "additionalProperties": false, "dependencies": {"a": ["b"]},
     }));
     assert_eq!(value, expected);
     let found = conform(SchemaSet::builtin(), crd, &mut wrap(json!({"additionalProperties": 1})));

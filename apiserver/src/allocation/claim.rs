@@ -140,6 +140,10 @@ impl Claim<'_> {
     }
 
     async fn any_address(&mut self, start: u64) -> Result<Option<Ipv4Addr>, Refused> {
+        if self.dry_run {
+            // What the range begins with, which is for nobody: upstream does not look for a free one.
+            return Ok(Some(self.allocator.cidr.address));
+        }
         let (first, last) = self.allocator.addresses();
         let nth = |offset: u64| Item::Address((first + u32::try_from(offset).unwrap_or_default()).into());
         match self.take_any(start, u64::from(last - first) + 1, nth).await? {
@@ -163,8 +167,8 @@ impl Claim<'_> {
         let (first, last) = self.allocator.addresses();
         if !(first..=last).contains(&u32::from(address)) {
             let Cidr { address: base, prefix } = self.allocator.cidr;
-            // Both ends of the range are in it, but for nobody.
-            let why = if self.dry_run || (first - 1..=last + 1).contains(&u32::from(address)) {
+            // A dry run asks a range, everything else first which range the address is in: neither end of one is.
+            let why = if self.dry_run {
                 format!(
                     "the provided IP ({address}) is not in the valid range. The range of valid IPs is {base}/{prefix}"
                 )

@@ -293,7 +293,7 @@ mod tests {
         reservation.keep();
         let table = [
             ("10.0.0.1", "failed to allocate IP 10.0.0.1: provided IP is already allocated"),
-            ("10.0.0.3", "The range of valid IPs is 10.0.0.0/30"),
+            ("10.0.0.3", "the provided network does not match the current range"),
             ("10.9.0.1", "the provided network does not match the current range"),
         ];
         for (address, message) in table {

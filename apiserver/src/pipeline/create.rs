@@ -28,10 +28,7 @@ impl Target<'_> {
             let why = "create not allowed while custom resource definition is terminating";
             return Err(Status::forbidden(qualified(self.row), object.name(), why));
         }
-        if !self.dry_run {
-            // Upstream stores none.
-            meta::metadata_mut(&mut object).remove("selfLink");
-        }
+        self.without_link(&mut object);
         metadata::match_namespace(&mut object, self.namespace)?;
         self.warnings.extend(metadata::dedup_owners(&mut object));
         // Upstream takes any name beside a prefix for one that it made.
@@ -66,6 +63,13 @@ impl Target<'_> {
             }
         }
         Err(Status::internal("no attempt to create was made"))
+    }
+
+    /// Upstream stores no link to itself; a dry run answers with it.
+    pub(super) fn without_link(&self, object: &mut Object) {
+        if !self.dry_run {
+            meta::metadata_mut(object).remove("selfLink");
+        }
     }
 
     fn already_exists(&self, name: &str, has_prefix: bool, there: Option<bytes::Bytes>) -> Status {

@@ -167,6 +167,7 @@ impl Admitted {
         must_have_version(target.row, &self.object)?;
         let (row, object) = (target.row, &mut self.object);
         metadata::carry_over(object, old);
+        target.without_link(object);
         if row.custom.is_none() {
             gated::drop_disabled(object);
         }

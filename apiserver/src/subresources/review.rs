@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{access, binding};
 use crate::body::Body;
 use crate::call::Call;
-use crate::metadata::time;
+use crate::metadata::{self, time};
 use crate::options::WriteOptions;
 use crate::rbac::Rule;
 use crate::reply::Reply;
@@ -24,6 +24,7 @@ pub(crate) async fn review(call: &Call, body: Body) -> Result<Reply, Status> {
     }
     let options = WriteOptions::parse(&call.query, "CreateOptions")?;
     let mut review = call.object(body, &options).await?;
+    metadata::wipe_system_fields(&mut review);
     if call.user.node() == Some("") {
         // NodeRestriction, which is not asked about what is not stored.
         let what = Qualified::new(&call.row.info.group, &call.row.info.plural);

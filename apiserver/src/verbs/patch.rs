@@ -237,7 +237,9 @@ impl<'a> Patching<'a> {
             if let Some(error) = error {
                 return Err(invalid(&error));
             }
-            if self.validation != FieldValidation::Ignore {
+            // What a custom resource of another version may have is not known.
+            let is_known = self.custom.is_none() || object["apiVersion"] == *self.kind.api_version();
+            if is_known && self.validation != FieldValidation::Ignore {
                 strict.extend(unknown.into_iter().map(|path| StrictError::Unknown(path).to_string()));
             }
             if self.validation == FieldValidation::Strict && !strict.is_empty() {

@@ -44,14 +44,18 @@ impl Key {
 }
 
 impl Causes {
-    pub fn add(&mut self, difference: &Difference, wire: &Wire, scenario: &Scenario) {
-        let cause = self.by_key.entry(Key::of(difference, wire)).or_insert_with(|| Cause {
+    /// Answers with the cause if it was not known.
+    pub fn add(&mut self, difference: &Difference, wire: &Wire, scenario: &Scenario) -> Option<Key> {
+        let key = Key::of(difference, wire);
+        let new = (!self.by_key.contains_key(&key)).then(|| key.clone());
+        let cause = self.by_key.entry(key).or_insert_with(|| Cause {
             count: 0,
             resources: BTreeSet::new(),
             example: Example { scenario: scenario.clone(), wire: wire.clone(), detail: difference.detail.clone() },
         });
         cause.count += 1;
         cause.resources.insert(resource(&wire.target));
+        new
     }
 
     /// What was found elsewhere, too. Examples that are here already stay.

@@ -92,7 +92,9 @@ impl Part {
         let mut news = Instant::now();
         for (index, scenario) in scenarios.iter().enumerate() {
             for (wire, difference) in runner.run(scenario).await? {
-                causes.add(&difference, &wire, scenario);
+                if let Some(line) = causes.add(&difference, &wire, scenario).as_ref().and_then(report::open_line) {
+                    crate::say(format_args!("{}: {line}", scenario.name));
+                }
             }
             if news.elapsed() > NEWS {
                 news = Instant::now();

@@ -52,6 +52,11 @@ pub fn wanted<'c>(causes: &'c Causes, text: &str) -> Option<(&'c Key, &'c Cause)
     causes.sorted().into_iter().find(|(key, _)| line(key).contains(text) && !is_accepted(key, &accepted))
 }
 
+/// How the report says a cause that nobody accepted.
+pub fn open_line(key: &Key) -> Option<String> {
+    (!is_accepted(key, &accepted_lines())).then(|| line(key))
+}
+
 fn line(key: &Key) -> String {
     format!("{:?} {}: {}", key.class, key.place, key.what)
 }

@@ -115,8 +115,8 @@ pub(super) static ROLE_BINDING: &[Column] = &[
 
 fn subjects(binding: &Object, kind: &str) -> Value {
     let subjects = list(binding, "/subjects").iter().filter(|subject| subject["kind"] == kind);
-    let shown = subjects.map(|subject| match (kind, text(subject, "/namespace")) {
-        ("ServiceAccount", namespace) if !namespace.is_empty() => format!("{namespace}/{}", text(subject, "/name")),
+    let shown = subjects.map(|subject| match kind {
+        "ServiceAccount" => format!("{}/{}", text(subject, "/namespace"), text(subject, "/name")),
         _ => text(subject, "/name").to_owned(),
     });
     shown.collect::<Vec<_>>().join(", ").into()

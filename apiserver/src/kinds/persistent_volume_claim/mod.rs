@@ -181,8 +181,8 @@ fn amount(value: &Value) -> Quantity {
 
 /// Not less than nothing.
 pub fn basic_amount(at: &Cursor, errors: &mut Errors) {
-    if let Some(amount) = parse_at(at).filter(|amount| amount.value() < 0) {
-        errors.invalid_as(at, amount.value(), "must be a valid resource quantity");
+    if let Some(amount) = parse_at(at).map(|amount| amount.wrapped_value()).filter(|amount| *amount < 0) {
+        errors.invalid_as(at, amount, "must be a valid resource quantity");
     }
 }
 

@@ -87,6 +87,27 @@ const OF_NETWORK_POLICIES: Places = &[
     (List, "/spec/egress/*/ports"),
 ];
 
+/// What a schema must not say, not even that there is none: everywhere, or at its root where there is a status.
+const OF_DEFINITIONS: Places = &[
+    (Members, "/spec/versions/*/schema/openAPIV3Schema/**/dependencies"),
+    (Members, "/spec/versions/*/schema/openAPIV3Schema/definitions"),
+    (Members, "/spec/versions/*/schema/openAPIV3Schema/patternProperties"),
+    (List, "/spec/versions/*/schema/openAPIV3Schema/allOf"),
+    (List, "/spec/versions/*/schema/openAPIV3Schema/anyOf"),
+    (List, "/spec/versions/*/schema/openAPIV3Schema/enum"),
+    (List, "/spec/versions/*/schema/openAPIV3Schema/oneOf"),
+    (List, "/spec/versions/*/schema/openAPIV3Schema/x-kubernetes-list-map-keys"),
+];
+
+/// Lists that have one owner. Inside of them an empty list or map counts when owners are told.
+const ATOMIC: [&str; 5] = [
+    "/spec/egress/*",
+    "/spec/ingress/*",
+    "/spec/jobTemplate/spec/podFailurePolicy/rules/*",
+    "/spec/podFailurePolicy/rules/*",
+    "/spec/versions/*",
+];
+
 /// What a template of a claim must not say, not even that there is none.
 const OF_TEMPLATES_OF_CLAIMS: Places = &[
     (List, "/spec/metadata/ownerReferences"),
@@ -96,10 +117,10 @@ const OF_TEMPLATES_OF_CLAIMS: Places = &[
 
 /// By kind: pointers to what such a rule looks at. A star is each element of a list, two are the value there and all that is in it.
 const PLACES: [(&str, Places); 23] = [
-    ("ConfigMap", &[(Members, "/data"), (Members, "/binaryData")]),
+    // Its `data` is never nil there: it has a default.
+    ("ConfigMap", &[(Members, "/binaryData")]),
     ("CronJob", OF_CRON_JOBS),
-    // Not even an empty one is allowed.
-    ("CustomResourceDefinition", &[(Members, "/spec/versions/*/schema/openAPIV3Schema/**/dependencies")]),
+    ("CustomResourceDefinition", OF_DEFINITIONS),
     ("DaemonSet", OF_WORKLOADS),
     ("Deployment", OF_WORKLOADS),
     (
@@ -138,10 +159,19 @@ impl Empties {
 
     /// Takes them out.
     pub fn take(object: &mut Object) -> Self {
+        Self::take_where(object, |_| true)
+    }
+
+    /// Takes out those that do not count when owners of fields are told.
+    pub fn take_unowned(object: &mut Object) -> Self {
+        Self::take_where(object, |place| !ATOMIC.iter().any(|list| place.starts_with(list)))
+    }
+
+    fn take_where(object: &mut Object, wanted: impl Fn(&str) -> bool) -> Self {
         let kind = object["kind"].as_str().unwrap_or_default();
         let Some((_, places)) = PLACES.iter().find(|(of, _)| *of == kind) else { return Self(Vec::new()) };
         let mut empty = Vec::new();
-        for (form, place) in *places {
+        for (form, place) in places.iter().filter(|(_, place)| wanted(place)) {
             for place in each(object, place) {
                 let Some((parent, name)) = place.rsplit_once('/') else { continue };
                 if let Some(Value::Object(members)) = object.pointer_mut(parent)
@@ -224,12 +254,12 @@ mod tests {
     fn empty_maps_are_away_meanwhile() {
         let table = [
             (
-                json!({"kind": "ConfigMap", "data": {}, "binaryData": {"a": ""}}),
-                json!({"kind": "ConfigMap", "binaryData": {"a": ""}}),
+                json!({"kind": "Secret", "data": {}, "stringData": {"a": ""}}),
+                json!({"kind": "Secret", "stringData": {"a": ""}}),
             ),
             (json!({"kind": "Pod", "spec": {"overhead": {}, "x": {}}}), json!({"kind": "Pod", "spec": {"x": {}}})),
             (json!({"kind": "Pod"}), json!({"kind": "Pod"})),
-            (json!({"kind": "ConfigMap", "data": []}), json!({"kind": "ConfigMap", "data": []})),
+            (json!({"kind": "Secret", "data": []}), json!({"kind": "Secret", "data": []})),
             (
                 json!({"kind": "MutatingWebhookConfiguration", "webhooks": [{}, {"clientConfig": {"caBundle": ""}, "rules": []}]}),
                 json!({"kind": "MutatingWebhookConfiguration", "webhooks": [{}, {"clientConfig": {}}]}),

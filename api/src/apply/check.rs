@@ -39,14 +39,25 @@ impl fmt::Display for Misfits {
 
 /// Unknown fields, values of wrong types, elements without keys or twice in a list.
 pub fn check(place: Place<'_>, config: &Value) -> Result<(), Misfits> {
-    let mut walk = Walk { path: String::new(), found: Vec::new() };
-    walk.place(place, config);
+    checked(place, config, false)
+}
+
+/// As [`check`], of an object: elements may stand in a list twice. What decoding does not find: fields that may leave out what names them
+/// in a list, and lists where the definition of a custom resource wants text of some format, which lets them through.
+pub fn check_object(place: Place<'_>, object: &Value) -> Result<(), Misfits> {
+    if place.is_decoded() { Ok(()) } else { checked(place, object, true) }
+}
+
+fn checked(place: Place<'_>, value: &Value, allows_twice: bool) -> Result<(), Misfits> {
+    let mut walk = Walk { path: String::new(), found: Vec::new(), allows_twice };
+    walk.place(place, value);
     if walk.found.is_empty() { Ok(()) } else { Err(Misfits(walk.found)) }
 }
 
 struct Walk {
     path: String,
     found: Vec<Misfit>,
+    allows_twice: bool,
 }
 
 impl Walk {
@@ -101,7 +112,7 @@ impl Walk {
                     Err(error) => return self.report(format!("element {index}: {error}")),
                 },
             };
-            if !seen.insert(element.clone()) {
+            if !self.allows_twice && !seen.insert(element.clone()) {
                 self.report(format!("duplicate entries for key {element}"));
             }
             self.below(&element, |walk| walk.place(place.item(), item));
@@ -118,6 +129,8 @@ fn wrong_scalar(scalar: Scalar, value: &Value) -> Option<String> {
         Scalar::Int32 | Scalar::Int64 | Scalar::Float64 => {
             (!value.is_number()).then(|| format!("expected numeric (int or float), got {}", go_type(value)))
         }
+        // In upstream's documents these have no type, so that anything may be there; decoding says more.
+        Scalar::IntOrString | Scalar::Quantity => None,
         _ => (!is_leaf).then(|| format!("expected any scalar, got &{{{}}}", Printed(value))),
     }
 }

@@ -1,6 +1,7 @@
 //! What the schema says about a place in an object: is it one leaf, do its members merge one by one, how are the elements of its
 //! list told apart.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
@@ -64,6 +65,44 @@ pub enum KeyError {
 static EMPTY: Value = Value::String(String::new());
 static ZERO: LazyLock<Value> = LazyLock::new(|| 0.into());
 
+/// Names of the built-in types somewhere in which an element of a list may lack all that names it.
+static MAY_LACK_KEYS: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
+    let set = SchemaSet::builtin();
+    let lacks = |field: &Field| match (&field.topology, &field.shape) {
+        (Topology::MapList(keys), Shape::List(item)) => match &**item {
+            Shape::Struct(id) => {
+                let is_there = |key: &String| {
+                    set.get(*id).field(key).is_some_and(|key| key.default.is_some() || implied(key).is_some())
+                };
+                !keys.iter().any(is_there)
+            }
+            _ => false,
+        },
+        _ => false,
+    };
+    let mut found: BTreeSet<&str> = BTreeSet::new();
+    loop {
+        let contains = |ty: &&Type| {
+            let inner = |field: &Field| inner(&field.shape).is_some_and(|id| found.contains(set.get(id).name.as_str()));
+            !found.contains(ty.name.as_str()) && ty.fields.iter().any(|field| lacks(field) || inner(field))
+        };
+        let more: Vec<&str> = set.types.iter().filter(contains).map(|ty| ty.name.as_str()).collect();
+        if more.is_empty() {
+            return found;
+        }
+        found.extend(more);
+    }
+});
+
+/// The struct that a value of the shape consists of.
+fn inner(shape: &Shape) -> Option<TypeId> {
+    match shape {
+        Shape::Struct(id) => Some(*id),
+        Shape::List(item) | Shape::Map(item) => inner(item),
+        Shape::Scalar(_) => None,
+    }
+}
+
 /// The default that upstream publishes for every field that Go always writes: its zero.
 fn implied(field: &Field) -> Option<&'static Value> {
     match field.shape {
@@ -87,6 +126,13 @@ impl<'a> Place<'a> {
     /// An object of a kind that no schema describes: maps are granular, lists atomic.
     pub fn without_schema(set: &'a SchemaSet) -> Self {
         Self { set, kind: Kind::Deduced, atomic: false }
+    }
+
+    /// Whether decoding has found all that [`super::check::check_object`] could: of a built-in type in which what names the elements of lists
+    /// is always there.
+    pub(super) fn is_decoded(self) -> bool {
+        let Kind::Struct(ty) = self.kind else { return false };
+        std::ptr::eq(self.set, SchemaSet::builtin()) && !MAY_LACK_KEYS.contains(ty.name.as_str())
     }
 
     /// Adds what Go has in a new struct, see [`check::complete`].
@@ -266,6 +312,19 @@ mod tests {
             let named = pod_place(path).element(&value).map(|element| element.to_string());
             assert_eq!(named, expected.map(str::to_owned), "{path} {value}");
         }
+    }
+
+    #[test]
+    fn few_kinds_have_lists_whose_keys_may_lack() {
+        let set = SchemaSet::builtin();
+        let kinds = MAY_LACK_KEYS.iter().filter_map(|name| set.types.iter().find(|ty| ty.name == *name));
+        let mut kinds: Vec<&str> = kinds
+            .flat_map(|ty| &ty.kinds)
+            .filter(|gvk| !gvk.kind.ends_with("List"))
+            .map(|gvk| gvk.kind.as_str())
+            .collect();
+        kinds.dedup();
+        assert_eq!(kinds, ["StorageVersion", "ServiceAccount", "FlowSchema", "PriorityLevelConfiguration"]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use thiserror::Error;
 
+use super::check::{Misfits, check_object};
 use super::compare::{Comparison, Nulls, compare};
 use super::conflict::{Conflict, Conflicts};
 use super::element::same;
@@ -36,6 +37,8 @@ pub trait Versions {
 pub enum UpdateError {
     #[error(transparent)]
     Key(#[from] KeyError),
+    #[error(transparent)]
+    Misfits(#[from] Misfits),
     #[error(transparent)]
     Conflicts(#[from] Conflicts),
     #[error("no corresponding type for {0}")]
@@ -69,6 +72,9 @@ impl<'a> Updater<'a> {
         managers: &mut ManagedFields,
         manager: &ManagerId,
     ) -> Result<(), UpdateError> {
+        let place = self.place()?;
+        check_object(place, new)?;
+        check_object(place, live)?;
         self.reconcile(managers)?;
         let changes = self.transfer(live, new, managers, manager, true, Nulls::Implied)?;
         let mut fields = managers.remove(manager).map(|managed| managed.fields).unwrap_or_default();

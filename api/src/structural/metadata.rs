@@ -17,16 +17,24 @@ pub enum Malformed {
     Drop,
 }
 
-/// Brings the object's metadata, and that of embedded objects, into the form that Go would write. Answers with the paths of
-/// unknown fields.
+/// Brings the object's metadata into the form that Go would write. Answers with the paths of unknown fields.
 ///
 /// # Errors
 /// What is wrong, as Go's decoder says it.
-pub fn coerce(object: &mut Value, schema: &Structural, malformed: Malformed) -> Result<Vec<String>, String> {
+pub fn coerce(object: &mut Value, malformed: Malformed) -> Result<Vec<String>, String> {
     let mut unknown = Vec::new();
     if let Some(metadata) = object.get_mut("metadata") {
         own(metadata, "metadata", malformed, &mut unknown)?;
     }
+    Ok(unknown)
+}
+
+/// As [`coerce`], of the objects inside of the object.
+///
+/// # Errors
+/// What is wrong, as Go's decoder says it.
+pub fn coerce_embedded(object: &mut Value, schema: &Structural, malformed: Malformed) -> Result<Vec<String>, String> {
+    let mut unknown = Vec::new();
     let members = object.as_object_mut().into_iter().flatten();
     for (name, value) in members.filter(|(name, _)| *name != "metadata") {
         if let Some(schema) = schema.member(name) {

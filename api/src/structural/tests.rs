@@ -292,8 +292,11 @@ fn metadata_is_that_of_all_objects() {
     let schema = Structural::read(&object(json!({
         "spec": object(json!({"template": {"type": "object", "x-kubernetes-embedded-resource": true}})),
     })));
-    let read =
-        |malformed, mut value: Value| metadata::coerce(&mut value, &schema, malformed).map(|unknown| (unknown, value));
+    let read = |malformed, mut value: Value| {
+        let mut unknown = metadata::coerce(&mut value, malformed)?;
+        unknown.extend(metadata::coerce_embedded(&mut value, &schema, malformed)?);
+        Ok::<_, String>((unknown, value))
+    };
     let odd = json!({"metadata": {"name": "a", "odd": 1, "labels": {}, "creationTimestamp": null},
         "spec": {"template": {"metadata": {"x": 1}}}});
     let (unknown, value) = read(Malformed::Refuse, odd).unwrap();

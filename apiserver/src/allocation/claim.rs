@@ -19,6 +19,9 @@ use crate::config::Cidr;
 /// Neighbours that are tried one by one before all claims are looked at.
 const TRIES: u64 = 8;
 
+/// Of ports that dry runs make up, the one before the first.
+const LAST_DUMMY: u16 = 32768;
+
 /// One object's allocation in progress.
 pub(super) struct Claim<'a> {
     pub allocator: &'a Allocator,
@@ -179,6 +182,10 @@ impl Claim<'_> {
             self.errors.push(FieldError::invalid(&path, json!([asked]), detail));
             return Ok(None);
         }
+        if self.dry_run {
+            // Whether somebody has it is not looked at (upstream).
+            return Ok(Some(address));
+        }
         match self.take(Item::Address(address)).await? {
             Taken::Ours => Ok(Some(address)),
             Taken::Busy => Err(Refused::Busy),
@@ -215,6 +222,9 @@ impl Claim<'_> {
 
     async fn port(&mut self, path: &Path, asked: u64, start: u64) -> Result<Option<u16>, Refused> {
         let (low, high) = (*self.allocator.ports.start(), *self.allocator.ports.end());
+        if asked == 0 && self.dry_run {
+            return Ok(Some(self.pretended_port()));
+        }
         if asked == 0 {
             let nth = |offset: u64| Item::Port(low + u16::try_from(offset).unwrap_or_default());
             return match self.take_any(start, u64::from(high - low) + 1, nth).await? {
@@ -242,6 +252,17 @@ impl Claim<'_> {
                 Ok(None)
             }
         }
+    }
+}
+
+impl Claim<'_> {
+    /// What upstream's dry runs answer: the one after those that the Service takes by the same request, or after all that there are.
+    fn pretended_port(&mut self) -> u16 {
+        let taken =
+            self.added.iter().filter_map(|added| if let Item::Port(port) = added.item { Some(port) } else { None });
+        let port = taken.max().unwrap_or(LAST_DUMMY).saturating_add(1);
+        self.added.push(Return { item: Item::Port(port), uid: self.owner.uid.clone(), revision: None });
+        port
     }
 }
 

@@ -131,8 +131,9 @@ fn coerce(object: &mut Object, schema: &Structural, malformed: Malformed) -> Res
 }
 
 fn coerce_but_nulls(object: &mut Object, schema: &Structural, malformed: Malformed) -> Result<Vec<String>, String> {
-    let mut unknown = metadata::coerce(object, schema, malformed)?;
+    let mut unknown = metadata::coerce(object, malformed)?;
     unknown.extend(prune::prune(object, schema));
+    unknown.extend(metadata::coerce_embedded(object, schema, malformed)?);
     Ok(unknown)
 }
 

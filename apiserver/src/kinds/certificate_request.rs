@@ -60,8 +60,12 @@ impl Strategy for CertificateRequest {
         if subresource == "approval" {
             let conditions = new["status"]["conditions"].take();
             copy(new, old, "status");
-            if !conditions.is_null() {
-                new["status"]["conditions"] = conditions;
+            if let Some(status) = get_mut(new, "status").and_then(Value::as_object_mut) {
+                // None is what they are then: validation says whether some may go.
+                status.remove("conditions");
+                if !conditions.is_null() {
+                    status.insert("conditions".to_owned(), conditions);
+                }
             }
         } else {
             keep_approval(new, old);

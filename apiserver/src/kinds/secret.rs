@@ -16,9 +16,8 @@ pub struct Secret;
 
 impl Strategy for Secret {
     /// `stringData` is for writing: it becomes `data`, over what stands there.
-    fn defaults(&self, new: &mut Object, old: Option<&Object>) {
-        let kept = old.map(|old| text(old, "type")).filter(|kind| !kind.is_empty());
-        default_text(new, "type", kept.unwrap_or("Opaque"));
+    fn defaults(&self, new: &mut Object, _old: Option<&Object>) {
+        default_text(new, "type", "Opaque");
         let Some(Value::Object(plain)) = remove(new, "stringData") else { return };
         if plain.is_empty() {
             return;
@@ -131,9 +130,13 @@ mod tests {
         let mut secret = json!({"data": {"a": "AAAA", "b": "BBBB"}, "stringData": {"b": "hello", "c": ""}});
         Secret.defaults(&mut secret, None);
         assert_eq!(secret, json!({"type": "Opaque", "data": {"a": "AAAA", "b": "aGVsbG8=", "c": ""}}));
-        let mut update = json!({"data": {}});
-        Secret.defaults(&mut update, Some(&json!({"type": "kubernetes.io/tls"})));
-        assert_eq!(update["type"], "kubernetes.io/tls");
+        // An update that leaves out another type is refused.
+        let (mut update, old) = (json!({"data": {}}), json!({"type": "kubernetes.io/tls"}));
+        Secret.defaults(&mut update, Some(&old));
+        assert_eq!(
+            texts(Secret.validate_update(&update, &old)),
+            ["type: Invalid value: \"Opaque\": field is immutable"]
+        );
     }
 
     #[test]

@@ -34,8 +34,9 @@ pub fn template_metadata(at: &Cursor, errors: &mut Errors) {
     labels(&at.child("labels"), errors);
     for (name, shown) in FORBIDDEN_IN_TEMPLATES {
         let value = at.child(name).value;
-        // An empty list that is still there is not none.
-        if !(value.is_null() || *value == 0 || *value == "") {
+        // An empty list that is still there is not none, and neither is a period of nothing.
+        let is_zero = *value == 0 && name != "deletionGracePeriodSeconds" || *value == "";
+        if !value.is_null() && !is_zero {
             errors.forbidden(&at.child(shown), "cannot be set");
         }
     }

@@ -95,7 +95,7 @@ impl Decoded {
             }
             Tracking::Changes => {
                 complete(&mut object);
-                let empties = Empties::take(&mut object);
+                let empties = Empties::take_unowned(&mut object);
                 let managers = target.track_with(&mut object, existing).await?;
                 empties.put_back(&mut object);
                 managers

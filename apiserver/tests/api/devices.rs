@@ -46,3 +46,18 @@ async fn a_class_of_volumes_waits_for_its_finalizer() {
     server.patch(&path, "merge", &json!({"metadata": {"finalizers": []}})).await.expect(200);
     assert_eq!(server.get(&path).await.code, 404);
 }
+
+#[tokio::test]
+async fn the_last_answer_was_never_stored() {
+    let server = Server::start().await;
+    let roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "r"}, "rules": [],
+    });
+    let stored = server.post(roles, &role).await.expect(201);
+    assert!(stored.get("rules").is_none(), "the store takes an empty list for none");
+    server.delete(&format!("{roles}/r"), &json!({"propagationPolicy": "Foreground"})).await.expect(200);
+    // The update takes the finalizer, and so the object.
+    let last = server.put(&format!("{roles}/r"), &role).await.expect(200);
+    assert_eq!(last["rules"], json!([]));
+}

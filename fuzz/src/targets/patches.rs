@@ -75,12 +75,21 @@ fn run(data: &[u8]) {
             let again = server.send("PATCH", &target, &headers, patch.to_vec());
             if again.is_good() {
                 let again = server.get(&path);
-                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-                assert_eq!(text(&again.bytes), text(&after.bytes), "the second time it has changed something");
+                let [again, after] = [&again, &after].map(|answer| without_count(&answer.bytes));
+                assert_eq!(again, after, "the second time it has changed something");
             }
         }
         after.bytes == before || restored(server, &path, object)
     });
+}
+
+/// Some kinds count a generation for an empty list that is not stored, each time (as upstream).
+fn without_count(bytes: &[u8]) -> Value {
+    let mut object: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    if let Some(metadata) = object["metadata"].as_object_mut().filter(|metadata| metadata.contains_key("generation")) {
+        metadata.retain(|name, _| !matches!(name.as_str(), "generation" | "resourceVersion"));
+    }
+    object
 }
 
 /// Whether the object could be made anew: finalizers may keep it.

@@ -70,7 +70,8 @@ pub fn events(ours: &Events, theirs: &Events, pairs: &mut Pairs) -> Vec<Differen
     let ours_said = sequence(&ours_seen);
     let types =
         |events: &[&Value]| -> Vec<String> { events.iter().map(|event| kind(&said(event)).to_owned()).collect() };
-    let theirs_seen = with_mark_as_early(&types(&ours_seen), theirs_seen);
+    let theirs_seen = with_mark_as_early(&types(&ours_seen), &theirs_seen);
+    let theirs_seen: Vec<&Value> = theirs_seen.iter().collect();
     let theirs_said = sequence(&theirs_seen);
     if types(&ours_seen) != types(&theirs_seen) {
         let at = ours_said.iter().zip(&theirs_said).take_while(|(ours, theirs)| kind(ours) == kind(theirs)).count();
@@ -109,7 +110,8 @@ pub fn as_read(object: &Value) -> Cow<'_, Value> {
 }
 
 /// Upstream ends the initial events when its cache has heard from the store, so later writes may come before that.
-fn with_mark_as_early<'a>(ours: &[String], mut theirs: Vec<&'a Value>) -> Vec<&'a Value> {
+fn with_mark_as_early(ours: &[String], theirs: &[&Value]) -> Vec<Value> {
+    let mut theirs: Vec<Value> = theirs.iter().map(|event| (*event).clone()).collect();
     let mark = |said: &String| said == "BOOKMARK";
     let at = theirs.iter().position(|event| event["type"] == "BOOKMARK");
     if let (Some(early), Some(late)) = (ours.iter().position(mark), at)
@@ -117,6 +119,13 @@ fn with_mark_as_early<'a>(ours: &[String], mut theirs: Vec<&'a Value>) -> Vec<&'
     {
         let event = theirs.remove(late);
         theirs.insert(early, event);
+        // The first table of a watch has the columns.
+        if let [first, second, ..] = theirs.as_mut_slice()
+            && early == 0
+            && first["object"]["kind"] == "Table"
+        {
+            std::mem::swap(&mut first["object"]["columnDefinitions"], &mut second["object"]["columnDefinitions"]);
+        }
     }
     theirs
 }

@@ -74,7 +74,8 @@ fn said_cause(cause: &Value) -> String {
 }
 
 /// Fields that are maps, of whose members something is said without naming them.
-const MAPS: [&str; 5] = ["abels", "allocatedResourceStatuses", "annotations", "nodeSelector", "parameters"];
+const MAPS: [&str; 6] =
+    ["abels", "allocatedResources", "allocatedResourceStatuses", "annotations", "nodeSelector", "parameters"];
 /// What is said of each source of a metric that is too many (they are gathered in a map), and of an amount without its limit.
 const OF_A_MAP: [&str; 2] =
     ["must populate the given metric source only", "Limit must be set for non overcommitable resources"];

@@ -52,7 +52,7 @@ pub struct Options {
     /// Only scenarios whose name has this in it, such as `v1/pods` or `picked`
     #[arg(long)]
     focus: Vec<String>,
-    /// Of these, only the one with this name, as the report tells it beside its seed
+    /// Of the same stream, only scenarios whose name, as the report tells it, has this in it
     #[arg(long)]
     scenario: Option<String>,
     /// Shrink the first cause whose line contains this

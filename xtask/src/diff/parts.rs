@@ -87,7 +87,7 @@ impl Part {
         let mut runner = Runner::new(servers).await?;
         let mut scenarios = stories::scenarios(self.seed, self.requests, &options.focus);
         if let Some(name) = &options.scenario {
-            scenarios.retain(|scenario| scenario.name == *name);
+            scenarios.retain(|scenario| scenario.name.contains(name.as_str()));
         }
         let mut news = Instant::now();
         for (index, scenario) in scenarios.iter().enumerate() {

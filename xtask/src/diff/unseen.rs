@@ -29,12 +29,19 @@ impl Unseen {
     /// Looks at a write that both have answered, before the answers are compared.
     pub fn note(&mut self, wire: &Wire, ours: &Answer, theirs: &mut Answer, pairs: &mut Pairs) -> Option<Excused> {
         let succeeded = |answer: &Answer| matches!(answer.code, 200 | 201);
-        let writes = matches!(wire.method.as_str(), "POST" | "PUT" | "PATCH");
-        if !writes || !succeeded(ours) || !succeeded(theirs) {
+        if !matches!(wire.method.as_str(), "POST" | "PUT" | "PATCH") {
             return None;
         }
         let (object, subresource) = written(wire, &ours.body);
         let brings = brings(wire);
+        // What was written may be something else than what can be shown in the form that was asked for.
+        if brings && ours.code == 406 && theirs.code == 406 {
+            self.0.insert(object, subresource);
+            return None;
+        }
+        if !succeeded(ours) || !succeeded(theirs) {
+            return None;
+        }
         if !brings && !self.0.contains_key(&object) {
             return None;
         }
@@ -99,11 +106,19 @@ fn brings(wire: &Wire) -> bool {
     match resource(&wire.target).as_str() {
         "validatingwebhookconfigurations" | "mutatingwebhookconfigurations" => empty("caBundle"),
         "certificatesigningrequests" => empty("certificate"),
+        // A policy for inner traffic.
+        "services" => wire.body.contains("ExternalName"),
         // Bytes that are null.
         "secrets" | "configmaps" => wire.body.contains("null"),
         "widgets" | "gadgets" if applies => has_null_labels(&wire.body),
         _ => false,
     }
+}
+
+/// Of the object that is sent.
+fn name_in(body: &str) -> String {
+    let body: Value = serde_json::from_str(body).unwrap_or_default();
+    body["metadata"]["name"].as_str().unwrap_or_default().to_owned()
 }
 
 /// For the whole map or one of its values.
@@ -119,7 +134,8 @@ fn has_null_labels(body: &str) -> bool {
 fn written(wire: &Wire, answer: &Value) -> (String, String) {
     let path = wire.target.split('?').next().unwrap_or_default();
     if wire.method == "POST" {
-        return (format!("{path}/{}", metadata(answer)["name"].as_str().unwrap_or_default()), String::new());
+        let name = metadata(answer)["name"].as_str().map_or_else(|| name_in(&wire.body), str::to_owned);
+        return (format!("{path}/{name}"), String::new());
     }
     match path.rsplit_once('/') {
         Some((object, last @ ("status" | "approval" | "scale"))) => (object.to_owned(), last.to_owned()),

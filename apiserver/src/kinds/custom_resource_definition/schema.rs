@@ -189,7 +189,9 @@ fn defaults(path: &Path, schema: &Value, is_root: bool, errors: &mut Vec<FieldEr
         }
         structural.embedded |= is_root;
         let of_metadata = metadata::validate_at(&at, default, &structural);
-        match metadata::coerce(&mut pruned, &structural, Malformed::Refuse) {
+        let coerced = metadata::coerce(&mut pruned, Malformed::Refuse)
+            .and_then(|_| metadata::coerce_embedded(&mut pruned, &structural, Malformed::Refuse));
+        match coerced {
             Err(why) => errors.push(FieldError::invalid(&at, default.clone(), why)),
             Ok(_) if !of_metadata.is_empty() => errors.extend(of_metadata),
             Ok(_) => errors.extend(Validator::new(schema).validate(Some(&at), default)),

@@ -19,7 +19,9 @@ const STATUS_LISTS: [&str; 3] = ["containerStatuses", "initContainerStatuses", "
 
 pub fn prepare(new: &mut Value, old: &Value) {
     if let Some(metadata) = get_mut(new, "metadata") {
-        copy(metadata, field(old, "metadata"), "ownerReferences");
+        let old = field(old, "metadata");
+        copy(metadata, old, "ownerReferences");
+        copy(metadata, old, "deletionTimestamp");
     }
     let old = field(old, "status");
     let Some(status) = get_mut(new, "status") else { return };

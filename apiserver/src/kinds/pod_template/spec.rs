@@ -56,7 +56,9 @@ pub fn pod_spec(spec: &Cursor, metadata: Option<&Value>, errors: &mut Errors) {
     containers::init_containers(spec, &facts, errors);
     containers::ephemeral_containers(spec, &facts, errors);
     let resources = spec.child("resources");
-    if resources.is_set() {
+    if resources.is_set() && facts.os == Some("windows") {
+        errors.forbidden(&resources, "may not be set for a windows pod");
+    } else if resources.is_set() {
         if resources.has("claims") {
             errors.forbidden(&resources.child("claims"), "claims may not be set for Resources at pod-level");
         }

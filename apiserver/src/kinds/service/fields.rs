@@ -64,7 +64,7 @@ fn status(service: &mut Value, balanced: bool) {
 
 /// An old client may give `clusterIP` alone.
 pub fn both_addresses(service: &mut Value) {
-    let Some(spec) = get_mut(service, "spec").filter(|spec| text(spec, "type") != "ExternalName") else { return };
+    let Some(spec) = get_mut(service, "spec") else { return };
     let single = text(spec, "clusterIP").to_owned();
     if !single.is_empty() && list(spec, "clusterIPs").is_empty() {
         set(spec, "clusterIPs", json!([single]));
@@ -74,10 +74,21 @@ pub fn both_addresses(service: &mut Value) {
 /// What goes with the allocation of addresses: nobody manages it.
 pub fn infer_families(service: &mut Value, old: Option<&Value>) {
     if kind(service) != "ExternalName"
+        && !old.is_some_and(|old| prefers_as_before(service, old))
         && let Some(spec) = get_mut(service, "spec")
     {
         families(spec, old.map(|old| field(old, "spec")));
     }
+}
+
+/// A Service that prefers two families is left as it is while it asks for the same (`isMatchingPreferDualStackClusterIPFields`).
+fn prefers_as_before(new: &Value, old: &Value) -> bool {
+    let (new, old) = (field(new, "spec"), field(old, "spec"));
+    let prefers = |spec: &Value| text(spec, "ipFamilyPolicy") == "PreferDualStack";
+    prefers(new)
+        && (prefers(old) || field(old, "ipFamilyPolicy").is_null())
+        && text(new, "type") == text(old, "type")
+        && ["clusterIPs", "ipFamilies"].iter().all(|name| list(new, name) == list(old, name))
 }
 
 /// `ipFamilyPolicy` and `ipFamilies` in a cluster whose Services have IPv4 addresses only.

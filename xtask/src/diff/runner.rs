@@ -25,6 +25,8 @@ const QUIET: Duration = Duration::from_millis(15);
 const CATCH_UP: Duration = Duration::from_millis(1_500);
 /// Of upstream's watch cache behind its store.
 const LAG: Duration = Duration::from_millis(100);
+/// In which a watch that reads the store has begun, on a busy machine too.
+const SYNC: Duration = Duration::from_millis(400);
 /// How often such a read is repeated while it differs.
 const LOOKS: usize = 5;
 const LOOK: Duration = Duration::from_millis(3);
@@ -174,6 +176,10 @@ impl Run<'_> {
                     tokio::time::sleep(LAG).await;
                 }
                 let (a, b) = tokio::try_join!(self.runner.ours.watch(&ours), self.runner.theirs.watch(&theirs))?;
+                if causes::resource(&ours.target) == "events" {
+                    // Upstream has no cache of them: it answers, and then reads what there is.
+                    tokio::time::sleep(SYNC).await;
+                }
                 self.watches.insert(label.to_owned(), (ours, a, b));
             }
             Action::Forget(request) => self.forget(request).await?,

@@ -110,6 +110,8 @@ fn brings(wire: &Wire) -> bool {
         "services" => wire.body.contains("ExternalName"),
         // Bytes that are null.
         "secrets" | "configmaps" => wire.body.contains("null"),
+        // Who manages the count of a custom resource is written once more, in two entries.
+        "widgets" if wire.target.split('?').next().is_some_and(|path| path.ends_with("/scale")) => true,
         "widgets" | "gadgets" if applies => has_null_labels(&wire.body),
         _ => false,
     }

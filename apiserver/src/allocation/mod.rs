@@ -326,6 +326,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_dry_run_shows_what_nobody_has() {
+        let mut world = World::new();
+        let (_, reservation) = world.reserve(1, json!({"clusterIP": "10.0.0.2"}), None).await.unwrap();
+        reservation.keep();
+        let ports = json!([{"port": 1}, {"port": 2, "nodePort": 30001}, {"port": 3}]);
+        // What is asked for, and what is answered: the range's own address, and whatever is asked for that is in it.
+        let table = [(json!({}), "10.0.0.0"), (json!({"clusterIP": "10.0.0.2"}), "10.0.0.2")];
+        for (mut spec, address) in table {
+            spec["type"] = "NodePort".into();
+            spec["ports"] = ports.clone();
+            let mut service = json!({"metadata": {"name": "dry", "uid": "dry"}, "spec": spec});
+            let reservation = allocator().reserve(&world.store, &mut service, None, 0, true).await.unwrap();
+            assert_eq!(service["spec"]["clusterIP"], address);
+            let nodes: Vec<_> = [0, 1, 2].map(|index| service["spec"]["ports"][index]["nodePort"].clone()).into();
+            assert_eq!(nodes, [32769, 30001, 32770]);
+            drop(reservation);
+        }
+        assert_eq!(world.claimed().await, 1);
+    }
+
+    #[tokio::test]
     async fn a_service_that_changes_its_type_keeps_or_frees_what_it_has() {
         let mut world = World::new();
         let ports = json!([{"port": 80, "protocol": "TCP"}, {"port": 80, "protocol": "UDP"}]);

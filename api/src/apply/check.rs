@@ -129,8 +129,8 @@ fn wrong_scalar(scalar: Scalar, value: &Value) -> Option<String> {
         Scalar::Int32 | Scalar::Int64 | Scalar::Float64 => {
             (!value.is_number()).then(|| format!("expected numeric (int or float), got {}", go_type(value)))
         }
-        // In upstream's documents these have no type, so that anything may be there; decoding says more.
-        Scalar::IntOrString | Scalar::Quantity => None,
+        // In upstream's documents it has no type, so that anything may be there; the conversion says more.
+        Scalar::IntOrString => None,
         _ => (!is_leaf).then(|| format!("expected any scalar, got &{{{}}}", Printed(value))),
     }
 }

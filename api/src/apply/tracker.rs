@@ -180,9 +180,11 @@ impl<'a> Tracker<'a> {
 
     fn existing(&self, live: &Object, error: UpdateError) -> ApplyError {
         let misfits = self.updater().place().ok().and_then(|place| check(place, live).err());
-        match (misfits, &error) {
-            (Some(misfits), UpdateError::Key(_)) => ApplyError::Existing { object: self.named(live), misfits },
-            _ => error.into(),
+        match (misfits, error) {
+            (Some(misfits), UpdateError::Key(_)) | (_, UpdateError::Misfits(misfits)) => {
+                ApplyError::Existing { object: self.named(live), misfits }
+            }
+            (_, error) => error.into(),
         }
     }
 

@@ -102,7 +102,7 @@ fn sample() -> Value {
 
 /// One use of the path, as `how` says: together they may take as long as six requests.
 fn json_path(text: &str, how: u8) {
-    let path = if how % 2 == 0 {
+    let path = if how.is_multiple_of(2) {
         JsonPath::parse(text)
     } else {
         jsonpath::relaxed(text).and_then(|text| JsonPath::parse(&text))

@@ -41,7 +41,7 @@ pub enum EvaluateError {
 }
 
 /// Of one evaluation: unions, descents and ranges multiply, and whoever defines a kind writes the paths of its columns.
-const MAX_WALKED: usize = 2_000_000;
+const MAX_WALKED: usize = 500_000;
 /// Each is a call inside a call.
 const MAX_RANGES: u32 = 100;
 

@@ -33,6 +33,9 @@ fn run(data: &[u8]) {
             if let Some(metadata) = first["metadata"].as_object_mut() {
                 metadata.remove("resourceVersion");
             }
+            if kind.gvk.kind == "Service" {
+                without_allocated(&mut first["spec"]);
+            }
             // With the same uid, which a Job is labelled with.
             server.reseed();
             let again = server.send("POST", &path, &[("content-type", "application/json")], first.to_string());
@@ -40,6 +43,16 @@ fn run(data: &[u8]) {
         }
         true
     });
+}
+
+/// The addresses and ports that a dry run shows are for nobody.
+fn without_allocated(spec: &mut Value) {
+    for port in spec["ports"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        port.remove("nodePort");
+    }
+    if let Some(spec) = spec.as_object_mut() {
+        spec.retain(|name, _| !matches!(name.as_str(), "clusterIP" | "clusterIPs" | "healthCheckNodePort"));
+    }
 }
 
 /// What conforms once has nothing unknown any more, and stays as it is.

@@ -1,6 +1,7 @@
 //! Bodies of JSON: the decoder, the schema's checks, and creates of every kind that nothing comes of.
 
 use api::schema::{SchemaSet, check, decode};
+use serde_json::Value;
 
 use super::{Target, split};
 use crate::kinds;

@@ -172,9 +172,8 @@ impl Run<'_> {
             Action::Watch(request) => {
                 let (ours, theirs) = (request.wire(&self.ours), request.wire(&self.theirs));
                 self.runner.watches += 1;
-                if may_be_stale(request) {
-                    tokio::time::sleep(LAG).await;
-                }
+                // With a revision or without one: upstream begins with what its cache has.
+                tokio::time::sleep(LAG).await;
                 let (a, b) = tokio::try_join!(self.runner.ours.watch(&ours), self.runner.theirs.watch(&theirs))?;
                 if causes::resource(&ours.target) == "events" {
                     // Upstream has no cache of them: it answers, and then reads what there is.

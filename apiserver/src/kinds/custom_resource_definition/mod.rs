@@ -17,6 +17,7 @@ use api::meta::{self, Meta};
 use serde_json::{Value, json};
 
 use super::edit::keep_metadata;
+use crate::empties::Empties;
 use crate::strategy::Strategy;
 
 /// Keeps a definition until all objects of its kind are gone; the controller takes it away.
@@ -56,6 +57,13 @@ impl Strategy for CustomResourceDefinition {
 
     fn prepare_for_create(&self, new: &mut Object) {
         store_version(new);
+    }
+
+    /// What a schema says in no words is the same as nothing here.
+    fn bumps_generation(&self, new: &Object, old: &Object) -> bool {
+        let mut new = new.clone();
+        let _ = Empties::take(&mut new);
+        new["spec"] != old["spec"]
     }
 
     fn prepare_for_update(&self, new: &mut Object, _old: &Object) {

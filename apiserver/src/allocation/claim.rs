@@ -253,9 +253,7 @@ impl Claim<'_> {
             }
         }
     }
-}
 
-impl Claim<'_> {
     /// What upstream's dry runs answer: the one after those that the Service takes by the same request, or after all that there are.
     fn pretended_port(&mut self) -> u16 {
         let taken =

@@ -40,7 +40,7 @@ pub fn neutral(text: &str, side: Side, pairs: &Pairs) -> String {
     let lower = text.to_lowercase();
     // Of the addresses from which servers take one at random.
     let allocates =
-        ["failed to allocate IP: ", "value as indicated by `ipFamilies["].iter().any(|words| text.contains(words));
+        ["failed to allocate IP", "value as indicated by `ipFamilies["].iter().any(|words| text.contains(words));
     let of_revisions = lower.contains("resource version") || lower.contains("resourceversion");
     let mut neutral = String::with_capacity(text.len());
     let mut before = "";

@@ -109,10 +109,11 @@ fn brings(wire: &Wire) -> bool {
         // A policy for inner traffic.
         "services" => wire.body.contains("ExternalName"),
         // Bytes that are null.
-        "secrets" | "configmaps" => wire.body.contains("null"),
+        "secrets" => has_null(&wire.body, "/data"),
+        "configmaps" => has_null(&wire.body, "/binaryData"),
         // Who manages the count of a custom resource is written once more, in two entries.
         "widgets" if wire.target.split('?').next().is_some_and(|path| path.ends_with("/scale")) => true,
-        "widgets" | "gadgets" if applies => has_null_labels(&wire.body),
+        "widgets" | "gadgets" if applies => has_null(&wire.body, "/metadata/labels"),
         _ => false,
     }
 }
@@ -123,13 +124,14 @@ fn name_in(body: &str) -> String {
     body["metadata"]["name"].as_str().unwrap_or_default().to_owned()
 }
 
-/// For the whole map or one of its values.
+/// For the whole map there, or one of its values.
 #[allow(clippy::disallowed_methods, reason = "only what is null is looked for")]
-fn has_null_labels(body: &str) -> bool {
+fn has_null(body: &str, place: &str) -> bool {
     let body: Value = serde_saphyr::from_str(body).unwrap_or_default();
-    let labels = &body["metadata"]["labels"];
-    labels.as_object().map_or_else(|| labels.is_null(), |labels| labels.values().any(Value::is_null))
-        && body["metadata"].get("labels").is_some()
+    match body.pointer(place) {
+        Some(Value::Object(members)) => members.values().any(Value::is_null),
+        value => value.is_some_and(Value::is_null),
+    }
 }
 
 /// The path of the object, and the subresource.
@@ -216,7 +218,7 @@ mod tests {
             ("labels: null", false),
         ];
         for (body, expected) in table {
-            assert_eq!(has_null_labels(body), expected, "{body}");
+            assert_eq!(has_null(body, "/metadata/labels"), expected, "{body}");
         }
     }
 }

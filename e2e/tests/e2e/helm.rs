@@ -173,9 +173,14 @@ fn survives_a_crash(cluster: &mut Cluster, path: &Path, applies: bool) -> Result
     let helm = Helm { cluster, path, release: "shop", applies };
     let upgrade = helm.chart("upgrade", &["--set=message=after,delay=4", "--wait", "--timeout=60s"]);
     let before = helm.deployment()?;
+    let page = |object: &Value| object["metadata"]["annotations"]["checksum/page"].clone();
+    let old = page(&before["spec"]["template"]);
     let waiting = thread::spawn(move || upgrade.ok());
-    eventually("the upgrade has begun", || {
-        Ok((at(&helm.deployment()?, "metadata.generation") != at(&before, "metadata.generation")).then_some(()))
+    // Its container sleeps for a while: Helm has long been answered and waits. Killed within the answer it would rightly fail.
+    eventually("a pod of the upgrade runs", || {
+        let pods = cluster.api().items("/api/v1/namespaces/default/pods")?;
+        let new = |pod: &Value| !page(pod).is_null() && page(pod) != old;
+        Ok(pods.iter().any(|pod| new(pod) && text(pod, "status.phase") == "Running").then_some(()))
     })?;
     cluster.kill_daemon()?;
     cluster.up([])?;

@@ -80,12 +80,15 @@ const MAPS: [&str; 6] =
 const OF_A_MAP: [&str; 2] =
     ["must populate the given metric source only", "Limit must be set for non overcommitable resources"];
 
+/// Maps whose keys are written with a dot before them.
+const DOTTED: [&str; 2] = ["status.allocatable.", "status.capacity."];
+
 /// Go goes through maps in any order: causes that name keys of one are sorted among themselves.
 fn sort_of_maps(causes: &mut [String]) {
     let of_a_map = |cause: &String| {
         let field = cause.split(' ').next().unwrap_or_default();
         let names_a_key = |key: &str| !key.starts_with(|first: char| first.is_ascii_digit());
-        let is_map = MAPS.iter().any(|name| field.ends_with(name));
+        let is_map = MAPS.iter().any(|name| field.ends_with(name)) || DOTTED.iter().any(|name| field.starts_with(name));
         is_map || OF_A_MAP.iter().any(|end| cause.ends_with(end)) || field.split('[').skip(1).any(names_a_key)
     };
     let places: Vec<usize> = (0..causes.len()).filter(|place| of_a_map(&causes[*place])).collect();

@@ -37,13 +37,15 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Where cargo has the crate: in its registry, or vendored.
+/// Where cargo has the crate: in its registry, or vendored. Of what other platforms need a fresh machine has nothing.
 fn find_crate(root: &Path) -> Option<PathBuf> {
-    let cargo = env::var_os("CARGO")?;
+    let (cargo, target) = (env::var_os("CARGO")?, env::var_os("TARGET")?);
     let manifest = root.join("Cargo.toml");
     let output = Command::new(cargo)
         .args(["metadata", "--format-version=1", "--offline", "--manifest-path"])
         .arg(manifest)
+        .arg("--filter-platform")
+        .arg(target)
         .output()
         .ok()?;
     let metadata = String::from_utf8(output.stdout).ok()?;

@@ -140,6 +140,11 @@ mod tests {
                 body(&[("data[a]", "x"), ("spec", "y"), ("data[b]", "x")]),
                 vec![],
             ),
+            (
+                body(&[("status.capacity.pods", "x"), ("status.capacity.example.com/gpu", "y")]),
+                body(&[("status.capacity.example.com/gpu", "y"), ("status.capacity.pods", "x")]),
+                vec![],
+            ),
             (body(&[("a", "x"), ("b", "y")]), body(&[("b", "y"), ("a", "x")]), vec!["another order"]),
             (body(&[("a", "x")]), body(&[("a", "x"), ("a", "x")]), vec!["1 times, upstream 2: a R: x"]),
         ];
